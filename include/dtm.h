@@ -1,0 +1,2471 @@
+/*
+ * dtm.h - a master, its workers, a controller and helpers behind one C API.
+ */
+
+
+#ifndef DTM_H
+#define DTM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The version of this header; dtm_version() is the library's. */
+#define DTM_VERSION "0.1.0"
+#define DTM_VERSION_NUMBER 0x000100
+
+#if defined(__GNUC__)
+#define DTM_API __attribute__((visibility("default")))
+#else
+#define DTM_API
+#endif
+
+/* Initialisers: the size, everything else zero. */
+#ifdef __cplusplus
+#define DTM_CONFIG_INIT dtm_config_t{sizeof(dtm_config_t)}
+#define DTM_CALLBACKS_INIT dtm_callbacks_t{sizeof(dtm_callbacks_t)}
+#define DTM_LISTEN_INIT dtm_listen_t{sizeof(dtm_listen_t)}
+#define DTM_FUNC_INIT dtm_func_t{sizeof(dtm_func_t)}
+#define DTM_COMMAND_INIT dtm_command_t{sizeof(dtm_command_t)}
+#else
+#define DTM_CONFIG_INIT {.size = sizeof(dtm_config_t)}
+#define DTM_CALLBACKS_INIT {.size = sizeof(dtm_callbacks_t)}
+#define DTM_LISTEN_INIT {.size = sizeof(dtm_listen_t)}
+#define DTM_FUNC_INIT {.size = sizeof(dtm_func_t)}
+#define DTM_COMMAND_INIT {.size = sizeof(dtm_command_t)}
+#endif
+
+
+/**
+ * The ABI number: part of the SONAME (`libdtm.so.0`). It changes only when a
+ * program compiled against an older header could break.
+ */
+#define DTM_ABI_VERSION 0
+
+/**
+ * Success.
+ */
+#define DTM_OK 0
+
+/**
+ * An argument is NULL, out of range or contradicts another one (-EINVAL).
+ */
+#define DTM_EINVAL -22
+
+/**
+ * A struct's `size` is none that this library can read: 0, too small, absurdly
+ * large, or the pointer is not aligned.
+ */
+#define DTM_EABI -4101
+
+/**
+ * Not available in this build or version, or a newer caller asks (by non-zero
+ * bytes in a struct's unknown tail) for what this library does not know.
+ */
+#define DTM_ENOTSUP -4102
+
+/**
+ * The call may not be made from this process, thread or callback.
+ */
+#define DTM_EROLE -4103
+
+/**
+ * The calling process was forked by the service, not by libdtm: the handle is
+ * not valid here and nothing was done.
+ */
+#define DTM_EFORKED -4104
+
+/**
+ * The call comes too early, too late or for the second time (dtm_run() twice,
+ * dtm_listen() after dtm_run(), a second runtime in one process).
+ */
+#define DTM_ESTATE -4105
+
+/**
+ * A configuration value or file is wrong; dtm_last_error() names file, line and key.
+ */
+#define DTM_ECONFIG -4106
+
+/**
+ * The process has more than one thread, so forking would be unsafe.
+ */
+#define DTM_ETHREADS -4107
+
+/**
+ * An internal error was caught at the API boundary. The runtime of this
+ * process is poisoned: every later call answers this code.
+ */
+#define DTM_EPANIC -4108
+
+/**
+ * The handle or id names something that is gone: a closed client, a dead worker.
+ */
+#define DTM_EGONE -4109
+
+/**
+ * The other side received the message or command and said no.
+ */
+#define DTM_EREFUSED -4110
+
+/**
+ * Refused because the controller has forbidden forking.
+ */
+#define DTM_ENOFORK -4111
+
+/**
+ * The operation was tried and did not succeed; the old state is in force.
+ */
+#define DTM_EFAILED -4112
+
+/**
+ * Never produced by libdtm: for the service's own use in callbacks.
+ */
+#define DTM_EUSER -4999
+
+/**
+ * The process that called dtm_new(), while dtm_run() is not running.
+ */
+#define DTM_ROLE_HOST 1
+
+/**
+ * The process inside dtm_run(): forks, supervises, holds every listener.
+ */
+#define DTM_ROLE_MASTER 2
+
+/**
+ * Accepts and drives clients.
+ */
+#define DTM_ROLE_WORKER 4
+
+/**
+ * Brings workers up to date, answers operators, commands the master.
+ */
+#define DTM_ROLE_CONTROLLER 8
+
+/**
+ * A helper process, see dtm_func_register().
+ */
+#define DTM_ROLE_FUNC 16
+
+/**
+ * Worker state: forked, `worker_init` is running.
+ */
+#define DTM_WORKER_STARTING 1
+
+/**
+ * Worker state: initialised, waits at its gate for the controller's update.
+ */
+#define DTM_WORKER_READY 2
+
+/**
+ * Worker state: up to date, waits for the master to open the gate.
+ */
+#define DTM_WORKER_UPDATED 3
+
+/**
+ * Worker state: open for business, accepts when the schedule gives it the turn.
+ */
+#define DTM_WORKER_OPEN 4
+
+/**
+ * Worker state: takes no new client, finishes the ones it has.
+ */
+#define DTM_WORKER_DRAINING 5
+
+/**
+ * Worker state: dead; its slot waits for a replacement (back-off, or forking forbidden).
+ */
+#define DTM_WORKER_DEAD 6
+
+/**
+ * Worker state: given up by policy until an operator acts.
+ */
+#define DTM_WORKER_FAILED 7
+
+/**
+ * Interest and event: readable.
+ */
+#define DTM_READ 1
+
+/**
+ * Interest and event: writable.
+ */
+#define DTM_WRITE 2
+
+/**
+ * Interest: tell me when the peer shuts down its sending side. Event: it did,
+ * or the connection failed. Failures are reported whatever the interest is.
+ */
+#define DTM_HUP 4
+
+/**
+ * Event only: dtm_client_wake() or dtm_watch_wake() was called.
+ */
+#define DTM_WAKE 16
+
+/**
+ * Event only: the worker began to drain while this client was busy. Delivered once.
+ */
+#define DTM_DRAIN 32
+
+/**
+ * Step result: wait for nothing but a wake-up, a timeout or a failure.
+ */
+#define DTM_WAIT 0
+
+/**
+ * Step result: keep the interest as it is.
+ */
+#define DTM_KEEP 256
+
+/**
+ * Step result: final state. The close callback runs and the fd is closed.
+ */
+#define DTM_DONE 512
+
+/**
+ * Result of `client_open` in a service with its own event loop: the service
+ * polls the fd itself; libdtm only counts the client until dtm_client_close().
+ */
+#define DTM_TAKEN 1024
+
+/**
+ * Close reason: the step returned DTM_DONE.
+ */
+#define DTM_CLOSE_DONE 1
+
+/**
+ * Close reason: dtm_client_close() or dtm_watch_close() was called.
+ */
+#define DTM_CLOSE_ASKED 2
+
+/**
+ * Close reason: the peer is gone and the step did not ask to go on.
+ */
+#define DTM_CLOSE_PEER 3
+
+/**
+ * Close reason: no activity for the idle timeout.
+ */
+#define DTM_CLOSE_TIMEOUT 4
+
+/**
+ * Close reason: the worker drains and the client was idle.
+ */
+#define DTM_CLOSE_DRAIN 5
+
+/**
+ * Close reason: the worker drains and the client was busy past the drain deadline.
+ */
+#define DTM_CLOSE_DEADLINE 6
+
+/**
+ * Close reason: the process stops at once (fast shutdown, or the master is gone).
+ */
+#define DTM_CLOSE_SHUTDOWN 7
+
+/**
+ * Close reason: the step returned a negative value, or the kernel reported an error.
+ */
+#define DTM_CLOSE_ERROR 8
+
+/**
+ * For a timeout or limit: no timeout, no limit. (0 means: the default.)
+ */
+#define DTM_OFF 4294967295
+
+/**
+ * Flag: allow threads in the process that calls dtm_run(). The children then
+ * own only the forking thread, so the other threads' locks must not be needed.
+ */
+#define DTM_F_ALLOW_THREADS 1
+
+/**
+ * Flag: children leave through exit() instead of _exit(), running the
+ * service's atexit handlers once per child.
+ */
+#define DTM_F_CHILD_ATEXIT 2
+
+/**
+ * Flag: ignore SIGPIPE in the children. libdtm itself never raises it.
+ */
+#define DTM_F_IGNORE_SIGPIPE 4
+
+/**
+ * Accept schedule: the best one available; the log says which and why.
+ */
+#define DTM_ACCEPT_AUTO 0
+
+/**
+ * Accept schedule: a run queue of k tokens; the k least loaded workers stand
+ * armed in the kernel's exclusive wait queue.
+ */
+#define DTM_ACCEPT_TOKEN 1
+
+/**
+ * Accept schedule: SO_REUSEPORT group steered by an eBPF program on live load.
+ */
+#define DTM_ACCEPT_STEER 2
+
+/**
+ * Accept schedule: SO_REUSEPORT group with the kernel's hash.
+ */
+#define DTM_ACCEPT_HASH 3
+
+/**
+ * Accept schedule: one shared listener, exclusive wake-ups, rotation.
+ */
+#define DTM_ACCEPT_SHARED 4
+
+/**
+ * Accept schedule: one process accepts and passes the descriptors on.
+ */
+#define DTM_ACCEPT_PASS 5
+
+/**
+ * Accept schedule: one lock for all, as nginx's accept_mutex.
+ */
+#define DTM_ACCEPT_LOCK 6
+
+/**
+ * Signal table: SIGTERM and SIGQUIT graceful, SIGINT fast, SIGHUP reload,
+ * SIGUSR1 reopen logs, SIGUSR2 upgrade, SIGTTIN/SIGTTOU scale, and the DTM
+ * service's SIGWINCH reload (without a terminal) and SIGALRM loadconf.
+ */
+#define DTM_SIGNALS_DEFAULT 0
+
+/**
+ * Signal table of the original DTM service only: SIGTERM shutdown, SIGWINCH
+ * reload, SIGALRM loadconf.
+ */
+#define DTM_SIGNALS_DTM 1
+
+/**
+ * When the master is gone: workers finish their clients for at most 5 s, then leave.
+ */
+#define DTM_ORPHAN_DRAIN 0
+
+/**
+ * When the master is gone: every process leaves at once.
+ */
+#define DTM_ORPHAN_EXIT 1
+
+/**
+ * Log level: errors.
+ */
+#define DTM_LOG_ERROR 1
+
+/**
+ * Log level: warnings.
+ */
+#define DTM_LOG_WARN 2
+
+/**
+ * Log level: one line per life event (the default).
+ */
+#define DTM_LOG_INFO 3
+
+/**
+ * Log level: decisions in detail.
+ */
+#define DTM_LOG_DEBUG 4
+
+/**
+ * Log level: every message and token move.
+ */
+#define DTM_LOG_TRACE 5
+
+/**
+ * Read the configuration again in the master; children forked later have it.
+ */
+#define DTM_CMD_LOADCONF 1
+
+/**
+ * Load the configuration, start a new generation, and when all of it is ready
+ * and up to date, open it and drain the old one. All or nothing.
+ */
+#define DTM_CMD_RELOAD 2
+
+/**
+ * Start all workers and funcs; does nothing if any runs.
+ */
+#define DTM_CMD_START 3
+
+/**
+ * Drain and stop all workers and funcs; the controller stays.
+ */
+#define DTM_CMD_STOP 4
+
+/**
+ * Set the number of workers to `arg`.
+ */
+#define DTM_CMD_SCALE 5
+
+/**
+ * Forbid forking for `arg` milliseconds (0: `nofork_max_ms`). Done means: no
+ * fork is in flight and none will start until the ban ends.
+ */
+#define DTM_CMD_NOFORK 6
+
+/**
+ * Allow forking again.
+ */
+#define DTM_CMD_FORK 7
+
+/**
+ * Replace the running binary (later version: DTM_ENOTSUP).
+ */
+#define DTM_CMD_UPGRADE 8
+
+/**
+ * Stop everything gracefully; dtm_run() returns.
+ */
+#define DTM_CMD_SHUTDOWN 9
+
+/**
+ * Stop everything at once; dtm_run() returns.
+ */
+#define DTM_CMD_SHUTDOWN_NOW 10
+
+/**
+ * Close and reopen the log target in every process.
+ */
+#define DTM_CMD_REOPEN_LOG 11
+
+/**
+ * Drain and replace the worker whose spawn id is `arg` (later version: DTM_ENOTSUP).
+ */
+#define DTM_CMD_RECYCLE 12
+
+/**
+ * Restart policy: whenever the process ends.
+ */
+#define DTM_RESTART_ALWAYS 0
+
+/**
+ * Restart policy: when it ends by a signal or with a status other than 0.
+ */
+#define DTM_RESTART_ON_FAILURE 1
+
+/**
+ * Restart policy: never; it runs once per generation.
+ */
+#define DTM_RESTART_ONCE 2
+
+/**
+ * Start phase: before the workers; they are forked when it is running.
+ */
+#define DTM_PHASE_BEFORE_WORKERS 0
+
+/**
+ * Start phase: when the generation's workers are open.
+ */
+#define DTM_PHASE_AFTER_OPEN 1
+
+/**
+ * Life event: a child was forked.
+ */
+#define DTM_EVENT_FORK 1
+
+/**
+ * Life event: a child finished its initialisation.
+ */
+#define DTM_EVENT_READY 2
+
+/**
+ * Life event: a worker's gate opened, or a controller got the control lock.
+ */
+#define DTM_EVENT_OPEN 3
+
+/**
+ * Life event: a child was told to drain and leave.
+ */
+#define DTM_EVENT_DRAINING 4
+
+/**
+ * Life event: a child ended; `status` is its wait status.
+ */
+#define DTM_EVENT_EXIT 5
+
+/**
+ * Life event: a reload ended; `status` is DTM_OK or why it failed.
+ */
+#define DTM_EVENT_RELOAD 6
+
+/**
+ * Life event: the configuration was loaded; `status` is DTM_OK or why not.
+ */
+#define DTM_EVENT_CONFIG 7
+
+/**
+ * Why dtm_run() returned: a signal or a command asked for a graceful end.
+ */
+#define DTM_END_GRACEFUL 1
+
+/**
+ * Why dtm_run() returned: a signal or a command asked for a fast end.
+ */
+#define DTM_END_FAST 2
+
+/**
+ * Why dtm_run() returned: it failed to start.
+ */
+#define DTM_END_START_FAILED 3
+
+/**
+ * Why dtm_run() returned: an internal error; everything was stopped in order.
+ */
+#define DTM_END_INTERNAL 4
+
+/**
+ * Exit status of a child whose init callback failed.
+ */
+#define DTM_EXIT_INIT 64
+
+/**
+ * Exit status of a child in which a callback was left by longjmp or a throw,
+ * or in which libdtm found an internal error.
+ */
+#define DTM_EXIT_BROKEN 70
+
+/**
+ * Exit status of a child whose runtime descriptors were closed or replaced.
+ */
+#define DTM_EXIT_FDS 71
+
+/**
+ * Exit status of a child that left because the master is gone.
+ */
+#define DTM_EXIT_ORPHAN 72
+
+/**
+ * Exit status with which a child asks not to be restarted.
+ */
+#define DTM_EXIT_NO_RESTART 125
+
+/**
+ * Largest payload of one message between controller and workers, in bytes.
+ */
+#define DTM_MESSAGE_MAX 65536
+
+/**
+ * Most counters a service can register.
+ */
+#define DTM_COUNTERS_MAX 32
+
+/**
+ * Most listeners a runtime can have.
+ */
+#define DTM_LISTENERS_MAX 32
+
+/**
+ * Action phase result: go on with the next phase.
+ */
+#define DTM_ACTION_NEXT 0
+
+/**
+ * Action phase result: the action is complete.
+ */
+#define DTM_ACTION_DONE 1
+
+/**
+ * Action phase result: run this phase again when its wait is over, see
+ * dtm_action_wait() and dtm_action_jump().
+ */
+#define DTM_ACTION_AGAIN 2
+
+/**
+ * One connected client of a worker or of the controller. Valid from its open
+ * callback until its close callback returns, in that process only.
+ */
+typedef struct dtm_client_t dtm_client_t;
+
+/**
+ * A lock between the processes of one runtime, see dtm_lock_register().
+ */
+typedef struct dtm_lock_t dtm_lock_t;
+
+/**
+ * A reply under construction in a console command handler.
+ */
+typedef struct dtm_reply_t dtm_reply_t;
+
+/**
+ * The runtime. One per process; create it with dtm_new().
+ */
+typedef struct dtm_t dtm_t;
+
+/**
+ * A timer. Valid from dtm_timer_add() until dtm_timer_free().
+ */
+typedef struct dtm_timer_t dtm_timer_t;
+
+/**
+ * A transaction of the action store, handed to action phases.
+ */
+typedef struct dtm_txn_t dtm_txn_t;
+
+/**
+ * Any other fd that takes part in the event loop. Valid from dtm_watch_add()
+ * until its close callback returns or dtm_watch_release().
+ */
+typedef struct dtm_watch_t dtm_watch_t;
+
+/**
+ * Configuration. Zero means the default everywhere; DTM_OFF switches a timeout
+ * or limit off. All strings are copied by dtm_new(). Every member but `size`,
+ * `flags` and `config_file` can also be set in the `[dtm]` section of
+ * `config_file`, which wins over the struct and is read again on loadconf;
+ * there, `client_timeout = 20m` sets `client_timeout_ms`.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_config_t). DTM_CONFIG_INIT sets it.
+     */
+    size_t size;
+    /**
+     * DTM_F_*.
+     */
+    uint64_t flags;
+    /**
+     * Name for logs and process titles; default "dtm".
+     */
+    const char *name;
+    /**
+     * The service's configuration file; may be NULL. Its `[dtm]` section is libdtm's.
+     */
+    const char *config_file;
+    /**
+     * Workers per generation, 1..=512; default: the CPUs this process may use
+     * (affinity mask and cgroup quota).
+     */
+    uint32_t workers;
+    /**
+     * Size of the process table, 4..=1024; default 200. Fixed at start.
+     * A reload needs room for two generations.
+     */
+    uint32_t max_processes;
+    /**
+     * DTM_ACCEPT_*.
+     */
+    uint32_t accept_mode;
+    /**
+     * Accept tokens k, 1..=64; default workers/2 within 2..=8.
+     */
+    uint32_t accept_tokens;
+    /**
+     * Clients per worker, 1..=16777216; default: what RLIMIT_NOFILE leaves.
+     */
+    uint32_t max_clients;
+    /**
+     * Idle time after which a client is closed, in ms; default off.
+     */
+    uint32_t client_timeout_ms;
+    /**
+     * Idle time after which a watch is closed, in ms; default off.
+     */
+    uint32_t watch_timeout_ms;
+    /**
+     * How long draining clients may take, in ms; default 30,000.
+     */
+    uint32_t drain_timeout_ms;
+    /**
+     * From the request to stop (plus the drain time) to SIGKILL, in ms; default 2,000.
+     */
+    uint32_t kill_grace_ms;
+    /**
+     * From fork to ready, and from ready to up to date, in ms; default 60,000.
+     */
+    uint32_t start_timeout_ms;
+    /**
+     * Silence in a step after which a worker counts as hung, in ms; default
+     * 30,000 (enforced by a later version).
+     */
+    uint32_t hang_timeout_ms;
+    /**
+     * First delay before a slot that died early is forked again, in ms, 1..; default 100.
+     */
+    uint32_t respawn_delay_ms;
+    /**
+     * Largest such delay, in ms; default 5,000.
+     */
+    uint32_t respawn_delay_max_ms;
+    /**
+     * Uptime that clears a slot's record of deaths, in ms; default 30,000.
+     */
+    uint32_t respawn_reset_ms;
+    /**
+     * Longest time that forking may stay forbidden, in ms; default 60,000.
+     */
+    uint32_t nofork_max_ms;
+    /**
+     * Period of `worker_tick`, in ms; default off.
+     */
+    uint32_t worker_tick_ms;
+    /**
+     * Longest time between two controller passes, in ms; default off: passes
+     * happen on events only.
+     */
+    uint32_t controller_tick_ms;
+    /**
+     * Most bytes queued for one worker whose channel is full, 65536..; default 64 MiB.
+     */
+    uint32_t channel_queue;
+    /**
+     * DTM_SIGNALS_*.
+     */
+    uint32_t signals;
+    /**
+     * DTM_ORPHAN_*.
+     */
+    uint32_t orphan;
+    /**
+     * DTM_LOG_*; default DTM_LOG_INFO. LIBDTM_LOG=level[,target] in the
+     * environment wins.
+     */
+    uint32_t log_level;
+    /**
+     * Reserved, 0.
+     */
+    uint32_t reserved;
+    /**
+     * `stderr` (default), `callback`, `syslog`, `syslog:/path/of/socket`, `off`, or
+     * `file:/path`, in which %r becomes the role. Set up anew in every process.
+     */
+    const char *log_target;
+    /**
+     * Store of actions, such as `sqlite:/path` (later version).
+     */
+    const char *store;
+} dtm_config_t;
+
+/**
+ * Master, and controller after a successful load in the master: load and check
+ * the service's own configuration. `path` is the `config_file` of dtm_config_t
+ * or NULL. 0, or a negative code: then nothing that runs is changed. Keep what
+ * was loaded before until `config_revert` can no longer come (see there).
+ */
+typedef int32_t (*dtm_config_load_cb)(dtm_t *rt, const char *path, void *user_data);
+
+/**
+ * Process-wide notification without further arguments.
+ */
+typedef void (*dtm_notify_cb)(dtm_t *rt, void *user_data);
+
+/**
+ * A life event, for the `event` callback in the master.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_event_t), set by libdtm.
+     */
+    size_t size;
+    /**
+     * DTM_EVENT_*.
+     */
+    uint32_t kind;
+    /**
+     * DTM_ROLE_* of the child; 0 for events of the runtime itself.
+     */
+    uint32_t role;
+    /**
+     * Index in the process table.
+     */
+    uint32_t slot;
+    /**
+     * Generation.
+     */
+    uint32_t generation;
+    /**
+     * Unique id of the fork.
+     */
+    uint64_t spawn;
+    /**
+     * Process id.
+     */
+    int32_t pid;
+    /**
+     * Wait status (DTM_EVENT_EXIT) or result code (RELOAD, CONFIG).
+     */
+    int32_t status;
+    /**
+     * One line for people; valid during the callback.
+     */
+    const char *reason;
+} dtm_event_t;
+
+/**
+ * Master: a life event happened. Must return quickly.
+ */
+typedef void (*dtm_event_cb)(dtm_t *rt, const dtm_event_t *event, void *user_data);
+
+/**
+ * Any process: one log line without line end, for `log_target = callback`.
+ * Must not call libdtm, fork or block.
+ */
+typedef void (*dtm_log_cb)(uint32_t level, const char *line, size_t len, void *user_data);
+
+/**
+ * Process-wide callback that may fail with a negative code.
+ */
+typedef int32_t (*dtm_init_cb)(dtm_t *rt, void *user_data);
+
+/**
+ * Worker: a message from the controller. 0: taken. Negative: refused; before
+ * the gate has opened this keeps it shut and the controller tries again.
+ */
+typedef int32_t (*dtm_message_cb)(dtm_t *rt, const void *data, size_t len, void *user_data);
+
+/**
+ * Worker or controller: a client was accepted. Returns its first interest
+ * (DTM_READ, or DTM_WRITE where the server speaks first), DTM_TAKEN, or a
+ * negative code to refuse it: it is closed and the close callback runs.
+ */
+typedef int32_t (*dtm_client_open_cb)(dtm_t *rt, dtm_client_t *client, void *user_data);
+
+/**
+ * Worker or controller: the client's state machine. `events` says why: DTM_READ,
+ * DTM_WRITE, DTM_HUP, DTM_WAKE, DTM_DRAIN. Returns the next interest, DTM_WAIT,
+ * DTM_KEEP, DTM_DONE, or a negative code to close it with DTM_CLOSE_ERROR.
+ */
+typedef int32_t (*dtm_client_step_cb)(dtm_t *rt,
+                                      dtm_client_t *client,
+                                      uint32_t events,
+                                      void *user_data);
+
+/**
+ * Worker or controller: the end of a client, exactly once for each that was
+ * opened, with DTM_CLOSE_*. The fd is still open here and closed afterwards.
+ */
+typedef void (*dtm_client_close_cb)(dtm_t *rt,
+                                    dtm_client_t *client,
+                                    int32_t reason,
+                                    void *user_data);
+
+/**
+ * One worker, as the controller sees it.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_worker_t), set by libdtm.
+     */
+    size_t size;
+    /**
+     * Unique id of the fork: the address for dtm_send(). A dead worker's id
+     * never means another process.
+     */
+    uint64_t spawn;
+    /**
+     * Index in the process table.
+     */
+    uint32_t slot;
+    /**
+     * Generation.
+     */
+    uint32_t generation;
+    /**
+     * Position among the workers of the generation, from 0.
+     */
+    uint32_t index;
+    /**
+     * DTM_WORKER_*.
+     */
+    uint32_t state;
+    /**
+     * Process id; 0 when there is none.
+     */
+    int32_t pid;
+    /**
+     * Open clients, as the worker reports them.
+     */
+    uint32_t clients;
+    /**
+     * How often the update of this worker was tried before, by this controller.
+     */
+    uint32_t attempt;
+    /**
+     * Reserved, 0.
+     */
+    uint32_t reserved;
+} dtm_worker_t;
+
+/**
+ * Controller: bring this worker to the newest state with dtm_send(). 0: it is
+ * up to date; its gate opens when it has handled every message sent here and
+ * refused none. -EAGAIN: call again later. Other negative: failed, tried again
+ * with back-off. A controller that was restarted is called for workers that
+ * are open already, too (`worker->state`): they stay open meanwhile.
+ */
+typedef int32_t (*dtm_update_cb)(dtm_t *rt, const dtm_worker_t *worker, void *user_data);
+
+/**
+ * Controller: a worker sent data with dtm_answer() (`status` 0), or refused a
+ * message (`status` is its code, `data` is empty).
+ */
+typedef void (*dtm_answer_cb)(dtm_t *rt,
+                              const dtm_worker_t *worker,
+                              int32_t status,
+                              const void *data,
+                              size_t len,
+                              void *user_data);
+
+/**
+ * Everything a service can be asked or told. Copied by dtm_new(); the
+ * functions must stay callable as long as the runtime exists. NULL members are
+ * skipped. `client_step` is the only one that a service must have, unless it
+ * has a `worker_main`.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_callbacks_t). DTM_CALLBACKS_INIT sets it.
+     */
+    size_t size;
+    /**
+     * Master and controller: load the service's configuration (at start, on
+     * loadconf, before a reload).
+     */
+    dtm_config_load_cb config_load;
+    /**
+     * Master and controller: the reload for which `config_load` ran was
+     * cancelled: put back what was there before, so that replacements of the
+     * old generation's workers get it. Never called after DTM_EVENT_RELOAD.
+     */
+    dtm_notify_cb config_revert;
+    /**
+     * Master: a life event.
+     */
+    dtm_event_cb event;
+    /**
+     * Any process: a log line.
+     */
+    dtm_log_cb log;
+    /**
+     * Worker: after fork, before the gate. Open databases, start threads, seed
+     * random numbers here, not before. Failure: DTM_EXIT_INIT.
+     */
+    dtm_init_cb worker_init;
+    /**
+     * Worker: last callback before the process ends in order.
+     */
+    dtm_notify_cb worker_exit;
+    /**
+     * Worker: a message from the controller, at the gate or later.
+     */
+    dtm_message_cb worker_message;
+    /**
+     * Worker: every `worker_tick_ms`.
+     */
+    dtm_notify_cb worker_tick;
+    /**
+     * Worker: a drain began.
+     */
+    dtm_notify_cb worker_drain;
+    /**
+     * Worker: before the gate opens: is everything well? Negative: not opened.
+     */
+    dtm_init_cb worker_health;
+    /**
+     * Worker: the service runs its own event loop here, see dtm_loop_fd().
+     * The process leaves when it returns.
+     */
+    dtm_init_cb worker_main;
+    /**
+     * Worker: a client was accepted. NULL: first interest DTM_READ.
+     */
+    dtm_client_open_cb client_open;
+    /**
+     * Worker: a client goes on.
+     */
+    dtm_client_step_cb client_step;
+    /**
+     * Worker: a client ends.
+     */
+    dtm_client_close_cb client_close;
+    /**
+     * Controller: after fork, before it holds the control lock.
+     */
+    dtm_init_cb controller_init;
+    /**
+     * Controller: last callback before the process ends in order.
+     */
+    dtm_notify_cb controller_exit;
+    /**
+     * Controller: once per pass, with a fresh worker list; see `controller_tick_ms`.
+     */
+    dtm_notify_cb controller_pass;
+    /**
+     * Controller: bring a new worker up to date. NULL: every worker is.
+     */
+    dtm_update_cb update_new_worker;
+    /**
+     * Controller: a worker answered or refused.
+     */
+    dtm_answer_cb worker_answer;
+    /**
+     * Controller: a client of the control listener was accepted.
+     */
+    dtm_client_open_cb control_open;
+    /**
+     * Controller: a control client goes on. NULL: the ready-made console.
+     */
+    dtm_client_step_cb control_step;
+    /**
+     * Controller: a control client ends.
+     */
+    dtm_client_close_cb control_close;
+} dtm_callbacks_t;
+
+/**
+ * A listening socket.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_listen_t). DTM_LISTEN_INIT sets it.
+     */
+    size_t size;
+    /**
+     * Reserved flags, 0.
+     */
+    uint64_t flags;
+    /**
+     * `127.0.0.1:7000`, `[::1]:7000`, `*:7000` (all IPv4 and IPv6), port 0 for
+     * any free port, or `unix:/path`, `unix:@abstract`. Copied.
+     */
+    const char *address;
+    /**
+     * The service's own mark, see dtm_client_tag().
+     */
+    uint64_t tag;
+    /**
+     * Length of the kernel's accept queue; 0: 511, cut by net.core.somaxconn.
+     */
+    uint32_t backlog;
+    /**
+     * Permission bits of a Unix socket file; 0: 0666 for services, 0600 for control.
+     */
+    uint32_t mode;
+} dtm_listen_t;
+
+/**
+ * Main function of a helper process; the result (0..=255) is its exit status.
+ */
+typedef int32_t (*dtm_func_main_cb)(dtm_t *rt, void *data);
+
+/**
+ * A helper process got a message.
+ */
+typedef int32_t (*dtm_func_message_cb)(dtm_t *rt, const void *msg, size_t len, void *data);
+
+/**
+ * A helper process.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_func_t). DTM_FUNC_INIT sets it.
+     */
+    size_t size;
+    /**
+     * Name for logs and process titles. Copied.
+     */
+    const char *name;
+    /**
+     * Copies to run; 0: 1.
+     */
+    uint32_t count;
+    /**
+     * DTM_RESTART_*.
+     */
+    uint32_t restart;
+    /**
+     * DTM_PHASE_*.
+     */
+    uint32_t phase;
+    /**
+     * Reserved, 0.
+     */
+    uint32_t reserved;
+    /**
+     * The process's main function; its result is the exit status. NULL is an
+     * error. It should return soon after dtm_loop_dispatch() answers DTM_EGONE.
+     */
+    dtm_func_main_cb main;
+    /**
+     * Handed to `main` and `message`.
+     */
+    void *data;
+    /**
+     * A message from the controller arrived; may be NULL.
+     */
+    dtm_func_message_cb message;
+} dtm_func_t;
+
+/**
+ * How dtm_run() ended.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_result_t), set by libdtm.
+     */
+    size_t size;
+    /**
+     * DTM_END_*.
+     */
+    uint32_t reason;
+    /**
+     * The signal that asked for the end; 0 when a command did.
+     */
+    int32_t signal;
+    /**
+     * Children forked in all.
+     */
+    uint64_t forks;
+    /**
+     * Children that ended although nobody had asked them to.
+     */
+    uint64_t deaths;
+    /**
+     * Children that had to be killed at a deadline.
+     */
+    uint64_t killed;
+    /**
+     * Reloads that were carried out.
+     */
+    uint64_t reloads;
+} dtm_result_t;
+
+/**
+ * Who the calling process is. Filled by dtm_self().
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_self_t), set by libdtm.
+     */
+    size_t size;
+    /**
+     * DTM_ROLE_*.
+     */
+    uint32_t role;
+    /**
+     * Index in the process table; 0xffffffff in host and master.
+     */
+    uint32_t slot;
+    /**
+     * The generation this process belongs to; counts reloads from 1. 0 for
+     * host, master and controller, which belong to none.
+     */
+    uint32_t generation;
+    /**
+     * Position among the workers of the generation, or among the copies of
+     * the func, from 0.
+     */
+    uint32_t index;
+    /**
+     * Unique id of this fork, from 1, never reused in the life of a runtime.
+     */
+    uint64_t spawn;
+    /**
+     * Process id.
+     */
+    int32_t pid;
+    /**
+     * Process id of the master.
+     */
+    int32_t master_pid;
+    /**
+     * 1 from the moment this process was told to drain or stop, else 0.
+     */
+    uint32_t draining;
+    /**
+     * Open clients of this process.
+     */
+    uint32_t clients;
+} dtm_self_t;
+
+/**
+ * The step of a watch, like a client's.
+ */
+typedef int32_t (*dtm_watch_step_cb)(dtm_t *rt, dtm_watch_t *watch, uint32_t events, void *data);
+
+/**
+ * The end of a watch, exactly once, with DTM_CLOSE_*. The fd is closed afterwards.
+ */
+typedef void (*dtm_watch_close_cb)(dtm_t *rt, dtm_watch_t *watch, int32_t reason, void *data);
+
+/**
+ * A timer fired.
+ */
+typedef void (*dtm_timer_cb)(dtm_t *rt, dtm_timer_t *timer, void *data);
+
+/**
+ * A command for the master.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_command_t). DTM_COMMAND_INIT sets it.
+     */
+    size_t size;
+    /**
+     * DTM_CMD_*.
+     */
+    uint32_t kind;
+    /**
+     * Reserved, 0.
+     */
+    uint32_t reserved;
+    /**
+     * The command's argument, see DTM_CMD_*; otherwise 0.
+     */
+    uint64_t arg;
+} dtm_command_t;
+
+/**
+ * Controller: the master's answer to a command. `status`: DTM_OK, or why not;
+ * `detail` is one line for people. Exactly once per command; not called when
+ * the controller itself ends first.
+ */
+typedef void (*dtm_command_cb)(dtm_t *rt,
+                               uint64_t id,
+                               int32_t status,
+                               const char *detail,
+                               void *data);
+
+/**
+ * A byte string with a length. Not terminated.
+ */
+typedef struct {
+    /**
+     * First byte; may be NULL when `len` is 0.
+     */
+    const char *ptr;
+    /**
+     * Length in bytes.
+     */
+    size_t len;
+} dtm_str_t;
+
+/**
+ * Handler of a console command; argv[0] is the name. Fills the reply.
+ */
+typedef int32_t (*dtm_console_cb)(dtm_t *rt,
+                                  dtm_reply_t *reply,
+                                  size_t argc,
+                                  const dtm_str_t *argv,
+                                  void *data);
+
+/**
+ * A command of the service's own on the ready-made console.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_console_t).
+     */
+    size_t size;
+    /**
+     * Name, case-insensitive. Copied.
+     */
+    const char *name;
+    /**
+     * As in Redis: number of arguments with the name; negative: at least so many.
+     */
+    int32_t arity;
+    /**
+     * 0: any observer may call it; 1: operators only.
+     */
+    uint32_t operator_only;
+    /**
+     * One line of help. Copied.
+     */
+    const char *help;
+    /**
+     * The handler. NULL is an error.
+     */
+    dtm_console_cb handler;
+    /**
+     * Handed to the handler.
+     */
+    void *data;
+} dtm_console_t;
+
+/**
+ * What an action phase is told.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_phase_t), set by libdtm.
+     */
+    size_t size;
+    /**
+     * The action instance.
+     */
+    uint64_t id;
+    /**
+     * The action's name.
+     */
+    const char *name;
+    /**
+     * The phase, from 0.
+     */
+    uint32_t phase;
+    /**
+     * How often this phase was begun, from 1. Above 1: an earlier attempt may
+     * have taken effect outside of the transaction.
+     */
+    uint32_t attempt;
+    /**
+     * The same for every attempt of one phase: for idempotent effects elsewhere.
+     */
+    dtm_str_t token;
+    /**
+     * What the starter gave.
+     */
+    dtm_str_t args;
+    /**
+     * The store's transaction; NULL when the store has none.
+     */
+    dtm_txn_t *txn;
+} dtm_phase_t;
+
+/**
+ * A phase of an action: DTM_ACTION_* or a negative code.
+ */
+typedef int32_t (*dtm_phase_cb)(dtm_t *rt, const dtm_phase_t *phase, void *data);
+
+/**
+ * A durable action.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_action_t).
+     */
+    size_t size;
+    /**
+     * Name. Copied.
+     */
+    const char *name;
+    /**
+     * Number of phases, at least 1.
+     */
+    uint32_t phases;
+    /**
+     * Attempts before a phase is parked; 0: 5.
+     */
+    uint32_t attempts;
+    /**
+     * Runs once when the instance becomes the current one; may be NULL.
+     */
+    dtm_phase_cb preaction;
+    /**
+     * Runs one phase. NULL is an error.
+     */
+    dtm_phase_cb action;
+    /**
+     * Runs when a phase was parked; may be NULL.
+     */
+    dtm_phase_cb failed;
+    /**
+     * Handed to the callbacks.
+     */
+    void *data;
+} dtm_action_t;
+
+/**
+ * One instance of an action, for dtm_action_list().
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_action_info_t), set by libdtm.
+     */
+    size_t size;
+    /**
+     * The instance.
+     */
+    uint64_t id;
+    /**
+     * Its action's name; valid until the next call of dtm_action_list().
+     */
+    const char *name;
+    /**
+     * The phase it stands at.
+     */
+    uint32_t phase;
+    /**
+     * Attempts of that phase so far.
+     */
+    uint32_t attempt;
+    /**
+     * 1 active, 2 waiting, 3 paused, 4 parked, 5 done, 6 cancelled.
+     */
+    uint32_t state;
+    /**
+     * Reserved, 0.
+     */
+    uint32_t reserved;
+} dtm_action_info_t;
+
+/**
+ * Store: connect.
+ */
+typedef int32_t (*dtm_store_open_cb)(void *data,
+                                     const char *uri,
+                                     void **ret_store,
+                                     char *err,
+                                     size_t err_len,
+                                     uint32_t timeout_ms);
+
+/**
+ * Store: disconnect.
+ */
+typedef void (*dtm_store_close_cb)(void *store);
+
+/**
+ * Store: liveness probe.
+ */
+typedef int32_t (*dtm_store_ping_cb)(void *store, uint32_t timeout_ms);
+
+/**
+ * Takes one key and value found by a store; non-zero ends the walk.
+ */
+typedef int32_t (*dtm_store_sink_cb)(void *sink,
+                                     dtm_str_t key,
+                                     dtm_str_t value,
+                                     uint64_t version);
+
+/**
+ * Store: read one key.
+ */
+typedef int32_t (*dtm_store_get_cb)(void *store,
+                                    dtm_str_t key,
+                                    dtm_store_sink_cb emit,
+                                    void *sink,
+                                    uint32_t timeout_ms);
+
+/**
+ * Store: walk a prefix.
+ */
+typedef dtm_store_get_cb dtm_store_list_cb;
+
+/**
+ * Store: compare version and set. `txn` may be NULL.
+ */
+typedef int32_t (*dtm_store_cas_cb)(void *store,
+                                    dtm_txn_t *txn,
+                                    dtm_str_t key,
+                                    uint64_t expected,
+                                    dtm_str_t value,
+                                    uint64_t *ret_version,
+                                    uint32_t timeout_ms);
+
+/**
+ * Store: compare version and delete.
+ */
+typedef int32_t (*dtm_store_del_cb)(void *store,
+                                    dtm_txn_t *txn,
+                                    dtm_str_t key,
+                                    uint64_t expected,
+                                    uint32_t timeout_ms);
+
+/**
+ * Store: acquire or renew a lease; the fence only grows.
+ */
+typedef int32_t (*dtm_store_lease_cb)(void *store,
+                                      dtm_str_t name,
+                                      dtm_str_t owner,
+                                      uint32_t ttl_ms,
+                                      uint64_t *ret_fence,
+                                      uint32_t timeout_ms);
+
+/**
+ * Store: give a lease back.
+ */
+typedef int32_t (*dtm_store_unlease_cb)(void *store,
+                                        dtm_str_t name,
+                                        uint64_t fence,
+                                        uint32_t timeout_ms);
+
+/**
+ * Store: fd for change notification.
+ */
+typedef int32_t (*dtm_store_watch_fd_cb)(void *store);
+
+/**
+ * Store: begin a transaction.
+ */
+typedef int32_t (*dtm_store_begin_cb)(void *store, dtm_txn_t **ret_txn, uint32_t timeout_ms);
+
+/**
+ * Store: commit or roll back.
+ */
+typedef int32_t (*dtm_store_commit_cb)(void *store, dtm_txn_t *txn, uint32_t timeout_ms);
+
+/**
+ * A database for actions. Every call comes from the controller's only thread,
+ * after fork, and returns within `timeout_ms`. Results: 0, -ENOENT, DTM_EGONE
+ * (version conflict), -ETIMEDOUT, -EIO (down), DTM_EFAILED (outcome unknown:
+ * libdtm reads again before it decides).
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_store_t).
+     */
+    size_t size;
+    /**
+     * Scheme by which a `store` URI chooses this store, such as "mydb". Copied.
+     */
+    const char *scheme;
+    /**
+     * Connect; `err` takes one line for people.
+     */
+    dtm_store_open_cb open;
+    /**
+     * Disconnect.
+     */
+    dtm_store_close_cb close;
+    /**
+     * Liveness probe.
+     */
+    dtm_store_ping_cb ping;
+    /**
+     * Read one key and its version.
+     */
+    dtm_store_get_cb get;
+    /**
+     * Walk all keys with a prefix.
+     */
+    dtm_store_list_cb list;
+    /**
+     * Compare the version (0: must not exist) and set.
+     */
+    dtm_store_cas_cb cas;
+    /**
+     * Compare the version and delete.
+     */
+    dtm_store_del_cb del;
+    /**
+     * Acquire or renew a named lease; NULL for a store of one host.
+     */
+    dtm_store_lease_cb lease;
+    /**
+     * Give a lease back.
+     */
+    dtm_store_unlease_cb unlease;
+    /**
+     * An fd that becomes readable when keys change; NULL or -1: libdtm polls.
+     */
+    dtm_store_watch_fd_cb watch_fd;
+    /**
+     * Begin a transaction in which a phase and its effect commit together; NULL: none.
+     */
+    dtm_store_begin_cb begin;
+    /**
+     * Commit.
+     */
+    dtm_store_commit_cb commit;
+    /**
+     * Roll back.
+     */
+    dtm_store_commit_cb rollback;
+    /**
+     * Handed to `open`.
+     */
+    void *data;
+} dtm_store_t;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The library's version, such as "0.1.0".
+ *
+ * Process: any
+ * Thread: any
+ * Signal: safe
+ * Fork: valid everywhere
+ * Owns: static string
+ */
+DTM_API const char *dtm_version(void);
+
+/**
+ * The library's DTM_ABI_VERSION. A program may compare it with the header's.
+ *
+ * Process: any
+ * Thread: any
+ * Signal: safe
+ * Fork: valid everywhere
+ * Owns: nothing changes hands
+ */
+DTM_API uint32_t dtm_abi_version(void);
+
+/**
+ * One line for people about a result code: libdtm's own, or a negated errno.
+ * Unknown codes give "unknown error".
+ *
+ * Process: any
+ * Thread: any
+ * Signal: safe
+ * Fork: valid everywhere
+ * Owns: static string
+ */
+DTM_API const char *dtm_strerror(int32_t code);
+
+/**
+ * The name of a result code, such as "DTM_ECONFIG" or "EAGAIN"; "UNKNOWN" otherwise.
+ *
+ * Process: any
+ * Thread: any
+ * Signal: safe
+ * Fork: valid everywhere
+ * Owns: static string
+ */
+DTM_API const char *dtm_errname(int32_t code);
+
+/**
+ * What went wrong in the last failed call of this thread: what, where, and how to
+ * mend it. Empty when nothing failed yet.
+ *
+ * Process: any
+ * Thread: any
+ * Signal: unsafe
+ * Fork: valid everywhere
+ * Owns: library; valid until the next failed call in this thread
+ */
+DTM_API const char *dtm_last_error(void);
+
+/**
+ * Zero a config struct and set its size, for callers that cannot use
+ * DTM_CONFIG_INIT. `size` is sizeof(dtm_config_t) of the caller's header.
+ *
+ * Process: any
+ * Thread: any
+ * Signal: safe
+ * Fork: valid everywhere
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_config_init(dtm_config_t *config, size_t size);
+
+/**
+ * The same for a callback table.
+ *
+ * Process: any
+ * Thread: any
+ * Signal: safe
+ * Fork: valid everywhere
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_callbacks_init(dtm_callbacks_t *callbacks, size_t size);
+
+/**
+ * Create the runtime: check every value, read the `[dtm]` section of the config
+ * file, open the log. Nothing is forked, no signal handler is installed.
+ *
+ * DTM_EABI, DTM_EINVAL, DTM_ECONFIG (a wrong value or file, named by
+ * dtm_last_error()), DTM_ENOTSUP, DTM_ESTATE (this process has a runtime already),
+ * -ENOENT or -EACCES (config file). `*ret_rt` is written only on success.
+ *
+ * Process: host
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: children of the service cannot use the handle
+ * Owns: the caller owns *ret_rt and gives it back with dtm_free(); config and callbacks are copied, user_data is only passed on
+ */
+DTM_API
+int32_t dtm_new(const dtm_config_t *config,
+                const dtm_callbacks_t *callbacks,
+                void *user_data,
+                dtm_t **ret_rt);
+
+/**
+ * Destroy the runtime. NULL is allowed. Closes the listeners and removes the Unix
+ * socket files this process bound. Does nothing in any other process, nor
+ * while dtm_run() runs.
+ *
+ * Process: host
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: takes rt
+ */
+DTM_API void dtm_free(dtm_t *rt);
+
+/**
+ * Bind and open a listener for clients; the workers accept from it. Returns its
+ * index (0, 1, ...), or: -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, DTM_EINVAL (the
+ * address cannot be read), -ENOSPC (more than DTM_LISTENERS_MAX), DTM_ESTATE.
+ *
+ * A Unix socket file that nobody listens on is replaced; one with a live owner
+ * gives -EADDRINUSE.
+ *
+ * Process: host
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the listener belongs to rt
+ */
+DTM_API int32_t dtm_listen(dtm_t *rt, const dtm_listen_t *listen);
+
+/**
+ * The same for the control listener, from which the controller accepts. At most one.
+ *
+ * Process: host
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the listener belongs to rt
+ */
+DTM_API int32_t dtm_listen_control(dtm_t *rt, const dtm_listen_t *listen);
+
+/**
+ * The port that listener `index` is bound to (for port 0 in its address); 0 for
+ * Unix sockets. -ENOENT when there is no such listener.
+ *
+ * Process: any
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_listen_port(const dtm_t *rt, uint32_t index);
+
+/**
+ * Register a helper process. Returns its index.
+ *
+ * Process: host
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: func is copied
+ */
+DTM_API int32_t dtm_func_register(dtm_t *rt, const dtm_func_t *func);
+
+/**
+ * Would this service start? Does all that dtm_run() does before its first fork,
+ * the `config_load` callback included, then undoes it. For `-t` options.
+ * Answers what dtm_run() would answer, DTM_OK if it would start.
+ *
+ * Process: host
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_check(dtm_t *rt);
+
+/**
+ * Become the master: fork, supervise, and return when the service has ended, in
+ * this process only. Afterwards no child, no fd, no signal handler and no socket
+ * file of the runtime is left. Children never return from it.
+ *
+ * `ret_result` may be NULL; otherwise `result_size` is sizeof(dtm_result_t).
+ * DTM_OK after an orderly end. DTM_ETHREADS, DTM_ECONFIG, -EMFILE and other errors
+ * before the first fork; DTM_ESTATE when it runs or ran already; DTM_EFAILED when
+ * the first generation could not start.
+ *
+ * Process: host (becomes the master)
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: flushes stdio with fflush(NULL) before each fork; needs one thread, see DTM_F_ALLOW_THREADS
+ * Owns: ret_result is the caller's; written on success and on failure
+ */
+DTM_API
+int32_t dtm_run(dtm_t *rt,
+                dtm_result_t *ret_result,
+                size_t result_size);
+
+/**
+ * Ask this process's master for something, as a signal would: one of
+ * DTM_CMD_LOADCONF, _RELOAD, _START, _STOP, _SHUTDOWN, _SHUTDOWN_NOW,
+ * _REOPEN_LOG. Returns at once; the log tells the outcome. In a worker, func or
+ * controller only the two shutdowns, which mean that process itself.
+ *
+ * Process: master, worker, controller, func
+ * Thread: any
+ * Signal: safe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_request(uint32_t command);
+
+/**
+ * Who is the calling process? `size` is sizeof(dtm_self_t). Answers DTM_EFORKED in
+ * a process the service itself forked.
+ *
+ * Process: any
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: ret_self is the caller's
+ */
+DTM_API int32_t dtm_self(const dtm_t *rt, dtm_self_t *ret_self, size_t size);
+
+/**
+ * Write one line to libdtm's log, with this process's role, slot and generation.
+ * Never blocks; lines that the target cannot take are dropped and counted.
+ *
+ * Process: any
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: text is only read
+ */
+DTM_API int32_t dtm_log(const dtm_t *rt, uint32_t level, const char *text);
+
+/**
+ * The client's socket, non-blocking. Read and write it; never close it, and leave
+ * its place in epoll to libdtm.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: borrowed: libdtm closes it after the close callback
+ */
+DTM_API int32_t dtm_client_fd(const dtm_client_t *client);
+
+/**
+ * A number for logs, unique in this process; 0 for a stale handle.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API uint64_t dtm_client_id(const dtm_client_t *client);
+
+/**
+ * The tag of the listener that it came from.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API uint64_t dtm_client_tag(const dtm_client_t *client);
+
+/**
+ * The index of the listener that it came from; -1 for the control listener.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_client_listener(const dtm_client_t *client);
+
+/**
+ * Write the peer's address as text, such as "127.0.0.1:4711", "[::1]:4711" or
+ * "unix", terminated and cut to `size`. Returns the full length without the
+ * terminator. 64 bytes are enough.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: buffer is the caller's
+ */
+DTM_API int32_t dtm_client_peer(const dtm_client_t *client, char *buffer, size_t size);
+
+/**
+ * Attach a pointer of the service's own.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the service's; libdtm never touches it
+ */
+DTM_API int32_t dtm_client_set_data(dtm_client_t *client, void *data);
+
+/**
+ * The attached pointer, NULL at first.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the service's
+ */
+DTM_API void *dtm_client_data(const dtm_client_t *client);
+
+/**
+ * Say whether a request of this client is in flight. New clients are busy. A
+ * drain closes idle clients at once (after what they already sent was served) and
+ * lets busy ones finish until the drain deadline.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_client_set_busy(dtm_client_t *client, int32_t busy);
+
+/**
+ * Change what the client waits for from outside of its own step: DTM_READ,
+ * DTM_WRITE, DTM_HUP or 0. Its own step says so by its result.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_client_set_interest(dtm_client_t *client, uint32_t interest);
+
+/**
+ * Run this client's step with DTM_WAKE in the same pass. Waking twice is once.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_client_wake(dtm_client_t *client);
+
+/**
+ * Set this client's idle timeout (0: the configured one; DTM_OFF: none). Each step
+ * starts it anew; re-arming costs one store.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_client_set_timeout(dtm_client_t *client, uint32_t idle_ms);
+
+/**
+ * Close the client: its close callback runs with DTM_CLOSE_ASKED before this pass
+ * ends, in its own step after the step returned.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the handle is stale when the close callback has returned
+ */
+DTM_API int32_t dtm_client_close(dtm_client_t *client);
+
+/**
+ * Put any fd that epoll can take (socket, pipe, eventfd, ...) into this process's
+ * event loop. It should be non-blocking. `close` may be NULL. A watch belongs to
+ * no client and may outlive the one that made it.
+ *
+ * -EPERM: an fd that epoll cannot take (a regular file); -EEXIST: it is
+ * watched already; -EBADF; DTM_EINVAL.
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: takes fd: it is closed after the close callback; dtm_watch_release() gives it back
+ */
+DTM_API
+int32_t dtm_watch_add(dtm_t *rt,
+                      int32_t fd,
+                      uint32_t interest,
+                      dtm_watch_step_cb step,
+                      dtm_watch_close_cb close,
+                      void *data,
+                      dtm_watch_t **ret_watch);
+
+/**
+ * The fd.
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: borrowed
+ */
+DTM_API int32_t dtm_watch_fd(const dtm_watch_t *watch);
+
+/**
+ * The pointer given to dtm_watch_add() or dtm_watch_set_data().
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the service's
+ */
+DTM_API void *dtm_watch_data(const dtm_watch_t *watch);
+
+/**
+ * Change that pointer.
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the service's
+ */
+DTM_API int32_t dtm_watch_set_data(dtm_watch_t *watch, void *data);
+
+/**
+ * Change what the watch waits for.
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_watch_set_interest(dtm_watch_t *watch, uint32_t interest);
+
+/**
+ * Run the watch's step with DTM_WAKE in the same pass. Waking twice is once.
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_watch_wake(dtm_watch_t *watch);
+
+/**
+ * Set the idle timeout (0: `watch_timeout_ms`; DTM_OFF: none). It ends with
+ * DTM_CLOSE_TIMEOUT.
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_watch_set_timeout(dtm_watch_t *watch, uint32_t idle_ms);
+
+/**
+ * Close it: the close callback runs with DTM_CLOSE_ASKED before this pass ends.
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the handle is stale when the close callback has returned
+ */
+DTM_API int32_t dtm_watch_close(dtm_watch_t *watch);
+
+/**
+ * Take the fd out of the loop and return it, open. The close callback does not run.
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the fd is the caller's again; the handle is stale
+ */
+DTM_API int32_t dtm_watch_release(dtm_watch_t *watch);
+
+/**
+ * Start a timer on the monotonic clock: after `first_ms`, then every `period_ms`
+ * (0: once). Missed periods are not made up for.
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the caller owns the timer until dtm_timer_free(); libdtm frees the rest when the process ends
+ */
+DTM_API
+int32_t dtm_timer_add(dtm_t *rt,
+                      uint32_t first_ms,
+                      uint32_t period_ms,
+                      dtm_timer_cb fire,
+                      void *data,
+                      dtm_timer_t **ret_timer);
+
+/**
+ * Start it anew, whether it runs or has fired. O(1).
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_timer_set(dtm_timer_t *timer, uint32_t first_ms, uint32_t period_ms);
+
+/**
+ * Stop and free it; allowed in its own callback.
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: takes timer
+ */
+DTM_API int32_t dtm_timer_free(dtm_timer_t *timer);
+
+/**
+ * 1 from the moment this process was told to drain or stop, else 0: time to send
+ * `Connection: close` and the like.
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_draining(const dtm_t *rt);
+
+/**
+ * Ask this process to drain and leave, as SIGTERM would. A worker that leaves
+ * this way is replaced.
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_leave(dtm_t *rt);
+
+/**
+ * Send data to the controller's `worker_answer`, by way of the master. At most
+ * DTM_MESSAGE_MAX bytes. -EAGAIN: the channel is full; -EMSGSIZE.
+ *
+ * Process: worker, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: data is copied
+ */
+DTM_API int32_t dtm_answer(dtm_t *rt, const void *data, size_t len);
+
+/**
+ * Tell the accept schedule this worker's load in a measure of the service's own; it
+ * goes by the number of open clients until the first call. DTM_OFF goes back to that.
+ *
+ * Process: worker
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_set_load(dtm_t *rt, uint32_t load);
+
+/**
+ * Ask for more time for the current step before it counts as hung (later version).
+ *
+ * Process: worker
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_extend(dtm_t *rt, uint32_t ms);
+
+/**
+ * Register a counter of the service's own; returns its index. Letters, digits, `_`.
+ * Counters are kept per slot and survive the death of a worker.
+ *
+ * Process: host
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: name is copied
+ */
+DTM_API int32_t dtm_counter_register(dtm_t *rt, const char *name);
+
+/**
+ * Add to a counter of this process's slot. One atomic addition.
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_counter_add(dtm_t *rt, uint32_t counter, uint64_t delta);
+
+/**
+ * Read a counter of one slot, or the sum over all (`slot` = DTM_OFF).
+ *
+ * Process: any
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: ret_value is the caller's
+ */
+DTM_API
+int32_t dtm_counter_get(const dtm_t *rt,
+                        uint32_t counter,
+                        uint32_t slot,
+                        uint64_t *ret_value);
+
+/**
+ * One fd that is readable when dtm_loop_dispatch() has something to do: for
+ * `worker_main` or a func that lives in libuv, libevent or an epoll of its own.
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: borrowed
+ */
+DTM_API int32_t dtm_loop_fd(const dtm_t *rt);
+
+/**
+ * One pass of libdtm's loop: waits up to `timeout_ms` (0: not at all, -1: until
+ * something happens) and runs the callbacks that are due. Returns 0; DTM_EGONE
+ * when this process should leave now: return from `worker_main` or `main`.
+ * With a foreign loop, call it with 0 when dtm_loop_fd() is readable.
+ *
+ * Process: worker (in worker_main), func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_loop_dispatch(dtm_t *rt, int32_t timeout_ms);
+
+/**
+ * The workers of this pass, oldest first, those that are draining or wait for a
+ * replacement included. `size` is sizeof(dtm_worker_t). `*ret_count` is how many
+ * there are; when that is above `capacity`, the rest is left out and -ENOSPC returned.
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the arrays are the caller's
+ */
+DTM_API
+int32_t dtm_workers(const dtm_t *rt,
+                    dtm_worker_t *ret_workers,
+                    size_t size,
+                    uint32_t capacity,
+                    uint32_t *ret_count);
+
+/**
+ * Send a message to one worker or func. DTM_OK: it is in the process's channel, or
+ * queued behind others for it, in order. It reaches exactly that spawn, or nobody.
+ * -EAGAIN: `channel_queue` is full; DTM_EGONE: no such process any more; -EMSGSIZE.
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: data is copied
+ */
+DTM_API int32_t dtm_send(dtm_t *rt, uint64_t spawn, const void *data, size_t len);
+
+/**
+ * Send to every worker of a generation (0: of all). `*ret_count` (may be NULL) is
+ * how many took it; the result is DTM_OK if all did, otherwise the first error.
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: data is copied
+ */
+DTM_API
+int32_t dtm_send_all(dtm_t *rt,
+                     uint32_t generation,
+                     const void *data,
+                     size_t len,
+                     uint32_t *ret_count);
+
+/**
+ * Send a command to the master; it takes effect at its next loop pass. `done` (may be
+ * NULL) gets the answer: DTM_OK, -EBUSY (one like it is running), DTM_EREFUSED,
+ * DTM_ENOFORK, DTM_EFAILED, DTM_ECONFIG, DTM_ENOTSUP. Long ones answer at their end.
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: command is copied; data must live until done ran
+ */
+DTM_API
+int32_t dtm_command(dtm_t *rt,
+                    const dtm_command_t *command,
+                    dtm_command_cb done,
+                    void *data,
+                    uint64_t *ret_id);
+
+/**
+ * Add a command to the ready-made console (later version).
+ *
+ * Process: host
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: command is copied
+ */
+DTM_API int32_t dtm_console_register(dtm_t *rt, const dtm_console_t *command);
+
+/**
+ * Append a string to the reply. (Later version.)
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: copied
+ */
+DTM_API int32_t dtm_reply_text(dtm_reply_t *reply, const char *text, size_t len);
+
+/**
+ * Append an integer to the reply. (Later version.)
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: copied
+ */
+DTM_API int32_t dtm_reply_integer(dtm_reply_t *reply, int64_t value);
+
+/**
+ * Make the reply an error. (Later version.)
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: copied
+ */
+DTM_API int32_t dtm_reply_error(dtm_reply_t *reply, const char *text);
+
+/**
+ * Begin an array; the next `count` parts are its members. (Later version.)
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: copied
+ */
+DTM_API int32_t dtm_reply_array(dtm_reply_t *reply, size_t count);
+
+/**
+ * Register a durable action (later version).
+ *
+ * Process: host
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: action is copied
+ */
+DTM_API int32_t dtm_action_register(dtm_t *rt, const dtm_action_t *action);
+
+/**
+ * Start an instance: it is stored before this returns (later version).
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: args are copied
+ */
+DTM_API int32_t dtm_action_start(dtm_t *rt, const char *name, dtm_str_t args, uint64_t *ret_id);
+
+/**
+ * Pause (1), resume (2), cancel (3) an instance, or give the operator's go (4) (later version).
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_action_control(dtm_t *rt, uint64_t id, uint32_t verb);
+
+/**
+ * List the instances (later version).
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the arrays are the caller's
+ */
+DTM_API
+int32_t dtm_action_list(dtm_t *rt,
+                        dtm_action_info_t *ret_infos,
+                        size_t size,
+                        uint32_t capacity,
+                        uint32_t *ret_count);
+
+/**
+ * In a phase: go on with phase `next` instead of the following one (later version).
+ *
+ * Process: controller (in a phase)
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_action_jump(const dtm_phase_t *phase, uint32_t next);
+
+/**
+ * In a phase: do not go on before `ms` have passed (kind 0), all workers are up to date
+ * (1), the drain is over (2) or an operator said go (3) (later version).
+ *
+ * Process: controller (in a phase)
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_action_wait(const dtm_phase_t *phase, uint32_t kind, uint64_t ms);
+
+/**
+ * Add a database for actions (later version).
+ *
+ * Process: host
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: store is copied
+ */
+DTM_API int32_t dtm_store_register(dtm_t *rt, const dtm_store_t *store);
+
+/**
+ * Create a lock that all processes of the runtime share (later version).
+ *
+ * Process: host
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: the handle is valid in every process of the runtime
+ * Owns: rt owns the lock; name is copied
+ */
+DTM_API int32_t dtm_lock_register(dtm_t *rt, const char *name, dtm_lock_t **ret_lock);
+
+/**
+ * Take it: 0 tries, DTM_OFF waits for ever. DTM_OK; DTM_EFAILED: taken, but the last
+ * owner died with it: repair what it protects; -ETIMEDOUT; -EDEADLK (later version).
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_lock_take(dtm_lock_t *lock, uint32_t timeout_ms);
+
+/**
+ * Give it back (later version).
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_lock_give(dtm_lock_t *lock);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* DTM_H */
+
+/* end */

@@ -1,0 +1,1 @@
+//! Channels: SOCK_SEQPACKET pairs and their fenced frames.

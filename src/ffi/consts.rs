@@ -1,0 +1,263 @@
+//! The numbers of the API. Retired values stay reserved, new ones go at the end.
+
+/// The ABI number: part of the SONAME (`libdtm.so.0`). It changes only when a
+/// program compiled against an older header could break.
+pub const DTM_ABI_VERSION: u32 = 0;
+
+// ---- results ---------------------------------------------------------------
+//
+// 0 is success. -1..-4095 are negated errno values (-EAGAIN, -ENOMEM, ...).
+// The codes below are libdtm's own. dtm_strerror() knows both kinds.
+
+/// Success.
+pub const DTM_OK: i32 = 0;
+/// An argument is NULL, out of range or contradicts another one (-EINVAL).
+pub const DTM_EINVAL: i32 = -22;
+/// A struct's `size` is none that this library can read: 0, too small, absurdly
+/// large, or the pointer is not aligned.
+pub const DTM_EABI: i32 = -4101;
+/// Not available in this build or version, or a newer caller asks (by non-zero
+/// bytes in a struct's unknown tail) for what this library does not know.
+pub const DTM_ENOTSUP: i32 = -4102;
+/// The call may not be made from this process, thread or callback.
+pub const DTM_EROLE: i32 = -4103;
+/// The calling process was forked by the service, not by libdtm: the handle is
+/// not valid here and nothing was done.
+pub const DTM_EFORKED: i32 = -4104;
+/// The call comes too early, too late or for the second time (dtm_run() twice,
+/// dtm_listen() after dtm_run(), a second runtime in one process).
+pub const DTM_ESTATE: i32 = -4105;
+/// A configuration value or file is wrong; dtm_last_error() names file, line and key.
+pub const DTM_ECONFIG: i32 = -4106;
+/// The process has more than one thread, so forking would be unsafe.
+pub const DTM_ETHREADS: i32 = -4107;
+/// An internal error was caught at the API boundary. The runtime of this
+/// process is poisoned: every later call answers this code.
+pub const DTM_EPANIC: i32 = -4108;
+/// The handle or id names something that is gone: a closed client, a dead worker.
+pub const DTM_EGONE: i32 = -4109;
+/// The other side received the message or command and said no.
+pub const DTM_EREFUSED: i32 = -4110;
+/// Refused because the controller has forbidden forking.
+pub const DTM_ENOFORK: i32 = -4111;
+/// The operation was tried and did not succeed; the old state is in force.
+pub const DTM_EFAILED: i32 = -4112;
+/// Never produced by libdtm: for the service's own use in callbacks.
+pub const DTM_EUSER: i32 = -4999;
+
+// ---- processes -------------------------------------------------------------
+
+/// The process that called dtm_new(), while dtm_run() is not running.
+pub const DTM_ROLE_HOST: u32 = 1;
+/// The process inside dtm_run(): forks, supervises, holds every listener.
+pub const DTM_ROLE_MASTER: u32 = 2;
+/// Accepts and drives clients.
+pub const DTM_ROLE_WORKER: u32 = 4;
+/// Brings workers up to date, answers operators, commands the master.
+pub const DTM_ROLE_CONTROLLER: u32 = 8;
+/// A helper process, see dtm_func_register().
+pub const DTM_ROLE_FUNC: u32 = 16;
+
+/// Worker state: forked, `worker_init` is running.
+pub const DTM_WORKER_STARTING: u32 = 1;
+/// Worker state: initialised, waits at its gate for the controller's update.
+pub const DTM_WORKER_READY: u32 = 2;
+/// Worker state: up to date, waits for the master to open the gate.
+pub const DTM_WORKER_UPDATED: u32 = 3;
+/// Worker state: open for business, accepts when the schedule gives it the turn.
+pub const DTM_WORKER_OPEN: u32 = 4;
+/// Worker state: takes no new client, finishes the ones it has.
+pub const DTM_WORKER_DRAINING: u32 = 5;
+/// Worker state: dead; its slot waits for a replacement (back-off, or forking forbidden).
+pub const DTM_WORKER_DEAD: u32 = 6;
+/// Worker state: given up by policy until an operator acts.
+pub const DTM_WORKER_FAILED: u32 = 7;
+
+// ---- events and interest ---------------------------------------------------
+
+/// Interest and event: readable.
+pub const DTM_READ: u32 = 0x1;
+/// Interest and event: writable.
+pub const DTM_WRITE: u32 = 0x2;
+/// Interest: tell me when the peer shuts down its sending side. Event: it did,
+/// or the connection failed. Failures are reported whatever the interest is.
+pub const DTM_HUP: u32 = 0x4;
+/// Event only: dtm_client_wake() or dtm_watch_wake() was called.
+pub const DTM_WAKE: u32 = 0x10;
+/// Event only: the worker began to drain while this client was busy. Delivered once.
+pub const DTM_DRAIN: u32 = 0x20;
+
+/// Step result: wait for nothing but a wake-up, a timeout or a failure.
+pub const DTM_WAIT: i32 = 0;
+/// Step result: keep the interest as it is.
+pub const DTM_KEEP: i32 = 0x100;
+/// Step result: final state. The close callback runs and the fd is closed.
+pub const DTM_DONE: i32 = 0x200;
+/// Result of `client_open` in a service with its own event loop: the service
+/// polls the fd itself; libdtm only counts the client until dtm_client_close().
+pub const DTM_TAKEN: i32 = 0x400;
+
+/// Close reason: the step returned DTM_DONE.
+pub const DTM_CLOSE_DONE: i32 = 1;
+/// Close reason: dtm_client_close() or dtm_watch_close() was called.
+pub const DTM_CLOSE_ASKED: i32 = 2;
+/// Close reason: the peer is gone and the step did not ask to go on.
+pub const DTM_CLOSE_PEER: i32 = 3;
+/// Close reason: no activity for the idle timeout.
+pub const DTM_CLOSE_TIMEOUT: i32 = 4;
+/// Close reason: the worker drains and the client was idle.
+pub const DTM_CLOSE_DRAIN: i32 = 5;
+/// Close reason: the worker drains and the client was busy past the drain deadline.
+pub const DTM_CLOSE_DEADLINE: i32 = 6;
+/// Close reason: the process stops at once (fast shutdown, or the master is gone).
+pub const DTM_CLOSE_SHUTDOWN: i32 = 7;
+/// Close reason: the step returned a negative value, or the kernel reported an error.
+pub const DTM_CLOSE_ERROR: i32 = 8;
+
+// ---- configuration ---------------------------------------------------------
+
+/// For a timeout or limit: no timeout, no limit. (0 means: the default.)
+pub const DTM_OFF: u32 = 0xffff_ffff;
+
+/// Flag: allow threads in the process that calls dtm_run(). The children then
+/// own only the forking thread, so the other threads' locks must not be needed.
+pub const DTM_F_ALLOW_THREADS: u64 = 0x1;
+/// Flag: children leave through exit() instead of _exit(), running the
+/// service's atexit handlers once per child.
+pub const DTM_F_CHILD_ATEXIT: u64 = 0x2;
+/// Flag: ignore SIGPIPE in the children. libdtm itself never raises it.
+pub const DTM_F_IGNORE_SIGPIPE: u64 = 0x4;
+
+/// Accept schedule: the best one available; the log says which and why.
+pub const DTM_ACCEPT_AUTO: u32 = 0;
+/// Accept schedule: a run queue of k tokens; the k least loaded workers stand
+/// armed in the kernel's exclusive wait queue.
+pub const DTM_ACCEPT_TOKEN: u32 = 1;
+/// Accept schedule: SO_REUSEPORT group steered by an eBPF program on live load.
+pub const DTM_ACCEPT_STEER: u32 = 2;
+/// Accept schedule: SO_REUSEPORT group with the kernel's hash.
+pub const DTM_ACCEPT_HASH: u32 = 3;
+/// Accept schedule: one shared listener, exclusive wake-ups, rotation.
+pub const DTM_ACCEPT_SHARED: u32 = 4;
+/// Accept schedule: one process accepts and passes the descriptors on.
+pub const DTM_ACCEPT_PASS: u32 = 5;
+/// Accept schedule: one lock for all, as nginx's accept_mutex.
+pub const DTM_ACCEPT_LOCK: u32 = 6;
+
+/// Signal table: SIGTERM and SIGQUIT graceful, SIGINT fast, SIGHUP reload,
+/// SIGUSR1 reopen logs, SIGUSR2 upgrade, SIGTTIN/SIGTTOU scale, and the DTM
+/// service's SIGWINCH reload (without a terminal) and SIGALRM loadconf.
+pub const DTM_SIGNALS_DEFAULT: u32 = 0;
+/// Signal table of the original DTM service only: SIGTERM shutdown, SIGWINCH
+/// reload, SIGALRM loadconf.
+pub const DTM_SIGNALS_DTM: u32 = 1;
+
+/// When the master is gone: workers finish their clients for at most 5 s, then leave.
+pub const DTM_ORPHAN_DRAIN: u32 = 0;
+/// When the master is gone: every process leaves at once.
+pub const DTM_ORPHAN_EXIT: u32 = 1;
+
+/// Log level: errors.
+pub const DTM_LOG_ERROR: u32 = 1;
+/// Log level: warnings.
+pub const DTM_LOG_WARN: u32 = 2;
+/// Log level: one line per life event (the default).
+pub const DTM_LOG_INFO: u32 = 3;
+/// Log level: decisions in detail.
+pub const DTM_LOG_DEBUG: u32 = 4;
+/// Log level: every message and token move.
+pub const DTM_LOG_TRACE: u32 = 5;
+
+// ---- commands to the master ------------------------------------------------
+
+/// Read the configuration again in the master; children forked later have it.
+pub const DTM_CMD_LOADCONF: u32 = 1;
+/// Load the configuration, start a new generation, and when all of it is ready
+/// and up to date, open it and drain the old one. All or nothing.
+pub const DTM_CMD_RELOAD: u32 = 2;
+/// Start all workers and funcs; does nothing if any runs.
+pub const DTM_CMD_START: u32 = 3;
+/// Drain and stop all workers and funcs; the controller stays.
+pub const DTM_CMD_STOP: u32 = 4;
+/// Set the number of workers to `arg`.
+pub const DTM_CMD_SCALE: u32 = 5;
+/// Forbid forking for `arg` milliseconds (0: `nofork_max_ms`). Done means: no
+/// fork is in flight and none will start until the ban ends.
+pub const DTM_CMD_NOFORK: u32 = 6;
+/// Allow forking again.
+pub const DTM_CMD_FORK: u32 = 7;
+/// Replace the running binary (later version: DTM_ENOTSUP).
+pub const DTM_CMD_UPGRADE: u32 = 8;
+/// Stop everything gracefully; dtm_run() returns.
+pub const DTM_CMD_SHUTDOWN: u32 = 9;
+/// Stop everything at once; dtm_run() returns.
+pub const DTM_CMD_SHUTDOWN_NOW: u32 = 10;
+/// Close and reopen the log target in every process.
+pub const DTM_CMD_REOPEN_LOG: u32 = 11;
+/// Drain and replace the worker whose spawn id is `arg` (later version: DTM_ENOTSUP).
+pub const DTM_CMD_RECYCLE: u32 = 12;
+
+// ---- funcs, life events, actions -------------------------------------------
+
+/// Restart policy: whenever the process ends.
+pub const DTM_RESTART_ALWAYS: u32 = 0;
+/// Restart policy: when it ends by a signal or with a status other than 0.
+pub const DTM_RESTART_ON_FAILURE: u32 = 1;
+/// Restart policy: never; it runs once per generation.
+pub const DTM_RESTART_ONCE: u32 = 2;
+
+/// Start phase: before the workers; they are forked when it is running.
+pub const DTM_PHASE_BEFORE_WORKERS: u32 = 0;
+/// Start phase: when the generation's workers are open.
+pub const DTM_PHASE_AFTER_OPEN: u32 = 1;
+
+/// Life event: a child was forked.
+pub const DTM_EVENT_FORK: u32 = 1;
+/// Life event: a child finished its initialisation.
+pub const DTM_EVENT_READY: u32 = 2;
+/// Life event: a worker's gate opened, or a controller got the control lock.
+pub const DTM_EVENT_OPEN: u32 = 3;
+/// Life event: a child was told to drain and leave.
+pub const DTM_EVENT_DRAINING: u32 = 4;
+/// Life event: a child ended; `status` is its wait status.
+pub const DTM_EVENT_EXIT: u32 = 5;
+/// Life event: a reload ended; `status` is DTM_OK or why it failed.
+pub const DTM_EVENT_RELOAD: u32 = 6;
+/// Life event: the configuration was loaded; `status` is DTM_OK or why not.
+pub const DTM_EVENT_CONFIG: u32 = 7;
+
+/// Why dtm_run() returned: a signal or a command asked for a graceful end.
+pub const DTM_END_GRACEFUL: u32 = 1;
+/// Why dtm_run() returned: a signal or a command asked for a fast end.
+pub const DTM_END_FAST: u32 = 2;
+/// Why dtm_run() returned: it failed to start.
+pub const DTM_END_START_FAILED: u32 = 3;
+/// Why dtm_run() returned: an internal error; everything was stopped in order.
+pub const DTM_END_INTERNAL: u32 = 4;
+
+/// Exit status of a child whose init callback failed.
+pub const DTM_EXIT_INIT: i32 = 64;
+/// Exit status of a child in which a callback was left by longjmp or a throw,
+/// or in which libdtm found an internal error.
+pub const DTM_EXIT_BROKEN: i32 = 70;
+/// Exit status of a child whose runtime descriptors were closed or replaced.
+pub const DTM_EXIT_FDS: i32 = 71;
+/// Exit status of a child that left because the master is gone.
+pub const DTM_EXIT_ORPHAN: i32 = 72;
+/// Exit status with which a child asks not to be restarted.
+pub const DTM_EXIT_NO_RESTART: i32 = 125;
+
+/// Largest payload of one message between controller and workers, in bytes.
+pub const DTM_MESSAGE_MAX: usize = 65536;
+/// Most counters a service can register.
+pub const DTM_COUNTERS_MAX: u32 = 32;
+/// Most listeners a runtime can have.
+pub const DTM_LISTENERS_MAX: u32 = 32;
+
+/// Action phase result: go on with the next phase.
+pub const DTM_ACTION_NEXT: i32 = 0;
+/// Action phase result: the action is complete.
+pub const DTM_ACTION_DONE: i32 = 1;
+/// Action phase result: run this phase again when its wait is over, see
+/// dtm_action_wait() and dtm_action_jump().
+pub const DTM_ACTION_AGAIN: i32 = 2;

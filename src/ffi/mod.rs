@@ -1,0 +1,22 @@
+//! The C API. Only this folder has exported symbols; `include/dtm.h` is
+//! generated from it, in this order.
+
+#![allow(non_camel_case_types, unreachable_pub, clippy::missing_safety_doc)]
+
+mod consts;
+mod types;
+mod callbacks;
+mod config;
+mod version;
+mod runtime;
+mod client;
+mod watch;
+mod timer;
+mod worker;
+mod loop_;
+mod controller;
+mod console;
+mod action;
+mod lock;
+
+pub(crate) use {callbacks::*, config::*, consts::*, types::*};

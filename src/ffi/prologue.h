@@ -1,0 +1,3 @@
+/*
+ * dtm.h - a master, its workers, a controller and helpers behind one C API.
+ */

@@ -1,0 +1,335 @@
+//! Opaque handles and the small structs that callbacks and queries hand out.
+
+use std::ffi::{c_char, c_void};
+
+/// The runtime. One per process; create it with dtm_new().
+pub struct dtm_t {
+    _p: [u8; 0],
+}
+
+/// One connected client of a worker or of the controller. Valid from its open
+/// callback until its close callback returns, in that process only.
+pub struct dtm_client_t {
+    _p: [u8; 0],
+}
+
+/// Any other fd that takes part in the event loop. Valid from dtm_watch_add()
+/// until its close callback returns or dtm_watch_release().
+pub struct dtm_watch_t {
+    _p: [u8; 0],
+}
+
+/// A timer. Valid from dtm_timer_add() until dtm_timer_free().
+pub struct dtm_timer_t {
+    _p: [u8; 0],
+}
+
+/// A lock between the processes of one runtime, see dtm_lock_register().
+pub struct dtm_lock_t {
+    _p: [u8; 0],
+}
+
+/// A reply under construction in a console command handler.
+pub struct dtm_reply_t {
+    _p: [u8; 0],
+}
+
+/// A transaction of the action store, handed to action phases.
+pub struct dtm_txn_t {
+    _p: [u8; 0],
+}
+
+/// A byte string with a length. Not terminated.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct dtm_str_t {
+    /// First byte; may be NULL when `len` is 0.
+    pub ptr: *const c_char,
+    /// Length in bytes.
+    pub len: usize,
+}
+
+/// Who the calling process is. Filled by dtm_self().
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct dtm_self_t {
+    /// sizeof(dtm_self_t), set by libdtm.
+    pub size: usize,
+    /// DTM_ROLE_*.
+    pub role: u32,
+    /// Index in the process table; 0xffffffff in host and master.
+    pub slot: u32,
+    /// The generation this process belongs to; counts reloads from 1. 0 for
+    /// host, master and controller, which belong to none.
+    pub generation: u32,
+    /// Position among the workers of the generation, or among the copies of
+    /// the func, from 0.
+    pub index: u32,
+    /// Unique id of this fork, from 1, never reused in the life of a runtime.
+    pub spawn: u64,
+    /// Process id.
+    pub pid: i32,
+    /// Process id of the master.
+    pub master_pid: i32,
+    /// 1 from the moment this process was told to drain or stop, else 0.
+    pub draining: u32,
+    /// Open clients of this process.
+    pub clients: u32,
+}
+
+/// One worker, as the controller sees it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct dtm_worker_t {
+    /// sizeof(dtm_worker_t), set by libdtm.
+    pub size: usize,
+    /// Unique id of the fork: the address for dtm_send(). A dead worker's id
+    /// never means another process.
+    pub spawn: u64,
+    /// Index in the process table.
+    pub slot: u32,
+    /// Generation.
+    pub generation: u32,
+    /// Position among the workers of the generation, from 0.
+    pub index: u32,
+    /// DTM_WORKER_*.
+    pub state: u32,
+    /// Process id; 0 when there is none.
+    pub pid: i32,
+    /// Open clients, as the worker reports them.
+    pub clients: u32,
+    /// How often the update of this worker was tried before, by this controller.
+    pub attempt: u32,
+    /// Reserved, 0.
+    pub reserved: u32,
+}
+
+/// A life event, for the `event` callback in the master.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct dtm_event_t {
+    /// sizeof(dtm_event_t), set by libdtm.
+    pub size: usize,
+    /// DTM_EVENT_*.
+    pub kind: u32,
+    /// DTM_ROLE_* of the child; 0 for events of the runtime itself.
+    pub role: u32,
+    /// Index in the process table.
+    pub slot: u32,
+    /// Generation.
+    pub generation: u32,
+    /// Unique id of the fork.
+    pub spawn: u64,
+    /// Process id.
+    pub pid: i32,
+    /// Wait status (DTM_EVENT_EXIT) or result code (RELOAD, CONFIG).
+    pub status: i32,
+    /// One line for people; valid during the callback.
+    pub reason: *const c_char,
+}
+
+/// How dtm_run() ended.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct dtm_result_t {
+    /// sizeof(dtm_result_t), set by libdtm.
+    pub size: usize,
+    /// DTM_END_*.
+    pub reason: u32,
+    /// The signal that asked for the end; 0 when a command did.
+    pub signal: i32,
+    /// Children forked in all.
+    pub forks: u64,
+    /// Children that ended although nobody had asked them to.
+    pub deaths: u64,
+    /// Children that had to be killed at a deadline.
+    pub killed: u64,
+    /// Reloads that were carried out.
+    pub reloads: u64,
+}
+
+/// A listening socket.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct dtm_listen_t {
+    /// sizeof(dtm_listen_t). DTM_LISTEN_INIT sets it.
+    pub size: usize,
+    /// Reserved flags, 0.
+    pub flags: u64,
+    /// `127.0.0.1:7000`, `[::1]:7000`, `*:7000` (all IPv4 and IPv6), port 0 for
+    /// any free port, or `unix:/path`, `unix:@abstract`. Copied.
+    pub address: *const c_char,
+    /// The service's own mark, see dtm_client_tag().
+    pub tag: u64,
+    /// Length of the kernel's accept queue; 0: 511, cut by net.core.somaxconn.
+    pub backlog: u32,
+    /// Permission bits of a Unix socket file; 0: 0666 for services, 0600 for control.
+    pub mode: u32,
+}
+
+/// A helper process.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct dtm_func_t {
+    /// sizeof(dtm_func_t). DTM_FUNC_INIT sets it.
+    pub size: usize,
+    /// Name for logs and process titles. Copied.
+    pub name: *const c_char,
+    /// Copies to run; 0: 1.
+    pub count: u32,
+    /// DTM_RESTART_*.
+    pub restart: u32,
+    /// DTM_PHASE_*.
+    pub phase: u32,
+    /// Reserved, 0.
+    pub reserved: u32,
+    /// The process's main function; its result is the exit status. NULL is an
+    /// error. It should return soon after dtm_loop_dispatch() answers DTM_EGONE.
+    pub main: dtm_func_main_cb,
+    /// Handed to `main` and `message`.
+    pub data: *mut c_void,
+    /// A message from the controller arrived; may be NULL.
+    pub message: dtm_func_message_cb,
+}
+
+/// A command for the master.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct dtm_command_t {
+    /// sizeof(dtm_command_t). DTM_COMMAND_INIT sets it.
+    pub size: usize,
+    /// DTM_CMD_*.
+    pub kind: u32,
+    /// Reserved, 0.
+    pub reserved: u32,
+    /// The command's argument, see DTM_CMD_*; otherwise 0.
+    pub arg: u64,
+}
+
+/// A command of the service's own on the ready-made console.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct dtm_console_t {
+    /// sizeof(dtm_console_t).
+    pub size: usize,
+    /// Name, case-insensitive. Copied.
+    pub name: *const c_char,
+    /// As in Redis: number of arguments with the name; negative: at least so many.
+    pub arity: i32,
+    /// 0: any observer may call it; 1: operators only.
+    pub operator_only: u32,
+    /// One line of help. Copied.
+    pub help: *const c_char,
+    /// The handler. NULL is an error.
+    pub handler: dtm_console_cb,
+    /// Handed to the handler.
+    pub data: *mut c_void,
+}
+
+/// What an action phase is told.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct dtm_phase_t {
+    /// sizeof(dtm_phase_t), set by libdtm.
+    pub size: usize,
+    /// The action instance.
+    pub id: u64,
+    /// The action's name.
+    pub name: *const c_char,
+    /// The phase, from 0.
+    pub phase: u32,
+    /// How often this phase was begun, from 1. Above 1: an earlier attempt may
+    /// have taken effect outside of the transaction.
+    pub attempt: u32,
+    /// The same for every attempt of one phase: for idempotent effects elsewhere.
+    pub token: dtm_str_t,
+    /// What the starter gave.
+    pub args: dtm_str_t,
+    /// The store's transaction; NULL when the store has none.
+    pub txn: *mut dtm_txn_t,
+}
+
+/// A durable action.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct dtm_action_t {
+    /// sizeof(dtm_action_t).
+    pub size: usize,
+    /// Name. Copied.
+    pub name: *const c_char,
+    /// Number of phases, at least 1.
+    pub phases: u32,
+    /// Attempts before a phase is parked; 0: 5.
+    pub attempts: u32,
+    /// Runs once when the instance becomes the current one; may be NULL.
+    pub preaction: dtm_phase_cb,
+    /// Runs one phase. NULL is an error.
+    pub action: dtm_phase_cb,
+    /// Runs when a phase was parked; may be NULL.
+    pub failed: dtm_phase_cb,
+    /// Handed to the callbacks.
+    pub data: *mut c_void,
+}
+
+/// One instance of an action, for dtm_action_list().
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct dtm_action_info_t {
+    /// sizeof(dtm_action_info_t), set by libdtm.
+    pub size: usize,
+    /// The instance.
+    pub id: u64,
+    /// Its action's name; valid until the next call of dtm_action_list().
+    pub name: *const c_char,
+    /// The phase it stands at.
+    pub phase: u32,
+    /// Attempts of that phase so far.
+    pub attempt: u32,
+    /// 1 active, 2 waiting, 3 paused, 4 parked, 5 done, 6 cancelled.
+    pub state: u32,
+    /// Reserved, 0.
+    pub reserved: u32,
+}
+
+/// A database for actions. Every call comes from the controller's only thread,
+/// after fork, and returns within `timeout_ms`. Results: 0, -ENOENT, DTM_EGONE
+/// (version conflict), -ETIMEDOUT, -EIO (down), DTM_EFAILED (outcome unknown:
+/// libdtm reads again before it decides).
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct dtm_store_t {
+    /// sizeof(dtm_store_t).
+    pub size: usize,
+    /// Scheme by which a `store` URI chooses this store, such as "mydb". Copied.
+    pub scheme: *const c_char,
+    /// Connect; `err` takes one line for people.
+    pub open: dtm_store_open_cb,
+    /// Disconnect.
+    pub close: dtm_store_close_cb,
+    /// Liveness probe.
+    pub ping: dtm_store_ping_cb,
+    /// Read one key and its version.
+    pub get: dtm_store_get_cb,
+    /// Walk all keys with a prefix.
+    pub list: dtm_store_list_cb,
+    /// Compare the version (0: must not exist) and set.
+    pub cas: dtm_store_cas_cb,
+    /// Compare the version and delete.
+    pub del: dtm_store_del_cb,
+    /// Acquire or renew a named lease; NULL for a store of one host.
+    pub lease: dtm_store_lease_cb,
+    /// Give a lease back.
+    pub unlease: dtm_store_unlease_cb,
+    /// An fd that becomes readable when keys change; NULL or -1: libdtm polls.
+    pub watch_fd: dtm_store_watch_fd_cb,
+    /// Begin a transaction in which a phase and its effect commit together; NULL: none.
+    pub begin: dtm_store_begin_cb,
+    /// Commit.
+    pub commit: dtm_store_commit_cb,
+    /// Roll back.
+    pub rollback: dtm_store_commit_cb,
+    /// Handed to `open`.
+    pub data: *mut c_void,
+}
+
+use super::callbacks::*;

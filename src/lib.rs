@@ -1,0 +1,36 @@
+#![allow(dead_code, unused_imports)] // until the runtime is whole
+//! libdtm: a master that forks and supervises, workers that serve clients,
+//! a controller that brings them up to date, helpers under the same care.
+//!
+//! The product is the C header `include/dtm.h`, generated from [`ffi`].
+//!
+//! | folder | what it holds |
+//! |---|---|
+//! | `ffi` | the C API; the only exported symbols |
+//! | `master` | supervision: a pure policy, and the loop that carries it out |
+//! | `worker`, `controller`, `func` | the three kinds of children |
+//! | `event` | the loop they share: clients, watches, timers, wake-ups |
+//! | `accept` | which worker accepts next |
+//! | `channel` | messages between processes |
+//! | `shm` | what processes publish to each other |
+//! | `process`, `signal` | fork, exit, death; signals by role |
+//! | `config`, `net`, `log` | settings, listeners, log targets |
+
+mod accept;
+mod channel;
+mod config;
+mod controller;
+mod error;
+mod event;
+mod ffi;
+mod func;
+mod guard;
+mod log;
+mod master;
+mod net;
+mod process;
+mod role;
+mod runtime;
+mod shm;
+mod signal;
+mod worker;

@@ -1,0 +1,1 @@
+//! Logging: targets, set up anew in every process.

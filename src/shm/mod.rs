@@ -1,0 +1,1 @@
+//! Shared memory: sealed regions, latch publication, per-slot board.

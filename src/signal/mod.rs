@@ -1,0 +1,1 @@
+//! Signals: the role table and the handler.
