@@ -11,6 +11,7 @@ mod console;
 mod consts;
 mod controller;
 mod lock;
+mod layout;
 mod loop_;
 mod runtime;
 mod timer;
