@@ -31,3 +31,15 @@ pub(crate) fn now_ms() -> u64 {
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     seconds * 1000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
 }
+
+/// A timeout of the core as one of the API: what is too long is as good as off.
+pub(crate) fn ms32(ms: u64) -> u32 {
+    u32::try_from(ms).unwrap_or(crate::ffi::DTM_OFF)
+}
+
+/// Close a descriptor whose owner lives on in memory that this process, a
+/// child right after fork, never uses again.
+pub(crate) fn close_now(fd: RawFd) {
+    // SAFETY: closing is all that is ever done with it in this process.
+    unsafe { libc::close(fd) };
+}

@@ -7,7 +7,8 @@ pub(crate) mod link;
 use crate::master::policy::Order;
 use crate::process::lifeline;
 use crate::runtime::{Runtime, Shared};
-use crate::shm::table;
+use crate::config::{Orphan, SignalTable};
+use crate::shm;
 use crate::signal::table::{Meaning, TAKEN, meaning, name};
 use crate::signal::{handler, mask};
 use birth::Birth;
@@ -73,7 +74,7 @@ impl Child {
     }
 
     /// Signals arrived: see what they mean to a child.
-    pub(crate) fn signals(&self, style: u32) {
+    pub(crate) fn signals(&self, style: SignalTable) {
         self.wake.clear();
         let bits = handler::take();
         for signal in TAKEN.iter().copied().filter(|s| bits & (1 << s) != 0) {
@@ -100,18 +101,18 @@ impl Child {
     /// Is there an order of the master's to leave? Then begin.
     pub(crate) fn look_at_order(&self) -> bool {
         match self.shared.table.order(self.birth.slot, self.birth.spawn) {
-            table::Order::Run => return false,
-            table::Order::Drain => self.leave(Order::Drain, Cause::Ordered),
-            table::Order::Stop => self.leave(Order::Stop, Cause::Ordered),
+            shm::Order::Run => return false,
+            shm::Order::Drain => self.leave(Order::Drain, Cause::Ordered),
+            shm::Order::Stop => self.leave(Order::Stop, Cause::Ordered),
         }
         true
     }
 
     /// The pipe to the master broke. Answers what to do.
-    pub(crate) fn orphaned(&self, policy: u32) {
+    pub(crate) fn orphaned(&self, policy: Orphan) {
         if lifeline::is_cut(&self.lifeline) {
             ::log::warn!("the master is gone: leaving");
-            if policy == crate::ffi::DTM_ORPHAN_EXIT {
+            if policy == Orphan::Exit {
                 crate::process::exit_now(crate::ffi::DTM_EXIT_ORPHAN);
             }
             self.leave(Order::Drain, Cause::Orphaned);

@@ -60,13 +60,13 @@ impl Controller {
     }
 
     pub(super) fn reply(&self, frame: &Frame<'_>) {
-        let Some((done, data)) = self.commands.waiting.borrow_mut().remove(&frame.arg) else {
+        let Some((done, data)) = self.commands.waiting.borrow_mut().remove(&frame.head.arg) else {
             return;
         };
         let Some(done) = done else { return };
-        let status = -i32::try_from(frame.arg2).unwrap_or(0);
+        let status = -i32::try_from(frame.head.arg2).unwrap_or(0);
         let detail = CString::new(frame.payload).unwrap_or_default();
         // SAFETY: the service's function; detail lives during the call.
-        callback(|| unsafe { done(self.rt.handle(), frame.arg, status, detail.as_ptr(), data) });
+        callback(|| unsafe { done(self.rt.handle(), frame.head.arg, status, detail.as_ptr(), data) });
     }
 }

@@ -142,10 +142,7 @@ impl Controller {
         match token {
             CHANNEL => {
                 self.child.check_fds();
-                self.child.link.read(&mut |frame| {
-                    self.incoming(frame);
-                    true
-                });
+                self.child.link.read(&mut |frame| self.incoming(frame));
             }
             WAKE => self.child.signals(self.rt.config().signals),
             LIFELINE => {
@@ -160,10 +157,10 @@ impl Controller {
     }
 
     fn incoming(&self, frame: &Frame<'_>) {
-        match frame.kind {
-            Kind::Open => self.grant(frame.arg),
+        match frame.head.kind {
+            Kind::Open => self.grant(frame.head.arg),
             Kind::Reply => self.reply(frame),
-            Kind::Answer => self.answer(frame.arg, 0, frame.payload),
+            Kind::Answer => self.answer(frame.head.arg, 0, frame.payload),
             Kind::Refused => self.refused(frame),
             Kind::Nudge => {
                 self.child.look_at_order();

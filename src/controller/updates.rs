@@ -111,16 +111,16 @@ impl Controller {
 
     /// A worker said no: once more, later.
     pub(super) fn refused(&self, frame: &crate::channel::Frame<'_>) {
-        let code = -i32::try_from(frame.arg2).unwrap_or(i32::MAX).max(1);
+        let code = -i32::try_from(frame.head.arg2).unwrap_or(i32::MAX).max(1);
         self.refresh();
-        if let Some((slot, _)) = self.roster.find(frame.arg) {
-            let mut record = self.updates.record(slot, frame.arg);
+        if let Some((slot, _)) = self.roster.find(frame.head.arg) {
+            let mut record = self.updates.record(slot, frame.head.arg);
             record.failures += 1;
             record.sent = false;
             record.not_before = crate::sys::now_ms() + delay(record.failures);
             self.updates.keep(slot, record);
         }
-        self.answer(frame.arg, code, &[]);
+        self.answer(frame.head.arg, code, &[]);
     }
 
     /// Hand a worker's answer or refusal to the service.

@@ -67,7 +67,7 @@ impl Helper {
             step: None,
             close: None,
             client_timeout_ms: DTM_OFF,
-            watch_timeout_ms: config.watch_timeout_ms.unwrap_or(DTM_OFF),
+            watch_timeout_ms: config.watch_timeout.map_or(DTM_OFF, crate::sys::ms32),
             max_clients: 0,
         };
         let reactor = Reactor::new(crate::sys::epoll()?, setup)?;
@@ -95,10 +95,7 @@ impl Helper {
         match token {
             CHANNEL => {
                 self.child.check_fds();
-                self.child.link.read(&mut |frame| {
-                    self.incoming(frame);
-                    true
-                });
+                self.child.link.read(&mut |frame| self.incoming(frame));
             }
             WAKE => self.child.signals(self.rt.config().signals),
             LIFELINE => {
@@ -110,7 +107,7 @@ impl Helper {
     }
 
     fn incoming(&self, frame: &Frame<'_>) {
-        match frame.kind {
+        match frame.head.kind {
             Kind::Data => {
                 let Some(message) = self.message else {
                     return ::log::warn!("a message arrived, but the func takes none: dropped");
@@ -120,7 +117,7 @@ impl Helper {
                 let code = callback(|| unsafe { message(self.rt.handle(), data, len, self.data) });
                 if code < 0 {
                     let code = u64::from(code.unsigned_abs());
-                    self.child.link.must_send(Kind::Refusal, code, frame.seq, &[]);
+                    self.child.link.must_send(Kind::Refusal, code, frame.head.seq, &[]);
                 }
             }
             Kind::Nudge => {

@@ -2,6 +2,7 @@
 
 use super::{PAUSE, Worker};
 use crate::net::{self, AcceptError};
+use crate::shm::Gauge;
 use std::os::fd::BorrowedFd;
 
 /// How long a worker without free descriptors takes no turn.
@@ -32,7 +33,7 @@ impl Worker {
                 self.seat.accepted(index);
                 #[cfg(feature = "fault")]
                 crate::fault::hit("token.armed");
-                self.child.shared.board.add_accepted(self.child.birth.slot);
+                self.child.shared.board.add(self.child.birth.slot, Gauge::Accepted, 1);
                 let listener = i32::try_from(index).unwrap_or(-1);
                 if let Err(error) = self.reactor().client_add(client, listener, tag, peer) {
                     ::log::warn!("a client was refused: {error}");

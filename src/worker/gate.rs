@@ -26,14 +26,11 @@ impl Worker {
 
     pub(super) fn channel(&self) {
         self.child.check_fds();
-        self.child.link.read(&mut |frame| {
-            self.message(frame);
-            true
-        });
+        self.child.link.read(&mut |frame| self.message(frame));
     }
 
     fn message(&self, frame: &Frame<'_>) {
-        match frame.kind {
+        match frame.head.kind {
             Kind::Data => self.data(frame),
             Kind::Sync => self.sync(frame),
             Kind::Open => self.open(),
@@ -56,7 +53,7 @@ impl Worker {
         if code < 0 {
             ::log::warn!("worker_message refused a message with {code}");
             self.refused.set(code);
-            self.child.link.must_send(Kind::Refusal, refusal(code), frame.seq, &[]);
+            self.child.link.must_send(Kind::Refusal, refusal(code), frame.head.seq, &[]);
         }
     }
 
@@ -66,11 +63,11 @@ impl Worker {
         if code == 0 && self.gate.get() == Gate::Shut {
             code = self.health();
             if code < 0 {
-                self.child.link.must_send(Kind::Refusal, refusal(code), frame.seq, &[]);
+                self.child.link.must_send(Kind::Refusal, refusal(code), frame.head.seq, &[]);
             }
         }
         if code == 0 {
-            self.child.link.must_send(Kind::Updated, frame.arg, 0, &[]);
+            self.child.link.must_send(Kind::Updated, frame.head.arg, 0, &[]);
         }
     }
 

@@ -43,7 +43,7 @@ impl Worker {
         }
         let limit = match cause {
             Cause::Orphaned => Some(u64::from(lifeline::DRAIN_SECONDS) * 1000),
-            _ => self.rt.config().drain_timeout_ms,
+            _ => self.rt.config().drain_timeout,
         };
         self.reactor().own_timer(DEADLINE, limit);
         self.reactor().start_drain();

@@ -39,6 +39,17 @@ pub(crate) enum Job {
     Func { func: u32, index: u32 },
 }
 
+impl Job {
+    /// DTM_ROLE_*
+    pub(crate) fn role(self) -> u32 {
+        match self {
+            Self::Controller => crate::ffi::DTM_ROLE_CONTROLLER,
+            Self::Worker { .. } => crate::ffi::DTM_ROLE_WORKER,
+            Self::Func { .. } => crate::ffi::DTM_ROLE_FUNC,
+        }
+    }
+}
+
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -203,6 +214,16 @@ pub(crate) enum Note {
     Ending {
         fast: bool,
     },
+}
+
+/// A child, as a note names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Who {
+    /// DTM_ROLE_*
+    pub(crate) role: u32,
+    pub(crate) generation: u32,
+    pub(crate) spawn: u64,
+    pub(crate) pid: i32,
 }
 
 /// What follows a death.
