@@ -118,8 +118,15 @@ impl Runtime {
 
     /// The service's own configuration callback.
     pub(crate) fn ask_service(&self) -> Result<()> {
-        let Some(load) = self.callbacks.config_load else { return Ok(()) };
-        let path = self.settings.config_file.as_deref().map(CString::new).and_then(|p| p.ok());
+        let Some(load) = self.callbacks.config_load else {
+            return Ok(());
+        };
+        let path = self
+            .settings
+            .config_file
+            .as_deref()
+            .map(CString::new)
+            .and_then(|p| p.ok());
         let path_ptr = path.as_ref().map_or(std::ptr::null(), |p| p.as_ptr());
         let began = crate::sys::now_ms();
         // SAFETY: the service's function; the path lives during the call.
@@ -141,7 +148,9 @@ impl Runtime {
     }
 
     pub(crate) fn revert_config(&self) {
-        let Some(previous) = self.previous.take() else { return };
+        let Some(previous) = self.previous.take() else {
+            return;
+        };
         self.config.replace(previous);
         if let Some(revert) = self.callbacks.config_revert {
             // SAFETY: the service's function, with the arguments it declared.
@@ -155,7 +164,12 @@ impl Runtime {
     /// Open the log anew: other target, other process. flow: L9
     pub(crate) fn setup_log(&self) -> Result<()> {
         let config = self.config();
-        crate::log::setup(&config.log, self.callbacks.log, self.user_data, &config.name)
+        crate::log::setup(
+            &config.log,
+            self.callbacks.log,
+            self.user_data,
+            &config.name,
+        )
     }
 
     // ---- listeners ----------------------------------------------------------
@@ -181,7 +195,10 @@ impl Runtime {
     /// Descriptor and tag of a service listener.
     pub(crate) fn listener(&self, index: u32) -> Option<(RawFd, u64)> {
         let index = usize::try_from(index).ok()?;
-        self.listeners.borrow().get(index).map(|l| (l.fd.as_raw_fd(), l.tag))
+        self.listeners
+            .borrow()
+            .get(index)
+            .map(|l| (l.fd().as_raw_fd(), l.tag))
     }
 
     pub(crate) fn listener_count(&self) -> u32 {
@@ -189,7 +206,11 @@ impl Runtime {
     }
 
     pub(crate) fn listener_fds(&self) -> Vec<RawFd> {
-        self.listeners.borrow().iter().map(|l| l.fd.as_raw_fd()).collect()
+        self.listeners
+            .borrow()
+            .iter()
+            .map(|l| l.fd().as_raw_fd())
+            .collect()
     }
 
     pub(crate) fn port(&self, index: u32) -> Option<u16> {
@@ -198,7 +219,10 @@ impl Runtime {
     }
 
     pub(crate) fn control_listener(&self) -> Option<(RawFd, u64)> {
-        self.control.borrow().as_ref().map(|l| (l.fd.as_raw_fd(), l.tag))
+        self.control
+            .borrow()
+            .as_ref()
+            .map(|l| (l.fd().as_raw_fd(), l.tag))
     }
 
     /// Close them all here; the binder also removes its socket files.
@@ -273,7 +297,11 @@ impl Shared {
     /// In a child: what only others write becomes read-only here.
     pub(crate) fn narrow(&self, role: u32) {
         let table = self.table.make_read_only();
-        let ban = if role == DTM_ROLE_CONTROLLER { Ok(()) } else { self.ban.make_read_only() };
+        let ban = if role == DTM_ROLE_CONTROLLER {
+            Ok(())
+        } else {
+            self.ban.make_read_only()
+        };
         if let Err(error) = table.and(ban) {
             ::log::error!("shared memory: {error}");
             crate::process::exit_now(DTM_EXIT_BROKEN);

@@ -7,7 +7,8 @@ use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 pub(crate) fn duplicate(fd: RawFd) -> Result<OwnedFd> {
     // SAFETY: borrowed for this call only; a closed fd answers EBADF.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    let new = nix::fcntl::fcntl(borrowed, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(0)).context("dup")?;
+    let new =
+        nix::fcntl::fcntl(borrowed, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(0)).context("dup")?;
     // SAFETY: a new descriptor that nobody else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(new) })
 }
@@ -25,7 +26,10 @@ pub(crate) fn epoll() -> Result<OwnedFd> {
 
 /// CLOCK_MONOTONIC in milliseconds.
 pub(crate) fn now_ms() -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: valid storage; this clock always exists.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);

@@ -61,7 +61,10 @@ impl Link {
                 self.sequence.set(sequence);
                 Ok(())
             }
-            Sent::Full => Err(Error::new(-libc::EAGAIN, "the channel to the master is full")),
+            Sent::Full => Err(Error::new(
+                -libc::EAGAIN,
+                "the channel to the master is full",
+            )),
             Sent::Gone => Err(Error::new(crate::ffi::DTM_EGONE, "the master is gone")),
         }
     }
@@ -84,11 +87,15 @@ impl Link {
     /// Hand each waiting frame to `f`.
     pub(crate) fn read(&self, f: &mut dyn FnMut(&Frame<'_>)) {
         // Taken out, so that nothing is borrowed while callbacks run.
-        let Some(mut buffer) = self.buffer.take() else { return };
+        let Some(mut buffer) = self.buffer.take() else {
+            return;
+        };
         loop {
             match recv(self.fd.as_fd(), &mut buffer) {
                 Recv::Frame(frame) if self.fence.accepts(&frame.head) => f(&frame),
-                Recv::Frame(_) => ::log::debug!("dropped a message for an earlier process of this slot"),
+                Recv::Frame(_) => {
+                    ::log::debug!("dropped a message for an earlier process of this slot")
+                }
                 Recv::Bad(why) => ::log::warn!("dropped a malformed message: {why:?}"),
                 Recv::Empty | Recv::Closed => break,
             }

@@ -4,10 +4,10 @@
 pub(crate) mod birth;
 pub(crate) mod link;
 
+use crate::config::{Orphan, SignalTable};
 use crate::master::policy::Order;
 use crate::process::lifeline;
 use crate::runtime::{Runtime, Shared};
-use crate::config::{Orphan, SignalTable};
 use crate::shm;
 use crate::signal::table::{Meaning, TAKEN, meaning, name};
 use crate::signal::{handler, mask};
@@ -80,7 +80,11 @@ impl Child {
         for signal in TAKEN.iter().copied().filter(|s| bits & (1 << s) != 0) {
             match meaning(style, self.birth.role, signal, false) {
                 Meaning::Leave => self.told_by_signal(),
-                _ => ::log::info!("{} means nothing to a {}: ignored", name(signal), self.birth.kind()),
+                _ => ::log::info!(
+                    "{} means nothing to a {}: ignored",
+                    name(signal),
+                    self.birth.kind()
+                ),
             }
         }
         let asked = |command: u32| bits & (1 << (handler::REQUEST_BASE + command)) != 0;
@@ -127,6 +131,12 @@ impl Child {
         }
     }
 
+    /// Told to, whether it has begun or not: for the service to ask.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.get().is_some()
+            || self.shared.table.order(self.birth.slot, self.birth.spawn) != shm::Order::Run
+    }
+
     pub(crate) fn leaving(&self) -> Option<(Order, Cause)> {
         self.leaving.get()
     }
@@ -134,6 +144,12 @@ impl Child {
     /// The lifeline need not be watched any longer (it stays readable).
     pub(crate) fn forget_lifeline(&self, reactor: &crate::event::Reactor) {
         reactor.own_del(self.lifeline.as_raw_fd());
+    }
+
+    pub(crate) fn reopen_log(&self) {
+        if let Err(error) = crate::log::reopen() {
+            ::log::error!("log: {error}");
+        }
     }
 
     /// Have our descriptors been closed or replaced by the service? Checked when

@@ -30,7 +30,10 @@ impl Messages {
             outbox: Outbox::new(limit),
             watched: Cell::new(false),
         };
-        Self { peers: ends.into_iter().map(peer).collect(), sequence: Cell::new(0) }
+        Self {
+            peers: ends.into_iter().map(peer).collect(),
+            sequence: Cell::new(0),
+        }
     }
 
     /// The slot has another process now: what waits for the last one is void.
@@ -59,7 +62,15 @@ impl Controller {
         self.messages.sequence.set(sequence);
         let slot = u32::try_from(slot).unwrap_or(u32::MAX);
         let (generation, spawn) = (row.generation, row.spawn);
-        let head = Head { kind, slot, generation, spawn, seq: sequence, arg, arg2: 0 };
+        let head = Head {
+            kind,
+            slot,
+            generation,
+            spawn,
+            seq: sequence,
+            arg,
+            arg2: 0,
+        };
         #[cfg(feature = "fault")]
         crate::fault::hit("channel.send");
         match peer.outbox.push(end.as_fd(), &Frame { head, payload })? {
@@ -69,14 +80,18 @@ impl Controller {
         }
         if !peer.outbox.is_empty() && !peer.watched.get() {
             let output = libc::EPOLLOUT.unsigned_abs();
-            self.reactor().own_add(end.as_raw_fd(), output, WRITABLE + slot)?;
+            self.reactor()
+                .own_add(end.as_raw_fd(), output, WRITABLE + slot)?;
             peer.watched.set(true);
         }
         Ok(())
     }
 
     pub(super) fn flush(&self, slot: u32) {
-        let Some(peer) = usize::try_from(slot).ok().and_then(|s| self.messages.peers.get(s)) else {
+        let Some(peer) = usize::try_from(slot)
+            .ok()
+            .and_then(|s| self.messages.peers.get(s))
+        else {
             return;
         };
         let Some(end) = &peer.end else { return };
@@ -91,7 +106,10 @@ impl Controller {
     pub(crate) fn send_to(&self, spawn: u64, payload: &[u8]) -> Result<()> {
         self.refresh();
         let (slot, row) = self.roster.find(spawn).ok_or_else(|| {
-            Error::new(DTM_EGONE, format!("there is no process with spawn id {spawn} any more"))
+            Error::new(
+                DTM_EGONE,
+                format!("there is no process with spawn id {spawn} any more"),
+            )
         })?;
         self.post(slot, &row, Kind::Data, 0, payload)
     }

@@ -192,7 +192,16 @@ impl Master {
         let sweep = self.needs_sweep().then_some(self.swept + SWEEP_MS);
         let retry = self.unsent_open.contains(&true).then_some(now + 20);
         let ban = self.ban_ends();
-        [self.policy.next_deadline(), sweep, retry, ban, self.watchdog].into_iter().flatten().min()
+        [
+            self.policy.next_deadline(),
+            sweep,
+            retry,
+            ban,
+            self.watchdog,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// An accept queue waits although workers stand armed: they are all busy.

@@ -2,8 +2,8 @@
 //! that it is gone: the kernel's parent-death signal, and end of file on a pipe
 //! whose only writer is the master.
 
-use crate::error::{Context, Result};
 use crate::config::Orphan;
+use crate::error::{Context, Result};
 use crate::ffi::DTM_EXIT_ORPHAN;
 use crate::signal::handler;
 use std::os::fd::{AsFd, OwnedFd};

@@ -20,7 +20,9 @@ impl Worker {
 
     /// Accept one client of this listener. False: there was none.
     pub(super) fn take_one(&self, index: u32) -> bool {
-        let Some((fd, tag)) = self.rt.listener(index) else { return false };
+        let Some((fd, tag)) = self.rt.listener(index) else {
+            return false;
+        };
         #[cfg(feature = "fault")]
         if crate::fault::fallible("accept").is_err() {
             self.exhausted();
@@ -33,7 +35,10 @@ impl Worker {
                 self.seat.accepted(index);
                 #[cfg(feature = "fault")]
                 crate::fault::hit("token.armed");
-                self.child.shared.board.add(self.child.birth.slot, Gauge::Accepted, 1);
+                self.child
+                    .shared
+                    .board
+                    .add(self.child.birth.slot, Gauge::Accepted, 1);
                 let listener = i32::try_from(index).unwrap_or(-1);
                 if let Err(error) = self.reactor().client_add(client, listener, tag, peer) {
                     ::log::warn!("a client was refused: {error}");
@@ -58,7 +63,10 @@ impl Worker {
         match error {
             AcceptError::Transient(_) => self.seat.empty(index),
             AcceptError::Exhausted(errno) => {
-                ::log::warn!("accept: {}: no new clients for {EXHAUSTED_MS} ms", errno.desc());
+                ::log::warn!(
+                    "accept: {}: no new clients for {EXHAUSTED_MS} ms",
+                    errno.desc()
+                );
                 self.exhausted();
             }
             AcceptError::Broken(errno) => {

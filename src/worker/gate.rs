@@ -37,7 +37,7 @@ impl Worker {
             Kind::Nudge => {
                 self.child.look_at_order();
             }
-            Kind::ReopenLog => crate::log::reopen(),
+            Kind::ReopenLog => self.child.reopen_log(),
             other => ::log::warn!("a worker does not know message {other:?}: dropped"),
         }
     }
@@ -48,12 +48,13 @@ impl Worker {
         };
         let (data, len) = (frame.payload.as_ptr().cast(), frame.payload.len());
         // SAFETY: the service's function; data is valid for len during the call.
-        let code =
-            callback(|| unsafe { message(self.rt.handle(), data, len, self.rt.user_data) });
+        let code = callback(|| unsafe { message(self.rt.handle(), data, len, self.rt.user_data) });
         if code < 0 {
             ::log::warn!("worker_message refused a message with {code}");
             self.refused.set(code);
-            self.child.link.must_send(Kind::Refusal, refusal(code), frame.head.seq, &[]);
+            self.child
+                .link
+                .must_send(Kind::Refusal, refusal(code), frame.head.seq, &[]);
         }
     }
 
@@ -63,16 +64,22 @@ impl Worker {
         if code == 0 && self.gate.get() == Gate::Shut {
             code = self.health();
             if code < 0 {
-                self.child.link.must_send(Kind::Refusal, refusal(code), frame.head.seq, &[]);
+                self.child
+                    .link
+                    .must_send(Kind::Refusal, refusal(code), frame.head.seq, &[]);
             }
         }
         if code == 0 {
-            self.child.link.must_send(Kind::Updated, frame.head.arg, 0, &[]);
+            self.child
+                .link
+                .must_send(Kind::Updated, frame.head.arg, 0, &[]);
         }
     }
 
     fn health(&self) -> i32 {
-        let Some(health) = self.rt.callbacks.worker_health else { return 0 };
+        let Some(health) = self.rt.callbacks.worker_health else {
+            return 0;
+        };
         // SAFETY: the service's function, with the arguments it declared.
         let code = callback(|| unsafe { health(self.rt.handle(), self.rt.user_data) });
         if code < 0 {

@@ -74,7 +74,10 @@ impl Worker {
         rt.become_process(reactor, Process::Worker(worker))?;
         match rt.process() {
             Some(Process::Worker(worker)) => Ok(worker),
-            _ => Err(crate::error::Error::new(DTM_ESTATE, "this process is no worker")),
+            _ => Err(crate::error::Error::new(
+                DTM_ESTATE,
+                "this process is no worker",
+            )),
         }
     }
 
@@ -98,7 +101,10 @@ impl Worker {
 
     /// The service runs its own loop, and calls dtm_loop_dispatch().
     fn foreign(&self, main: unsafe extern "C-unwind" fn(*mut dtm_t, *mut std::ffi::c_void) -> i32) {
-        self.reactor().foreign();
+        if let Err(error) = self.reactor().foreign() {
+            ::log::error!("{error}");
+            return self.done.set(Some(DTM_EXIT_INIT));
+        }
         // SAFETY: the service's function, with the arguments it declared.
         let status = callback(|| unsafe { main(self.rt.handle(), self.rt.user_data) });
         if self.done.get().is_none() {
@@ -173,8 +179,12 @@ impl Worker {
     fn publish(&self) {
         let clients = self.reactor().clients();
         let load = self.load.get();
-        self.seat.set_load(if load == DTM_OFF { clients } else { load });
-        self.child.shared.board.set(self.child.birth.slot, Gauge::Clients, u64::from(clients));
+        self.seat
+            .set_load(if load == DTM_OFF { clients } else { load });
+        self.child
+            .shared
+            .board
+            .set(self.child.birth.slot, Gauge::Clients, u64::from(clients));
         if self.paused.get() && !self.reactor().full() {
             self.resume();
         }

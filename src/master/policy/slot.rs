@@ -61,7 +61,12 @@ impl Slot {
     pub(crate) fn who(&self) -> Option<Who> {
         let child = self.child.as_ref()?;
         let (role, generation) = (self.job?.role(), self.generation);
-        Some(Who { role, generation, spawn: child.spawn, pid: child.pid })
+        Some(Who {
+            role,
+            generation,
+            spawn: child.spawn,
+            pid: child.pid,
+        })
     }
 
     /// A child that nobody has told to end.

@@ -212,12 +212,17 @@ impl Policy {
                 .reload
                 .as_ref()
                 .is_some_and(|r| r.generation == generation);
-        let Some(who) = self.slots[at].who() else { return };
+        let Some(who) = self.slots[at].who() else {
+            return;
+        };
         self.slots[at].child = None;
         if self.banned && self.ending.is_none() {
             self.slots[at].corpse = Some(child.pid);
         } else {
-            out.push(Action::Reap { slot: at, pid: child.pid });
+            out.push(Action::Reap {
+                slot: at,
+                pid: child.pid,
+            });
         }
         if !asked {
             self.stats.deaths += 1;
@@ -232,7 +237,10 @@ impl Policy {
         } else {
             self.plan_respawn(at, &child, now)
         };
-        out.push(Action::Note(Note::Died { slot: at, who, exit,
+        out.push(Action::Note(Note::Died {
+            slot: at,
+            who,
+            exit,
             asked,
             next,
         }));

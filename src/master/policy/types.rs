@@ -158,6 +158,7 @@ pub(crate) enum Action {
     /// Wait for the zombie; afterwards nothing of the dead may reach the slot's next process.
     Reap {
         slot: usize,
+        pid: i32,
     },
     LoadConfig,
     /// The reload for which it was loaded is cancelled.
@@ -192,6 +193,7 @@ pub(crate) enum Note {
     },
     Died {
         slot: usize,
+        who: Who,
         exit: Exit,
         asked: bool,
         next: Next,
