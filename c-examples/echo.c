@@ -1,0 +1,166 @@
+/*
+ * echo.c - the reference service: every byte that a client sends comes back.
+ *
+ * The client's state machine is all that a service must have. main() puts it
+ * together with listeners and with the operators' protocol of operator.h.
+ */
+#define _GNU_SOURCE
+#include "operator.h"
+
+#include <dtm.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* ---- Worker: one client ------------------------------------------------ */
+
+struct conn {
+    size_t used, sent; /* buf[sent..used] still has to go out */
+    char buf[16384];
+};
+
+static int32_t client_open(dtm_t *rt, dtm_client_t *client, void *user_data)
+{
+    struct conn *conn = malloc(sizeof *conn);
+
+    (void)rt, (void)user_data;
+    if (!conn)
+        return -ENOMEM;
+    conn->used = conn->sent = 0;
+    dtm_client_set_data(client, conn);
+    return DTM_READ;
+}
+
+/* Reads only when all was sent: a client that does not read its echo is not read either. */
+static int32_t client_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *user_data)
+{
+    struct conn *conn = dtm_client_data(client);
+    int fd = dtm_client_fd(client);
+    ssize_t n;
+
+    (void)rt, (void)events, (void)user_data;
+    if (conn->sent == conn->used) {
+        n = recv(fd, conn->buf, sizeof conn->buf, 0);
+        if (n == 0)
+            return DTM_DONE;
+        if (n < 0)
+            return errno == EAGAIN || errno == EINTR ? DTM_KEEP : -errno;
+        conn->used = (size_t)n;
+        conn->sent = 0;
+    }
+    n = send(fd, conn->buf + conn->sent, conn->used - conn->sent, MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN && errno != EINTR)
+        return -errno;
+    if (n > 0)
+        conn->sent += (size_t)n;
+    /* Busy: bytes are on their way back. A drain waits for those, not for idle clients. */
+    dtm_client_set_busy(client, conn->sent < conn->used);
+    return conn->sent < conn->used ? DTM_WRITE : DTM_READ;
+}
+
+static void client_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void *user_data)
+{
+    (void)rt, (void)reason, (void)user_data;
+    free(dtm_client_data(client));
+}
+
+/* ---- main --------------------------------------------------------------- */
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "echo: %s: %s\n", what, dtm_last_error());
+    exit(1);
+}
+
+/* "A,B" and repeated options: every address gets its own listener. */
+static void listen_on(dtm_t *rt, char *addresses)
+{
+    dtm_listen_t listen = DTM_LISTEN_INIT;
+    char *address, *rest;
+    int32_t index;
+
+    for (address = strtok_r(addresses, ",", &rest); address; address = strtok_r(NULL, ",", &rest)) {
+        listen.address = address;
+        index = dtm_listen(rt, &listen);
+        if (index < 0)
+            fail("--listen");
+        printf("echo: listening on %s, port %d\n", address,
+               (int)dtm_listen_port(rt, (uint32_t)index));
+    }
+}
+
+static void listen_for_operators(dtm_t *rt, const char *path)
+{
+    dtm_listen_t listen = DTM_LISTEN_INIT;
+    char address[128];
+
+    snprintf(address, sizeof address, "unix:%s", path);
+    listen.address = address;
+    if (dtm_listen_control(rt, &listen) < 0)
+        fail("--control");
+}
+
+static const char help[] =
+    "echo - sends every byte back\n"
+    "  --listen ADDR[,ADDR...]  127.0.0.1:7000, [::1]:7000, *:7000, unix:/path (127.0.0.1:7000)\n"
+    "  --workers N              number of workers (one per CPU)\n"
+    "  --control PATH           Unix socket for operators: status, reload, scale N, shutdown, ...\n"
+    "  --config FILE            file with a [dtm] section\n"
+    "  --log TARGET             stderr, syslog, file:/path or off (stderr)\n"
+    "Signals: TERM stop gracefully, INT stop at once, HUP reload.\n";
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"listen", required_argument, NULL, 'l'},  {"workers", required_argument, NULL, 'w'},
+        {"control", required_argument, NULL, 'c'}, {"config", required_argument, NULL, 'f'},
+        {"log", required_argument, NULL, 'o'},     {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0}};
+    dtm_config_t config = DTM_CONFIG_INIT;
+    dtm_callbacks_t callbacks = DTM_CALLBACKS_INIT;
+    dtm_result_t result;
+    dtm_t *rt;
+    char standard[] = "127.0.0.1:7000", *addresses = standard;
+    const char *control = NULL;
+    int option, status;
+
+    config.name = "echo";
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 'l': addresses = optarg; break;
+        case 'w': config.workers = (uint32_t)strtoul(optarg, NULL, 10); break;
+        case 'c': control = optarg; break;
+        case 'f': config.config_file = optarg; break;
+        case 'o': config.log_target = optarg; break;
+        case 'h': fputs(help, stdout); return 0;
+        default: fputs(help, stderr); return 2;
+        }
+    }
+
+    callbacks.client_open = client_open;
+    callbacks.client_step = client_step;
+    callbacks.client_close = client_close;
+    callbacks.control_open = operator_open;
+    callbacks.control_step = operator_step;
+    callbacks.control_close = operator_close;
+
+    if (dtm_new(&config, &callbacks, NULL, &rt) != DTM_OK)
+        fail("configuration");
+    listen_on(rt, addresses);
+    if (control)
+        listen_for_operators(rt, control);
+    fflush(stdout);
+
+    status = dtm_run(rt, &result, sizeof result);
+    if (status != DTM_OK)
+        fail("run");
+    printf("echo: ended; %llu forks, %llu deaths, %llu reloads\n",
+           (unsigned long long)result.forks, (unsigned long long)result.deaths,
+           (unsigned long long)result.reloads);
+    dtm_free(rt);
+    return 0;
+}
