@@ -20,13 +20,13 @@
 
 struct operator {
     dtm_client_t *client; /* NULL when the operator has hung up */
-    int waiting;          /* commands that the master has not answered yet */
+    int waiting;          /* commands that are not answered yet */
     int eof;              /* no more commands will come */
     size_t used;
     char line[1024];
 };
 
-/* The service's own commands: returns 0 when it does not know the line either. */
+/* The service's own commands, if any: returns 0 for a line that is none of them. */
 static int (*operator_more)(dtm_t *rt, struct operator *op, char *line);
 
 static const struct {
@@ -49,13 +49,11 @@ static void operator_answer(struct operator *op, const char *text)
         dtm_client_close(op->client);
 }
 
-/* The master's answer to a command. The operator may have left meanwhile. */
-static void operator_done(dtm_t *rt, uint64_t id, int32_t status, const char *detail, void *data)
+/* The end of a command that took its time. The operator may have left meanwhile. */
+static void operator_finish(struct operator *op, int32_t status, const char *detail)
 {
-    struct operator *op = data;
     char text[512];
 
-    (void)rt, (void)id;
     op->waiting--;
     if (op->client) {
         snprintf(text, sizeof text, "%s %s\n", status == DTM_OK ? "ok" : "error", detail);
@@ -64,6 +62,12 @@ static void operator_done(dtm_t *rt, uint64_t id, int32_t status, const char *de
     } else if (op->waiting == 0) {
         free(op);
     }
+}
+
+static void operator_done(dtm_t *rt, uint64_t id, int32_t status, const char *detail, void *data)
+{
+    (void)rt, (void)id;
+    operator_finish(data, status, detail);
 }
 
 static void operator_status(dtm_t *rt, struct operator *op)
@@ -161,7 +165,7 @@ static void operator_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void
 
     (void)rt, (void)reason, (void)user_data;
     if (op && op->waiting > 0)
-        op->client = NULL; /* operator_done() frees it */
+        op->client = NULL; /* operator_finish() frees it */
     else
         free(op);
 }

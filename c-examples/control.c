@@ -1,0 +1,223 @@
+/*
+ * control.c - workers that always know the newest routing table.
+ *
+ * A client sends a key per line and gets "VERSION ADDRESS". An operator sends
+ * "route KEY ADDRESS": the controller makes the next version, saves it, sends
+ * it to every worker, and answers "ok" when all of them have it. New workers
+ * get the table before their gate opens. So whoever asks after that "ok" is
+ * never served with an older version, whatever dies or is reloaded meanwhile.
+ */
+#define _GNU_SOURCE
+#include "operator.h"
+#include "routes.h"
+
+#include <getopt.h>
+
+static const char *table_file = "routes.txt";
+
+/* ---- Worker -------------------------------------------------------------- */
+
+/* One path, before the gate opens and after. What is refused changes nothing. */
+static int32_t worker_message(dtm_t *rt, const void *data, size_t len, void *user_data)
+{
+    int32_t status = routes_take(data, len);
+
+    (void)user_data;
+    return status ? status : dtm_answer(rt, &routes.version, sizeof routes.version);
+}
+
+struct request {
+    size_t used;
+    char line[256];
+};
+
+static int32_t client_open(dtm_t *rt, dtm_client_t *client, void *user_data)
+{
+    struct request *request = calloc(1, sizeof *request);
+
+    (void)rt, (void)user_data;
+    if (!request)
+        return -ENOMEM;
+    dtm_client_set_data(client, request);
+    return DTM_READ;
+}
+
+/* Replies are short: a client that does not read them is cut off. */
+static int32_t reply(int fd, const char *key)
+{
+    const char *address = "-";
+    size_t found = routes_find(key, &address);
+    char text[ROUTE_MAX + 32];
+    int len = snprintf(text, sizeof text, "%" PRIu64 " %.*s\n", routes.version,
+                       found ? (int)found : 1, address);
+
+    return send(fd, text, (size_t)len, MSG_NOSIGNAL) == len ? 0 : -EPIPE;
+}
+
+static int32_t client_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *user_data)
+{
+    struct request *request = dtm_client_data(client);
+    int fd = dtm_client_fd(client);
+    char *newline;
+    ssize_t n;
+
+    (void)rt, (void)events, (void)user_data;
+    n = recv(fd, request->line + request->used, sizeof request->line - request->used, 0);
+    if (n <= 0)
+        return n == 0 ? DTM_DONE : errno == EAGAIN ? DTM_KEEP : -errno;
+    request->used += (size_t)n;
+    while ((newline = memchr(request->line, '\n', request->used))) {
+        *newline = '\0';
+        if (reply(fd, request->line) != 0)
+            return -EPIPE;
+        request->used -= (size_t)(newline + 1 - request->line);
+        memmove(request->line, newline + 1, request->used);
+    }
+    dtm_client_set_busy(client, request->used > 0);
+    return request->used < sizeof request->line ? DTM_READ : -EMSGSIZE;
+}
+
+static void client_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void *user_data)
+{
+    (void)rt, (void)reason, (void)user_data;
+    free(dtm_client_data(client));
+}
+
+/* ---- Controller ----------------------------------------------------------- */
+
+static struct {
+    uint64_t spawn, version; /* who was sent the table, and what it said it has */
+} told[OPERATOR_WORKERS];    /* by slot */
+
+static struct operator *pushing; /* waits until every worker has the new version */
+
+/* A controller that replaces a dead one goes on with what that one saved. */
+static int32_t controller_init(dtm_t *rt, void *user_data)
+{
+    (void)rt, (void)user_data;
+    return routes_load(table_file);
+}
+
+static int32_t update_new_worker(dtm_t *rt, const dtm_worker_t *worker, void *user_data)
+{
+    (void)user_data;
+    told[worker->slot].spawn = worker->spawn;
+    told[worker->slot].version = 0;
+    return dtm_send(rt, worker->spawn, routes.text, routes.len);
+}
+
+static void worker_answer(dtm_t *rt, const dtm_worker_t *worker, int32_t status, const void *data,
+                          size_t len, void *user_data)
+{
+    (void)user_data;
+    if (status != 0 || len != sizeof(uint64_t))
+        dtm_log(rt, DTM_LOG_WARN, "a worker refused its routing table");
+    else if (told[worker->slot].spawn == worker->spawn)
+        memcpy(&told[worker->slot].version, data, len);
+}
+
+/* May this worker serve with an older version? */
+static int lags(const dtm_worker_t *worker)
+{
+    if (worker->state == DTM_WORKER_DEAD || worker->state == DTM_WORKER_FAILED)
+        return 0;
+    if (told[worker->slot].spawn == worker->spawn)
+        return told[worker->slot].version < routes.version;
+    return worker->state > DTM_WORKER_READY; /* if not, its update is still to come */
+}
+
+static void controller_pass(dtm_t *rt, void *user_data)
+{
+    static dtm_worker_t workers[OPERATOR_WORKERS];
+    struct operator *op = pushing;
+    uint32_t count = 0, i;
+    char text[64];
+
+    (void)user_data;
+    if (!op)
+        return;
+    dtm_workers(rt, workers, sizeof workers[0], OPERATOR_WORKERS, &count);
+    for (i = 0; i < count; i++)
+        if (lags(&workers[i]))
+            return;
+    pushing = NULL;
+    snprintf(text, sizeof text, "version %" PRIu64 " is in force", routes.version);
+    operator_finish(op, DTM_OK, text);
+}
+
+static int operator_route(dtm_t *rt, struct operator *op, char *line)
+{
+    char key[201], address[201];
+
+    if (sscanf(line, "route %200s %200s", key, address) != 2)
+        return 0;
+    op->waiting++;
+    if (pushing)
+        operator_finish(op, -EBUSY, "another version is on its way");
+    else if (routes_set(key, address, table_file) != 0)
+        operator_finish(op, -EIO, "the new table cannot be saved");
+    else if (dtm_send_all(rt, 0, routes.text, routes.len, NULL) != DTM_OK)
+        operator_finish(op, DTM_EFAILED, "not every worker can be reached");
+    else
+        pushing = op;
+    return 1;
+}
+
+/* ---- main ------------------------------------------------------------------ */
+
+static const char help[] =
+    "control - sends \"KEY\" to its clients as \"VERSION ADDRESS\", from a table operators change\n"
+    "  --listen ADDR   127.0.0.1:7000, [::1]:7000, *:7000, unix:/path (127.0.0.1:7000)\n"
+    "  --workers N     number of workers (one per CPU)\n"
+    "  --control PATH  Unix socket for operators: route KEY ADDRESS, status, ... (control.sock)\n"
+    "  --table FILE    where the table is kept (routes.txt)\n"
+    "  --log TARGET    stderr, syslog, file:/path or off (stderr)\n";
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"listen", 1, NULL, 'l'}, {"workers", 1, NULL, 'w'}, {"control", 1, NULL, 'c'},
+        {"table", 1, NULL, 't'},  {"log", 1, NULL, 'o'},     {"help", 0, NULL, 'h'},
+        {NULL, 0, NULL, 0}};
+    dtm_config_t config = DTM_CONFIG_INIT;
+    dtm_callbacks_t callbacks = DTM_CALLBACKS_INIT;
+    dtm_listen_t service = DTM_LISTEN_INIT, control = DTM_LISTEN_INIT;
+    char path[128] = "unix:control.sock";
+    dtm_t *rt = NULL;
+    int option;
+
+    config.name = "control";
+    service.address = "127.0.0.1:7000";
+    control.address = path;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 'l': service.address = optarg; break;
+        case 'w': config.workers = (uint32_t)strtoul(optarg, NULL, 10); break;
+        case 'c': snprintf(path, sizeof path, "unix:%s", optarg); break;
+        case 't': table_file = optarg; break;
+        case 'o': config.log_target = optarg; break;
+        default: fputs(help, option == 'h' ? stdout : stderr); return option == 'h' ? 0 : 2;
+        }
+    }
+    callbacks.worker_message = worker_message;
+    callbacks.client_open = client_open;
+    callbacks.client_step = client_step;
+    callbacks.client_close = client_close;
+    callbacks.controller_init = controller_init;
+    callbacks.controller_pass = controller_pass;
+    callbacks.update_new_worker = update_new_worker;
+    callbacks.worker_answer = worker_answer;
+    callbacks.control_open = operator_open;
+    callbacks.control_step = operator_step;
+    callbacks.control_close = operator_close;
+    operator_more = operator_route;
+
+    if (dtm_new(&config, &callbacks, NULL, &rt) != DTM_OK || dtm_listen(rt, &service) < 0 ||
+        dtm_listen_control(rt, &control) < 0 || dtm_run(rt, NULL, 0) != DTM_OK) {
+        fprintf(stderr, "control: %s\n", dtm_last_error());
+        dtm_free(rt);
+        return 1;
+    }
+    dtm_free(rt);
+    return 0;
+}
