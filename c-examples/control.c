@@ -26,19 +26,14 @@ static int32_t worker_message(dtm_t *rt, const void *data, size_t len, void *use
     return status ? status : dtm_answer(rt, &routes.version, sizeof routes.version);
 }
 
-struct request {
-    size_t used;
-    char line[256];
-};
-
 static int32_t client_open(dtm_t *rt, dtm_client_t *client, void *user_data)
 {
-    struct request *request = calloc(1, sizeof *request);
+    struct lines *in = calloc(1, sizeof *in);
 
     (void)rt, (void)user_data;
-    if (!request)
+    if (!in)
         return -ENOMEM;
-    dtm_client_set_data(client, request);
+    dtm_client_set_data(client, in);
     return DTM_READ;
 }
 
@@ -56,25 +51,19 @@ static int32_t reply(int fd, const char *key)
 
 static int32_t client_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *user_data)
 {
-    struct request *request = dtm_client_data(client);
+    struct lines *in = dtm_client_data(client);
     int fd = dtm_client_fd(client);
-    char *newline;
-    ssize_t n;
+    int32_t status = lines_read(in, fd);
+    char *key;
 
     (void)rt, (void)events, (void)user_data;
-    n = recv(fd, request->line + request->used, sizeof request->line - request->used, 0);
-    if (n <= 0)
-        return n == 0 ? DTM_DONE : errno == EAGAIN ? DTM_KEEP : -errno;
-    request->used += (size_t)n;
-    while ((newline = memchr(request->line, '\n', request->used))) {
-        *newline = '\0';
-        if (reply(fd, request->line) != 0)
+    if (status <= 0)
+        return status == 0 ? DTM_DONE : status;
+    while ((key = lines_next(in)))
+        if (reply(fd, key) != 0)
             return -EPIPE;
-        request->used -= (size_t)(newline + 1 - request->line);
-        memmove(request->line, newline + 1, request->used);
-    }
-    dtm_client_set_busy(client, request->used > 0);
-    return request->used < sizeof request->line ? DTM_READ : -EMSGSIZE;
+    dtm_client_set_busy(client, in->begin < in->end); /* half a request: let it come */
+    return DTM_READ;
 }
 
 static void client_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void *user_data)
@@ -89,7 +78,7 @@ static struct {
     uint64_t spawn, version; /* who was sent the table, and what it said it has */
 } told[OPERATOR_WORKERS];    /* by slot */
 
-static struct operator *pushing; /* waits until every worker has the new version */
+static struct op *pushing; /* waits until every worker has the new version */
 
 /* A controller that replaces a dead one goes on with what that one saved. */
 static int32_t controller_init(dtm_t *rt, void *user_data)
@@ -106,8 +95,8 @@ static int32_t update_new_worker(dtm_t *rt, const dtm_worker_t *worker, void *us
     return dtm_send(rt, worker->spawn, routes.text, routes.len);
 }
 
-static void worker_answer(dtm_t *rt, const dtm_worker_t *worker, int32_t status, const void *data,
-                          size_t len, void *user_data)
+static void worker_answer(dtm_t *rt, const dtm_worker_t *worker, int32_t status,
+                          const void *data, size_t len, void *user_data)
 {
     (void)user_data;
     if (status != 0 || len != sizeof(uint64_t))
@@ -129,7 +118,7 @@ static int lags(const dtm_worker_t *worker)
 static void controller_pass(dtm_t *rt, void *user_data)
 {
     static dtm_worker_t workers[OPERATOR_WORKERS];
-    struct operator *op = pushing;
+    struct op *op = pushing;
     uint32_t count = 0, i;
     char text[64];
 
@@ -145,7 +134,7 @@ static void controller_pass(dtm_t *rt, void *user_data)
     operator_finish(op, DTM_OK, text);
 }
 
-static int operator_route(dtm_t *rt, struct operator *op, char *line)
+static int operator_route(dtm_t *rt, struct op *op, char *line)
 {
     char key[201], address[201];
 
@@ -158,8 +147,10 @@ static int operator_route(dtm_t *rt, struct operator *op, char *line)
         operator_finish(op, -EIO, "the new table cannot be saved");
     else if (dtm_send_all(rt, 0, routes.text, routes.len, NULL) != DTM_OK)
         operator_finish(op, DTM_EFAILED, "not every worker can be reached");
-    else
+    else {
         pushing = op;
+        controller_pass(rt, NULL); /* there may be no worker to wait for */
+    }
     return 1;
 }
 
@@ -170,32 +161,28 @@ static const char help[] =
     "  --listen ADDR   127.0.0.1:7000, [::1]:7000, *:7000, unix:/path (127.0.0.1:7000)\n"
     "  --workers N     number of workers (one per CPU)\n"
     "  --control PATH  Unix socket for operators: route KEY ADDRESS, status, ... (control.sock)\n"
-    "  --table FILE    where the table is kept (routes.txt)\n"
-    "  --log TARGET    stderr, syslog, file:/path or off (stderr)\n";
+    "  --table FILE    where the table is kept (routes.txt)\n";
 
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
         {"listen", 1, NULL, 'l'}, {"workers", 1, NULL, 'w'}, {"control", 1, NULL, 'c'},
-        {"table", 1, NULL, 't'},  {"log", 1, NULL, 'o'},     {"help", 0, NULL, 'h'},
-        {NULL, 0, NULL, 0}};
+        {"table", 1, NULL, 't'},  {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
     dtm_config_t config = DTM_CONFIG_INIT;
     dtm_callbacks_t callbacks = DTM_CALLBACKS_INIT;
-    dtm_listen_t service = DTM_LISTEN_INIT, control = DTM_LISTEN_INIT;
-    char path[128] = "unix:control.sock";
+    dtm_listen_t listen = DTM_LISTEN_INIT;
+    const char *control = "control.sock";
     dtm_t *rt = NULL;
-    int option;
+    int option, failed;
 
     config.name = "control";
-    service.address = "127.0.0.1:7000";
-    control.address = path;
+    listen.address = "127.0.0.1:7000";
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
-        case 'l': service.address = optarg; break;
+        case 'l': listen.address = optarg; break;
         case 'w': config.workers = (uint32_t)strtoul(optarg, NULL, 10); break;
-        case 'c': snprintf(path, sizeof path, "unix:%s", optarg); break;
+        case 'c': control = optarg; break;
         case 't': table_file = optarg; break;
-        case 'o': config.log_target = optarg; break;
         default: fputs(help, option == 'h' ? stdout : stderr); return option == 'h' ? 0 : 2;
         }
     }
@@ -207,17 +194,13 @@ int main(int argc, char **argv)
     callbacks.controller_pass = controller_pass;
     callbacks.update_new_worker = update_new_worker;
     callbacks.worker_answer = worker_answer;
-    callbacks.control_open = operator_open;
-    callbacks.control_step = operator_step;
-    callbacks.control_close = operator_close;
+    operator_callbacks(&callbacks);
     operator_more = operator_route;
 
-    if (dtm_new(&config, &callbacks, NULL, &rt) != DTM_OK || dtm_listen(rt, &service) < 0 ||
-        dtm_listen_control(rt, &control) < 0 || dtm_run(rt, NULL, 0) != DTM_OK) {
+    failed = dtm_new(&config, &callbacks, NULL, &rt) != DTM_OK || dtm_listen(rt, &listen) < 0 ||
+             operator_listen(rt, control) < 0 || dtm_run(rt, NULL, 0) != DTM_OK;
+    if (failed)
         fprintf(stderr, "control: %s\n", dtm_last_error());
-        dtm_free(rt);
-        return 1;
-    }
     dtm_free(rt);
-    return 0;
+    return failed;
 }

@@ -83,7 +83,8 @@ static void listen_on(dtm_t *rt, char *addresses)
     char *address, *rest;
     int32_t index;
 
-    for (address = strtok_r(addresses, ",", &rest); address; address = strtok_r(NULL, ",", &rest)) {
+    for (address = strtok_r(addresses, ",", &rest); address;
+         address = strtok_r(NULL, ",", &rest)) {
         listen.address = address;
         index = dtm_listen(rt, &listen);
         if (index < 0)
@@ -91,17 +92,6 @@ static void listen_on(dtm_t *rt, char *addresses)
         printf("echo: listening on %s, port %d\n", address,
                (int)dtm_listen_port(rt, (uint32_t)index));
     }
-}
-
-static void listen_for_operators(dtm_t *rt, const char *path)
-{
-    dtm_listen_t listen = DTM_LISTEN_INIT;
-    char address[128];
-
-    snprintf(address, sizeof address, "unix:%s", path);
-    listen.address = address;
-    if (dtm_listen_control(rt, &listen) < 0)
-        fail("--control");
 }
 
 static const char help[] =
@@ -115,11 +105,13 @@ static const char help[] =
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"listen", required_argument, NULL, 'l'},  {"workers", required_argument, NULL, 'w'},
-        {"control", required_argument, NULL, 'c'}, {"config", required_argument, NULL, 'f'},
-        {"log", required_argument, NULL, 'o'},     {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"listen", required_argument, NULL, 'l'},
+                                            {"workers", required_argument, NULL, 'w'},
+                                            {"control", required_argument, NULL, 'c'},
+                                            {"config", required_argument, NULL, 'f'},
+                                            {"log", required_argument, NULL, 'o'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     dtm_config_t config = DTM_CONFIG_INIT;
     dtm_callbacks_t callbacks = DTM_CALLBACKS_INIT;
     dtm_result_t result;
@@ -144,15 +136,13 @@ int main(int argc, char **argv)
     callbacks.client_open = client_open;
     callbacks.client_step = client_step;
     callbacks.client_close = client_close;
-    callbacks.control_open = operator_open;
-    callbacks.control_step = operator_step;
-    callbacks.control_close = operator_close;
+    operator_callbacks(&callbacks);
 
     if (dtm_new(&config, &callbacks, NULL, &rt) != DTM_OK)
         fail("configuration");
     listen_on(rt, addresses);
-    if (control)
-        listen_for_operators(rt, control);
+    if (control && operator_listen(rt, control) < 0)
+        fail("--control");
     fflush(stdout);
 
     status = dtm_run(rt, &result, sizeof result);

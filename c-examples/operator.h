@@ -8,26 +8,23 @@
 #ifndef OPERATOR_H
 #define OPERATOR_H
 
+#include "lines.h"
+
 #include <dtm.h>
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 
 #define OPERATOR_WORKERS 1024 /* the largest process table */
 
-struct operator {
+struct op {
     dtm_client_t *client; /* NULL when the operator has hung up */
     int waiting;          /* commands that are not answered yet */
-    int eof;              /* no more commands will come */
-    size_t used;
-    char line[1024];
+    struct lines in;
 };
 
 /* The service's own commands, if any: returns 0 for a line that is none of them. */
-static int (*operator_more)(dtm_t *rt, struct operator *op, char *line);
+static int (*operator_more)(dtm_t *rt, struct op *op, char *line);
 
 static const struct {
     const char *name;
@@ -41,7 +38,7 @@ static const struct {
 };
 
 /* Answers fit the socket's buffer: an operator who never reads them is cut off. */
-static void operator_answer(struct operator *op, const char *text)
+static void operator_answer(struct op *op, const char *text)
 {
     size_t len = strlen(text);
 
@@ -50,7 +47,7 @@ static void operator_answer(struct operator *op, const char *text)
 }
 
 /* The end of a command that took its time. The operator may have left meanwhile. */
-static void operator_finish(struct operator *op, int32_t status, const char *detail)
+static void operator_finish(struct op *op, int32_t status, const char *detail)
 {
     char text[512];
 
@@ -64,16 +61,17 @@ static void operator_finish(struct operator *op, int32_t status, const char *det
     }
 }
 
-static void operator_done(dtm_t *rt, uint64_t id, int32_t status, const char *detail, void *data)
+static void operator_done(dtm_t *rt, uint64_t id, int32_t status, const char *detail,
+                          void *data)
 {
     (void)rt, (void)id;
     operator_finish(data, status, detail);
 }
 
-static void operator_status(dtm_t *rt, struct operator *op)
+static void operator_status(dtm_t *rt, struct op *op)
 {
-    static const char *const state[] = {"unknown",  "starting", "ready", "updated", "open",
-                                        "draining", "dead",     "failed"};
+    static const char *const state[] = {"unknown", "starting", "ready", "updated",
+                                        "open",    "draining", "dead",  "failed"};
     static dtm_worker_t workers[OPERATOR_WORKERS];
     static char text[OPERATOR_WORKERS * 64];
     uint32_t count = 0, i;
@@ -84,12 +82,12 @@ static void operator_status(dtm_t *rt, struct operator *op)
         len += (size_t)snprintf(text + len, sizeof text - len, "%u %d %u %s %u\n",
                                 workers[i].slot, (int)workers[i].pid, workers[i].generation,
                                 state[workers[i].state % 8], workers[i].clients);
-    snprintf(text + len, sizeof text - len, "ok %u workers: slot pid generation state clients\n",
-             count);
+    snprintf(text + len, sizeof text - len,
+             "ok %u workers: slot pid generation state clients\n", count);
     operator_answer(op, text);
 }
 
-static void operator_command(dtm_t *rt, struct operator *op, char *line)
+static void operator_command(dtm_t *rt, struct op *op, char *line)
 {
     dtm_command_t cmd = DTM_COMMAND_INIT;
     size_t i, len;
@@ -116,13 +114,14 @@ static void operator_command(dtm_t *rt, struct operator *op, char *line)
         }
         return;
     }
-    operator_answer(op, "error unknown command; there are: status, reload, loadconf, stop, start, "
-                        "scale N, nofork MS, fork, shutdown, shutdown now\n");
+    operator_answer(op,
+                    "error unknown command; there are: status, reload, loadconf, stop, start, "
+                    "scale N, nofork MS, fork, shutdown, shutdown now\n");
 }
 
 static int32_t operator_open(dtm_t *rt, dtm_client_t *client, void *user_data)
 {
-    struct operator *op = calloc(1, sizeof *op);
+    struct op *op = calloc(1, sizeof *op);
 
     (void)rt, (void)user_data;
     if (!op)
@@ -134,26 +133,17 @@ static int32_t operator_open(dtm_t *rt, dtm_client_t *client, void *user_data)
 
 static int32_t operator_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *user_data)
 {
-    struct operator *op = dtm_client_data(client);
-    char *newline;
-    ssize_t n;
+    struct op *op = dtm_client_data(client);
+    int32_t status = lines_read(&op->in, dtm_client_fd(client));
+    char *line;
 
     (void)user_data;
-    n = recv(dtm_client_fd(client), op->line + op->used, sizeof op->line - op->used, 0);
-    if (n < 0 && errno != EAGAIN && errno != EINTR)
-        return -errno;
-    op->eof |= n == 0;
-    op->used += n > 0 ? (size_t)n : 0;
-    while ((newline = memchr(op->line, '\n', op->used))) {
-        *newline = '\0';
-        operator_command(rt, op, op->line);
-        op->used -= (size_t)(newline + 1 - op->line);
-        memmove(op->line, newline + 1, op->used);
-    }
-    if (op->used == sizeof op->line)
-        return -EMSGSIZE;
+    if (status < 0)
+        return status;
+    while ((line = lines_next(&op->in)))
+        operator_command(rt, op, line);
     dtm_client_set_busy(client, op->waiting > 0);
-    if (!op->eof)
+    if (status > 0)
         return DTM_READ;
     /* "echo reload | nc": it sends no more, but waits for the answer. */
     return op->waiting > 0 && !(events & DTM_HUP) ? DTM_WAIT : DTM_DONE;
@@ -161,13 +151,31 @@ static int32_t operator_step(dtm_t *rt, dtm_client_t *client, uint32_t events, v
 
 static void operator_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void *user_data)
 {
-    struct operator *op = dtm_client_data(client);
+    struct op *op = dtm_client_data(client);
 
     (void)rt, (void)reason, (void)user_data;
     if (op && op->waiting > 0)
         op->client = NULL; /* operator_finish() frees it */
     else
         free(op);
+}
+
+/* Give the controller its callbacks and, after dtm_new(), its listener. */
+static void operator_callbacks(dtm_callbacks_t *callbacks)
+{
+    callbacks->control_open = operator_open;
+    callbacks->control_step = operator_step;
+    callbacks->control_close = operator_close;
+}
+
+static int32_t operator_listen(dtm_t *rt, const char *path)
+{
+    dtm_listen_t listen = DTM_LISTEN_INIT;
+    char address[128];
+
+    snprintf(address, sizeof address, "unix:%s", path);
+    listen.address = address;
+    return dtm_listen_control(rt, &listen);
 }
 
 #endif
