@@ -9,9 +9,8 @@
  */
 #define _GNU_SOURCE
 #include "operator.h"
+#include "options.h"
 #include "routes.h"
-
-#include <getopt.h>
 
 static const char *table_file = "routes.txt";
 
@@ -165,27 +164,23 @@ static const char help[] =
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"listen", 1, NULL, 'l'}, {"workers", 1, NULL, 'w'}, {"control", 1, NULL, 'c'},
-        {"table", 1, NULL, 't'},  {"help", 0, NULL, 'h'},    {NULL, 0, NULL, 0}};
     dtm_config_t config = DTM_CONFIG_INIT;
     dtm_callbacks_t callbacks = DTM_CALLBACKS_INIT;
     dtm_listen_t listen = DTM_LISTEN_INIT;
     const char *control = "control.sock";
+    const struct option options[] = {
+        {"--listen", &listen.address, NULL, NULL},
+        {"--workers", NULL, &config.workers, NULL},
+        {"--control", &control, NULL, NULL},
+        {"--table", &table_file, NULL, NULL},
+        {NULL, NULL, NULL, NULL},
+    };
     dtm_t *rt = NULL;
-    int option, failed;
+    int failed;
 
     config.name = "control";
     listen.address = "127.0.0.1:7000";
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (option) {
-        case 'l': listen.address = optarg; break;
-        case 'w': config.workers = (uint32_t)strtoul(optarg, NULL, 10); break;
-        case 'c': control = optarg; break;
-        case 't': table_file = optarg; break;
-        default: fputs(help, option == 'h' ? stdout : stderr); return option == 'h' ? 0 : 2;
-        }
-    }
+    options_parse(argc, argv, options, help);
     callbacks.worker_message = worker_message;
     callbacks.client_open = client_open;
     callbacks.client_step = client_step;

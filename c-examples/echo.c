@@ -6,11 +6,11 @@
  */
 #define _GNU_SOURCE
 #include "operator.h"
+#include "options.h"
 
 #include <dtm.h>
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,21 +76,24 @@ static void fail(const char *what)
     exit(1);
 }
 
-/* "A,B" and repeated options: every address gets its own listener. */
-static void listen_on(dtm_t *rt, char *addresses)
+/* "A,B": every address gets its own listener. */
+static void listen_on(dtm_t *rt, const char *addresses)
 {
     dtm_listen_t listen = DTM_LISTEN_INIT;
-    char *address, *rest;
+    char address[128];
     int32_t index;
 
-    for (address = strtok_r(addresses, ",", &rest); address;
-         address = strtok_r(NULL, ",", &rest)) {
+    while (*addresses) {
+        size_t len = strcspn(addresses, ",");
+
+        snprintf(address, sizeof address, "%.*s", (int)len, addresses);
         listen.address = address;
         index = dtm_listen(rt, &listen);
         if (index < 0)
             fail("--listen");
         printf("echo: listening on %s, port %d\n", address,
                (int)dtm_listen_port(rt, (uint32_t)index));
+        addresses += len + (addresses[len] == ',');
     }
 }
 
@@ -105,34 +108,22 @@ static const char help[] =
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"listen", required_argument, NULL, 'l'},
-                                            {"workers", required_argument, NULL, 'w'},
-                                            {"control", required_argument, NULL, 'c'},
-                                            {"config", required_argument, NULL, 'f'},
-                                            {"log", required_argument, NULL, 'o'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
     dtm_config_t config = DTM_CONFIG_INIT;
     dtm_callbacks_t callbacks = DTM_CALLBACKS_INIT;
     dtm_result_t result;
     dtm_t *rt;
-    char standard[] = "127.0.0.1:7000", *addresses = standard;
-    const char *control = NULL;
-    int option, status;
+    const char *addresses = "127.0.0.1:7000", *control = NULL;
+    const struct option options[] = {
+        {"--listen", &addresses, NULL, NULL},
+        {"--workers", NULL, &config.workers, NULL},
+        {"--control", &control, NULL, NULL},
+        {"--config", &config.config_file, NULL, NULL},
+        {"--log", &config.log_target, NULL, NULL},
+        {NULL, NULL, NULL, NULL},
+    };
 
     config.name = "echo";
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        switch (option) {
-        case 'l': addresses = optarg; break;
-        case 'w': config.workers = (uint32_t)strtoul(optarg, NULL, 10); break;
-        case 'c': control = optarg; break;
-        case 'f': config.config_file = optarg; break;
-        case 'o': config.log_target = optarg; break;
-        case 'h': fputs(help, stdout); return 0;
-        default: fputs(help, stderr); return 2;
-        }
-    }
-
+    options_parse(argc, argv, options, help);
     callbacks.client_open = client_open;
     callbacks.client_step = client_step;
     callbacks.client_close = client_close;
@@ -145,8 +136,7 @@ int main(int argc, char **argv)
         fail("--control");
     fflush(stdout);
 
-    status = dtm_run(rt, &result, sizeof result);
-    if (status != DTM_OK)
+    if (dtm_run(rt, &result, sizeof result) != DTM_OK)
         fail("run");
     printf("echo: ended; %llu forks, %llu deaths, %llu reloads\n",
            (unsigned long long)result.forks, (unsigned long long)result.deaths,

@@ -1,0 +1,162 @@
+/*
+ * pool.h - back-end connections of one worker. They outlive the clients that
+ * use them: taken by one client at a time, given back when nothing is pending.
+ */
+#ifndef POOL_H
+#define POOL_H
+
+#include "resp.h"
+
+#include <dtm.h>
+
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#define BACKENDS 8
+
+struct link {
+    struct link *next;    /* in the pool */
+    dtm_watch_t *watch;   /* NULL: dead, but its client does not know yet */
+    dtm_client_t *client; /* NULL: in the pool */
+    unsigned backend;
+    unsigned pending; /* replies to come */
+    struct bytes in, out;
+};
+
+static struct {
+    struct sockaddr_storage addr;
+    socklen_t len;
+    struct link *pool;
+} backends[BACKENDS];
+static unsigned backend_count;
+
+static void link_free(struct link *link)
+{
+    free(link->in.data);
+    free(link->out.data);
+    free(link);
+}
+
+static int32_t link_step(dtm_t *rt, dtm_watch_t *watch, uint32_t events, void *data)
+{
+    struct link *link = data;
+    int fd = dtm_watch_fd(watch);
+    int32_t status = bytes_send(&link->out, fd);
+
+    (void)rt;
+    if (status == 0 && events & (DTM_READ | DTM_HUP)) {
+        status = bytes_recv(&link->in, fd);
+        if (status == 0 || !link->client) /* nobody asked: it closes, or talks nonsense */
+            return DTM_DONE;
+        dtm_client_wake(link->client);
+    }
+    if (status < 0)
+        return status;
+    return bytes_len(&link->out) > 0 ? DTM_READ | DTM_WRITE : DTM_READ;
+}
+
+/* Whatever the reason, server_timeout included: the client finds watch == NULL. */
+static void link_close(dtm_t *rt, dtm_watch_t *watch, int32_t reason, void *data)
+{
+    struct link *link = data, **at = &backends[link->backend].pool;
+
+    (void)rt, (void)watch, (void)reason;
+    link->watch = NULL;
+    if (link->client) {
+        dtm_client_wake(link->client);
+        return;
+    }
+    while (*at && *at != link)
+        at = &(*at)->next;
+    if (*at)
+        *at = link->next;
+    link_free(link);
+}
+
+static struct link *link_connect(dtm_t *rt, unsigned backend)
+{
+    int fd =
+        socket(backends[backend].addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const struct sockaddr *addr = (const struct sockaddr *)&backends[backend].addr;
+    struct link *link = calloc(1, sizeof *link);
+    int yes = 1;
+
+    if (fd >= 0 && link) {
+        link->backend = backend;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+        if ((connect(fd, addr, backends[backend].len) == 0 || errno == EINPROGRESS) &&
+            dtm_watch_add(rt, fd, DTM_READ | DTM_WRITE, link_step, link_close, link,
+                          &link->watch) == DTM_OK)
+            return link;
+    }
+    if (fd >= 0)
+        close(fd);
+    free(link);
+    return NULL;
+}
+
+static struct link *link_take(dtm_t *rt, dtm_client_t *client, unsigned backend)
+{
+    struct link *link = backends[backend].pool;
+
+    if (link)
+        backends[backend].pool = link->next;
+    else if (!(link = link_connect(rt, backend)))
+        return NULL;
+    link->client = client;
+    return link;
+}
+
+/* Its client is gone while replies are pending: they would go to the next one. */
+static void link_drop(struct link *link)
+{
+    link->client = NULL;
+    if (link->watch)
+        dtm_watch_close(link->watch);
+    else
+        link_free(link);
+}
+
+/* Nothing is pending any more: the next client may have it. */
+static void link_put(struct link *link)
+{
+    link->client = NULL;
+    if (!link->watch || bytes_len(&link->in) > 0) { /* dead, or it says what nobody asked */
+        link_drop(link);
+    } else {
+        link->next = backends[link->backend].pool;
+        backends[link->backend].pool = link;
+    }
+}
+
+/* "127.0.0.1:6379,[::1]:6380" */
+static int backends_parse(const char *addresses)
+{
+    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+                             .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found;
+    char address[64], *colon, *host;
+
+    for (; *addresses && backend_count < BACKENDS; backend_count++) {
+        snprintf(address, sizeof address, "%.*s", (int)strcspn(addresses, ","), addresses);
+        addresses += strcspn(addresses, ",");
+        addresses += *addresses == ',';
+        colon = strrchr(address, ':');
+        if (!colon)
+            return -1;
+        *colon = '\0';
+        host = address[0] == '[' ? address + 1 : address;
+        host[strcspn(host, "]")] = '\0';
+        if (getaddrinfo(host, colon + 1, &hints, &found) != 0)
+            return -1;
+        memcpy(&backends[backend_count].addr, found->ai_addr, found->ai_addrlen);
+        backends[backend_count].len = found->ai_addrlen;
+        freeaddrinfo(found);
+    }
+    return *addresses || backend_count == 0 ? -1 : 0;
+}
+
+#endif
