@@ -21,8 +21,9 @@ struct link {
     struct link *next;    /* in the pool */
     dtm_watch_t *watch;   /* NULL: dead, but its client does not know yet */
     dtm_client_t *client; /* NULL: in the pool */
+    struct link **held;   /* where that client keeps it */
     unsigned backend;
-    unsigned pending; /* replies to come */
+    unsigned pending; /* replies that are not settled */
     struct bytes in, out;
 };
 
@@ -98,34 +99,43 @@ static struct link *link_connect(dtm_t *rt, unsigned backend)
     return NULL;
 }
 
-static struct link *link_take(dtm_t *rt, dtm_client_t *client, unsigned backend)
+/* Take a link for a client, which keeps it in *held. NULL: cannot connect. */
+static struct link *link_take(dtm_t *rt, dtm_client_t *client, unsigned backend,
+                              struct link **held)
 {
     struct link *link = backends[backend].pool;
 
+    if (*held && (*held)->watch)
+        return *held;
     if (link)
         backends[backend].pool = link->next;
     else if (!(link = link_connect(rt, backend)))
         return NULL;
     link->client = client;
-    return link;
+    link->held = held;
+    return *held = link;
 }
 
-/* Its client is gone while replies are pending: they would go to the next one. */
-static void link_drop(struct link *link)
+static void link_send(struct link *link, const char *command, size_t len)
 {
+    bytes_add(&link->out, command, len);
+    link->pending++;
+    dtm_watch_wake(link->watch);
+}
+
+/* One reply is settled. After the last one the next client may have the link, if it is in
+ * order. */
+static void link_settle(struct link *link, int in_order)
+{
+    if (--link->pending > 0)
+        return;
+    if (*link->held == link)
+        *link->held = NULL;
     link->client = NULL;
-    if (link->watch)
-        dtm_watch_close(link->watch);
-    else
+    if (!link->watch) {
         link_free(link);
-}
-
-/* Nothing is pending any more: the next client may have it. */
-static void link_put(struct link *link)
-{
-    link->client = NULL;
-    if (!link->watch || bytes_len(&link->in) > 0) { /* dead, or it says what nobody asked */
-        link_drop(link);
+    } else if (!in_order || bytes_len(&link->in) > 0) {
+        dtm_watch_close(link->watch);
     } else {
         link->next = backends[link->backend].pool;
         backends[link->backend].pool = link;

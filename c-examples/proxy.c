@@ -31,8 +31,7 @@ struct conn {
 
 static int banner;
 
-/* Pass on what the client has sent. 1: took something, 0: nothing more now, negative: garbled.
- */
+/* Pass on what the client has sent. 1: some, 0: nothing more now, negative: garbled. */
 static int32_t take_commands(dtm_t *rt, dtm_client_t *client, struct conn *conn)
 {
     struct word words[2];
@@ -50,29 +49,15 @@ static int32_t take_commands(dtm_t *rt, dtm_client_t *client, struct conn *conn)
             return len < 0 ? -EPROTO : took;
         if (words[0].len > 0 && !resp_stateful(words[0])) {
             b = words[1].len > 0 ? resp_hash(words[1]) % backend_count : 0;
-            if (!conn->links[b] || !conn->links[b]->watch)
-                conn->links[b] = link_take(rt, client, b);
-            link = conn->links[b];
+            link = link_take(rt, client, b, &conn->links[b]);
         }
-        if (link) {
-            bytes_add(&link->out, command, (size_t)len);
-            link->pending++;
-            dtm_watch_wake(link->watch);
-        }
+        if (link)
+            link_send(link, command, (size_t)len);
         conn->in.begin += (size_t)len;
         conn->order[(conn->head + conn->count++) % IN_FLIGHT] = link;
         took = 1;
     }
     return took;
-}
-
-static void link_done(struct conn *conn, struct link *link)
-{
-    if (--link->pending > 0)
-        return;
-    if (conn->links[link->backend] == link)
-        conn->links[link->backend] = NULL;
-    link_put(link);
 }
 
 /* Pass back the replies that have come, in the order of the commands. */
@@ -94,7 +79,7 @@ static void take_replies(struct conn *conn)
         else
             bytes_add(&conn->out, gone, sizeof gone - 1);
         link->in.begin += len > 0 ? (size_t)len : 0;
-        link_done(conn, link);
+        link_settle(link, len > 0);
     }
 }
 
@@ -118,22 +103,23 @@ static int32_t client_open(dtm_t *rt, dtm_client_t *client, void *user_data)
 static int32_t client_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *user_data)
 {
     struct conn *conn = dtm_client_data(client);
+    int fd = dtm_client_fd(client);
     int32_t status = 1, interest;
 
     (void)user_data;
     if (events & DTM_READ)
-        status = bytes_recv(&conn->in, dtm_client_fd(client));
-    conn->eof |= status == 0;
-    while (status >= 0) {
-        take_replies(conn);
-        status = take_commands(rt, client, conn);
-        if (status <= 0)
-            break;
-    }
-    if (status == 0)
-        status = bytes_send(&conn->out, dtm_client_fd(client));
+        status = bytes_recv(&conn->in, fd);
     if (status < 0 || events & DTM_HUP)
         return status < 0 ? status : DTM_DONE;
+    conn->eof |= status == 0;
+    do {
+        take_replies(conn);
+        status = bytes_send(&conn->out, fd);
+        if (status == 0)
+            status = take_commands(rt, client, conn);
+    } while (status > 0);
+    if (status < 0)
+        return status;
     interest = bytes_len(&conn->out) > 0 ? DTM_WRITE : 0;
     if (conn->eof && conn->count == 0 && interest == 0)
         return DTM_DONE;
@@ -151,12 +137,9 @@ static void client_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void *
     (void)rt, (void)reason, (void)user_data;
     if (!conn)
         return;
-    for (; conn->count > 0; conn->head++, conn->count--) {
-        struct link *link = conn->order[conn->head % IN_FLIGHT];
-
-        if (link && --link->pending == 0)
-            link_drop(link);
-    }
+    for (; conn->count > 0; conn->head++, conn->count--)
+        if (conn->order[conn->head % IN_FLIGHT])
+            link_settle(conn->order[conn->head % IN_FLIGHT], 0);
     free(conn->in.data);
     free(conn->out.data);
     free(conn);
