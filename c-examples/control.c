@@ -1,11 +1,10 @@
 /*
  * control.c - workers that always know the newest routing table.
  *
- * A client sends a key per line and gets "VERSION ADDRESS". An operator sends
- * "route KEY ADDRESS": the controller makes the next version, saves it, sends
- * it to every worker, and answers "ok" when all of them have it. New workers
- * get the table before their gate opens. So whoever asks after that "ok" is
- * never served with an older version, whatever dies or is reloaded meanwhile.
+ * A client sends keys and gets "VERSION ADDRESS" for each. An operator sends
+ * "route KEY ADDRESS": the controller makes the next version, saves it, sends it
+ * to all workers, and says "ok" when they have it. New workers get it before
+ * their gate opens. Nobody is served with an older version after that "ok".
  */
 #define _GNU_SOURCE
 #include "operator.h"
@@ -57,7 +56,7 @@ static int32_t client_step(dtm_t *rt, dtm_client_t *client, uint32_t events, voi
 
     (void)rt, (void)events, (void)user_data;
     if (status <= 0)
-        return status == 0 ? DTM_DONE : status;
+        return status < 0 ? status : DTM_DONE;
     while ((key = lines_next(in)))
         if (reply(fd, key) != 0)
             return -EPIPE;
@@ -118,15 +117,15 @@ static void controller_pass(dtm_t *rt, void *user_data)
 {
     static dtm_worker_t workers[OPERATOR_WORKERS];
     struct op *op = pushing;
-    uint32_t count = 0, i;
+    uint32_t count = 0;
     char text[64];
 
     (void)user_data;
     if (!op)
         return;
     dtm_workers(rt, workers, sizeof workers[0], OPERATOR_WORKERS, &count);
-    for (i = 0; i < count; i++)
-        if (lags(&workers[i]))
+    while (count > 0)
+        if (lags(&workers[--count]))
             return;
     pushing = NULL;
     snprintf(text, sizeof text, "version %" PRIu64 " is in force", routes.version);
@@ -156,7 +155,7 @@ static int operator_route(dtm_t *rt, struct op *op, char *line)
 /* ---- main ------------------------------------------------------------------ */
 
 static const char help[] =
-    "control - sends \"KEY\" to its clients as \"VERSION ADDRESS\", from a table operators change\n"
+    "control - answers KEY with VERSION ADDRESS, from a table that operators change\n"
     "  --listen ADDR   127.0.0.1:7000, [::1]:7000, *:7000, unix:/path (127.0.0.1:7000)\n"
     "  --workers N     number of workers (one per CPU)\n"
     "  --control PATH  Unix socket for operators: route KEY ADDRESS, status, ... (control.sock)\n"

@@ -71,6 +71,17 @@ static int32_t bytes_send(struct bytes *b, int fd)
     return 0;
 }
 
+/* The number in a line such as "$3\r\n". strtol() would read on behind the line. */
+static int64_t resp_number(const char *line)
+{
+    const char *digit = line + (line[0] != '\n');
+    int64_t number = 0, sign = *digit == '-' ? -1 : 1;
+
+    for (digit += *digit == '-'; *digit >= '0' && *digit <= '9' && number < 1 << 30; digit++)
+        number = number * 10 + (*digit - '0');
+    return sign * number;
+}
+
 /* Length of the value that data begins with; 0: not all there yet; -1: no RESP. */
 static int64_t resp_value(const char *data, size_t len)
 {
@@ -83,13 +94,13 @@ static int64_t resp_value(const char *data, size_t len)
         if (!newline)
             return 0;
         kind = data[at];
-        number = strtol(data + at + 1, NULL, 10);
+        number = resp_number(data + at);
         at = newline + 1 - data;
-        if (kind == '$' && number >= 0 && number <= 512 << 20)
-            at += number + 2;
-        else if (kind == '*' && number > 0 && number <= 1 << 20)
-            values += number;
-        else if (!strchr("+-:", kind) && number != 0 && number != -1)
+        if (kind == '$' && number <= 512 << 20)
+            at += number >= 0 ? number + 2 : 0;
+        else if (kind == '*' && number <= 1 << 20)
+            values += number > 0 ? number : 0;
+        else if (kind != '+' && kind != '-' && kind != ':')
             return -1;
     }
     return at <= (int64_t)len ? at : 0;
@@ -119,7 +130,7 @@ static int64_t resp_command(const char *data, size_t len, struct word words[2])
         for (i = 0, at++, end = data + total; i < 2 && at < end; i++) {
             if (at[0] != '$' || at[1] == '-')
                 return -1;
-            words[i].len = (size_t)strtol(at + 1, NULL, 10);
+            words[i].len = (size_t)resp_number(at);
             words[i].data = (const char *)memchr(at, '\n', (size_t)(end - at)) + 1;
             at = words[i].data + words[i].len + 2;
         }
