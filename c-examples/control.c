@@ -145,10 +145,9 @@ static int operator_route(dtm_t *rt, struct op *op, char *line)
         operator_finish(op, -EIO, "the new table cannot be saved");
     else if (dtm_send_all(rt, 0, routes.text, routes.len, NULL) != DTM_OK)
         operator_finish(op, DTM_EFAILED, "not every worker can be reached");
-    else {
+    else
         pushing = op;
-        controller_pass(rt, NULL); /* there may be no worker to wait for */
-    }
+    controller_pass(rt, NULL); /* there may be no worker to wait for */
     return 1;
 }
 

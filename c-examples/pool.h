@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define BACKENDS 8
@@ -142,29 +143,44 @@ static void link_settle(struct link *link, int in_order)
     }
 }
 
-/* "127.0.0.1:6379,[::1]:6380" */
+/* One address: "127.0.0.1:6379", "[::1]:6379" or "unix:/path". */
+static int backend_add(char *address)
+{
+    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM}, *found;
+    struct sockaddr_un *path = (struct sockaddr_un *)&backends[backend_count].addr;
+    char *colon = strrchr(address, ':');
+    char *host = address[0] == '[' ? address + 1 : address;
+
+    if (strncmp(address, "unix:", 5) == 0) {
+        if (strlen(address + 5) >= sizeof path->sun_path)
+            return -1;
+        path->sun_family = AF_UNIX;
+        strcpy(path->sun_path, address + 5);
+        backends[backend_count++].len = sizeof *path;
+        return 0;
+    }
+    if (!colon)
+        return -1;
+    *colon = '\0';
+    host[strcspn(host, "]")] = '\0';
+    if (getaddrinfo(host, colon + 1, &hints, &found) != 0)
+        return -1;
+    memcpy(path, found->ai_addr, found->ai_addrlen);
+    backends[backend_count++].len = found->ai_addrlen;
+    freeaddrinfo(found);
+    return 0;
+}
+
 static int backends_parse(const char *addresses)
 {
-    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
-                             .ai_socktype = SOCK_STREAM};
-    struct addrinfo *found;
-    char address[64], *colon, *host;
+    char address[128];
 
-    for (; *addresses && backend_count < BACKENDS; backend_count++) {
+    while (*addresses && backend_count < BACKENDS) {
         snprintf(address, sizeof address, "%.*s", (int)strcspn(addresses, ","), addresses);
+        if (backend_add(address) != 0)
+            return -1;
         addresses += strcspn(addresses, ",");
         addresses += *addresses == ',';
-        colon = strrchr(address, ':');
-        if (!colon)
-            return -1;
-        *colon = '\0';
-        host = address[0] == '[' ? address + 1 : address;
-        host[strcspn(host, "]")] = '\0';
-        if (getaddrinfo(host, colon + 1, &hints, &found) != 0)
-            return -1;
-        memcpy(&backends[backend_count].addr, found->ai_addr, found->ai_addrlen);
-        backends[backend_count].len = found->ai_addrlen;
-        freeaddrinfo(found);
     }
     return *addresses || backend_count == 0 ? -1 : 0;
 }

@@ -150,7 +150,7 @@ static void client_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void *
 static const char help[] =
     "proxy - spreads the commands of each Redis client over several Redis servers\n"
     "  --listen ADDR        127.0.0.1:7000, [::1]:7000, *:7000, unix:/path (127.0.0.1:7000)\n"
-    "  --backend A[,B...]   the servers, up to 8 (127.0.0.1:6379)\n"
+    "  --backend A[,B...]   up to 8 servers, unix:/path also (127.0.0.1:6379)\n"
     "  --workers N          number of workers (one per CPU)\n"
     "  --client-timeout MS  idle clients are closed (1200000)\n"
     "  --server-timeout MS  back-end links that are idle or do not answer are closed (1200000)\n"
