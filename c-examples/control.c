@@ -73,7 +73,7 @@ static void client_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void *
 /* ---- Controller ----------------------------------------------------------- */
 
 static struct {
-    uint64_t spawn, version; /* who was sent the table, and what it said it has */
+    uint64_t spawn, version; /* who was sent the table, and what it answered that it has */
 } told[OPERATOR_WORKERS];    /* by slot */
 
 static struct op *pushing; /* waits until every worker has the new version */
@@ -97,10 +97,12 @@ static void worker_answer(dtm_t *rt, const dtm_worker_t *worker, int32_t status,
                           const void *data, size_t len, void *user_data)
 {
     (void)user_data;
-    if (status != 0 || len != sizeof(uint64_t))
+    if (status != 0)
         dtm_log(rt, DTM_LOG_WARN, "a worker refused its routing table");
-    else if (told[worker->slot].spawn == worker->spawn)
-        memcpy(&told[worker->slot].version, data, len);
+    if (status != 0 || len != sizeof(uint64_t) || worker->state == DTM_WORKER_DEAD)
+        return;
+    told[worker->slot].spawn = worker->spawn;
+    memcpy(&told[worker->slot].version, data, len);
 }
 
 /* May this worker serve with an older version? */
@@ -147,7 +149,6 @@ static int operator_route(dtm_t *rt, struct op *op, char *line)
         operator_finish(op, DTM_EFAILED, "not every worker can be reached");
     else
         pushing = op;
-    controller_pass(rt, NULL); /* there may be no worker to wait for */
     return 1;
 }
 
