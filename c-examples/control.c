@@ -2,9 +2,9 @@
  * control.c - workers that always know the newest routing table.
  *
  * A client sends keys and gets "VERSION ADDRESS" for each. An operator sends
- * "route KEY ADDRESS": the controller makes the next version, saves it, sends it
- * to all workers, and says "ok" when they have it. New workers get it before
- * their gate opens. Nobody is served with an older version after that "ok".
+ * "route KEY ADDRESS": the controller saves the next version, sends it to all
+ * workers, and says "ok" when they have it; new ones get it before their gate
+ * opens. After that "ok" nobody is served with an older version.
  */
 #define _GNU_SOURCE
 #include "operator.h"
@@ -99,10 +99,10 @@ static void worker_answer(dtm_t *rt, const dtm_worker_t *worker, int32_t status,
     (void)user_data;
     if (status != 0)
         dtm_log(rt, DTM_LOG_WARN, "a worker refused its routing table");
-    if (status != 0 || len != sizeof(uint64_t) || worker->state == DTM_WORKER_DEAD)
-        return;
-    told[worker->slot].spawn = worker->spawn;
-    memcpy(&told[worker->slot].version, data, len);
+    else if (len == sizeof(uint64_t) && worker->state != DTM_WORKER_DEAD) {
+        told[worker->slot].spawn = worker->spawn;
+        memcpy(&told[worker->slot].version, data, len);
+    }
 }
 
 /* May this worker serve with an older version? */
@@ -118,25 +118,25 @@ static int lags(const dtm_worker_t *worker)
 static void controller_pass(dtm_t *rt, void *user_data)
 {
     static dtm_worker_t workers[OPERATOR_WORKERS];
-    struct op *op = pushing;
     uint32_t count = 0;
     char text[64];
 
     (void)user_data;
-    if (!op)
+    if (!pushing)
         return;
     dtm_workers(rt, workers, sizeof workers[0], OPERATOR_WORKERS, &count);
     while (count > 0)
         if (lags(&workers[--count]))
             return;
-    pushing = NULL;
     snprintf(text, sizeof text, "version %" PRIu64 " is in force", routes.version);
-    operator_finish(op, DTM_OK, text);
+    operator_finish(pushing, DTM_OK, text);
+    pushing = NULL;
 }
 
 static int operator_route(dtm_t *rt, struct op *op, char *line)
 {
     char key[201], address[201];
+    int32_t sent;
 
     if (sscanf(line, "route %200s %200s", key, address) != 2)
         return 0;
@@ -145,10 +145,10 @@ static int operator_route(dtm_t *rt, struct op *op, char *line)
         operator_finish(op, -EBUSY, "another version is on its way");
     else if (routes_set(key, address, table_file) != 0)
         operator_finish(op, -EIO, "the new table cannot be saved");
-    else if (dtm_send_all(rt, 0, routes.text, routes.len, NULL) != DTM_OK)
-        operator_finish(op, DTM_EFAILED, "not every worker can be reached");
+    else if ((sent = dtm_send_all(rt, 0, routes.text, routes.len, NULL)) && sent != DTM_EGONE)
+        operator_finish(op, sent, "not every worker can be reached");
     else
-        pushing = op;
+        pushing = op; /* see controller_pass() */
     return 1;
 }
 
