@@ -188,8 +188,7 @@ int main(int argc, char **argv)
     callbacks.controller_pass = controller_pass;
     callbacks.update_new_worker = update_new_worker;
     callbacks.worker_answer = worker_answer;
-    operator_callbacks(&callbacks);
-    operator_more = operator_route;
+    operator_callbacks(&callbacks, operator_route);
 
     failed = dtm_new(&config, &callbacks, NULL, &rt) != DTM_OK || dtm_listen(rt, &listen) < 0 ||
              operator_listen(rt, control) < 0 || dtm_run(rt, NULL, 0) != DTM_OK;

@@ -127,7 +127,7 @@ int main(int argc, char **argv)
     callbacks.client_open = client_open;
     callbacks.client_step = client_step;
     callbacks.client_close = client_close;
-    operator_callbacks(&callbacks);
+    operator_callbacks(&callbacks, NULL);
 
     if (dtm_new(&config, &callbacks, NULL, &rt) != DTM_OK)
         fail("configuration");

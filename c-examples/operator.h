@@ -23,8 +23,9 @@ struct op {
     struct lines in;
 };
 
-/* The service's own commands, if any: returns 0 for a line that is none of them. */
-static int (*operator_more)(dtm_t *rt, struct op *op, char *line);
+/* The service's own commands, or NULL; returns 0 for a line that is none of them. */
+typedef int (*operator_more_cb)(dtm_t *rt, struct op *op, char *line);
+static operator_more_cb operator_more;
 
 static const struct {
     const char *name;
@@ -161,8 +162,9 @@ static void operator_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void
 }
 
 /* Give the controller its callbacks and, after dtm_new(), its listener. */
-static void operator_callbacks(dtm_callbacks_t *callbacks)
+static void operator_callbacks(dtm_callbacks_t *callbacks, operator_more_cb more)
 {
+    operator_more = more;
     callbacks->control_open = operator_open;
     callbacks->control_step = operator_step;
     callbacks->control_close = operator_close;
