@@ -3,6 +3,7 @@
 
 #![allow(non_camel_case_types, unreachable_pub, clippy::missing_safety_doc)]
 
+pub(crate) mod abi;
 mod consts;
 mod types;
 mod callbacks;
