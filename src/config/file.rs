@@ -51,7 +51,7 @@ fn apply(path: &str, bytes: &[u8], settings: &mut Settings) -> Result<()> {
             (key.set)(settings, number);
         } else if let Some(key) = TEXT_KEYS.iter().find(|key| key.name == name) {
             key.check(&origin, value)?;
-            (key.set)(settings, value.to_string());
+            (key.set)(settings, Some(value.to_string()));
         } else {
             return Err(unknown(&origin, name));
         }

@@ -30,7 +30,7 @@ pub(super) struct TextKey {
     check: fn(&str) -> Option<&'static str>,
     pub(super) fixed: bool,
     pub(super) get: fn(&Settings) -> Option<&str>,
-    pub(super) set: fn(&mut Settings, String),
+    pub(super) set: fn(&mut Settings, Option<String>),
 }
 
 macro_rules! key {
@@ -56,7 +56,7 @@ macro_rules! text {
             check: $check,
             fixed: $fixed,
             get: |settings| settings.$field.as_deref(),
-            set: |settings, value| settings.$field = Some(value),
+            set: |settings, value| settings.$field = value,
         }
     };
 }

@@ -1,17 +1,16 @@
-//! Configuration: owned, checked values. Four layers, each over the one before:
-//! defaults, the C struct, the `[dtm]` section of the service's file, and for the
-//! log the environment variable LIBDTM_LOG.
+//! Configuration: owned, checked values.
 
 mod cpus;
 mod file;
 mod ini;
 mod keys;
+mod layers;
 mod value;
 
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::log::{LogConfig, Target};
-use keys::{KEYS, Key, TEXT_KEYS};
+use keys::{KEYS, TEXT_KEYS};
 
 /// Most clients a worker can have.
 pub(crate) const MAX_CLIENTS: u32 = 1 << 24;
@@ -123,13 +122,30 @@ impl Machine {
 impl Config {
     /// `read_file`: false leaves the config file out.
     pub(crate) fn load(base: &Settings, read_file: bool) -> Result<Self> {
-        check(base)?;
-        let mut settings = base.clone();
-        if let (true, Some(path)) = (read_file, &base.config_file) {
-            file::overlay(path, &mut settings)?;
+        Self::complete(layers::merge(base, read_file)?, &Machine::here())
+    }
+
+    /// The same while the service runs. Keys that take effect at a start only keep
+    /// their old values; those that were to change are named.
+    pub(crate) fn reload(base: &Settings, old: &Self) -> Result<(Self, Vec<&'static str>)> {
+        Self::succeed(layers::merge(base, true)?, old, &Machine::here())
+    }
+
+    fn succeed(
+        mut settings: Settings,
+        old: &Self,
+        machine: &Machine,
+    ) -> Result<(Self, Vec<&'static str>)> {
+        // Computed from the number of workers, which may well change.
+        default(&mut settings.accept_tokens, || old.accept_tokens);
+        let ignored = Self::complete(settings.clone(), machine)?.changes(old);
+        for key in KEYS.iter().filter(|key| key.fixed) {
+            (key.set)(&mut settings, (key.get)(&old.values));
         }
-        environment(&mut settings)?;
-        Self::complete(settings, &Machine::here())
+        for key in TEXT_KEYS.iter().filter(|key| key.fixed) {
+            (key.set)(&mut settings, (key.get)(&old.values).map(str::to_string));
+        }
+        Ok((Self::complete(settings, machine)?, ignored))
     }
 
     /// Fill in the defaults; check what depends on more than one key.
@@ -245,49 +261,6 @@ fn default(value: &mut u32, computed: impl FnOnce() -> u32) {
     if *value == 0 {
         *value = computed();
     }
-}
-
-/// The C struct's own values.
-fn check(base: &Settings) -> Result<()> {
-    const ORIGIN: &str = "dtm_config_t";
-    for key in KEYS {
-        let value = (key.get)(base);
-        if value != 0 && !key.check(value) {
-            return Err(key.error(ORIGIN, &key.show(value)));
-        }
-    }
-    for key in TEXT_KEYS {
-        if let Some(text) = (key.get)(base) {
-            key.check(ORIGIN, text)?;
-        }
-    }
-    Ok(())
-}
-
-/// LIBDTM_LOG=level[,target]
-fn environment(settings: &mut Settings) -> Result<()> {
-    const ORIGIN: &str = "LIBDTM_LOG";
-    let Some(text) = settings.environment.take() else {
-        return Ok(());
-    };
-    let (level, target) = match text.split_once(',') {
-        Some((level, target)) => (level, Some(target)),
-        None => (text.as_str(), None),
-    };
-    if let (false, Some(key)) = (
-        level.is_empty(),
-        KEYS.iter().find(|key| key.name == "log_level"),
-    ) {
-        settings.log_level = key.parse(level).ok_or_else(|| key.error(ORIGIN, level))?;
-    }
-    if let (Some(target), Some(key)) = (
-        target,
-        TEXT_KEYS.iter().find(|key| key.name == "log_target"),
-    ) {
-        key.check(ORIGIN, target)?;
-        settings.log_target = Some(target.to_string());
-    }
-    Ok(())
 }
 
 /// Every client is a descriptor, next to the runtime's own.

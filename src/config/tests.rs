@@ -189,6 +189,37 @@ fn the_file_wins_over_the_struct_and_is_read_again() {
 }
 
 #[test]
+fn a_reload_keeps_what_is_fixed_and_names_it() {
+    let old = complete(Settings {
+        workers: 4,
+        ..Settings::default()
+    })
+    .unwrap();
+    let more = Settings {
+        workers: 16,
+        ..Settings::default()
+    };
+    let (new, ignored) = Config::succeed(more, &old, &BOX).unwrap();
+    assert_eq!((new.workers, new.accept_tokens), (16, 2));
+    assert!(ignored.is_empty(), "{ignored:?}");
+
+    let wish = Settings {
+        workers: 5,
+        max_processes: 100,
+        accept_mode: DTM_ACCEPT_LOCK,
+        name: Some("other".into()),
+        ..Settings::default()
+    };
+    let (new, ignored) = Config::succeed(wish, &old, &BOX).unwrap();
+    assert_eq!(ignored, ["max_processes", "accept_mode", "name"]);
+    assert_eq!((new.workers, new.max_processes), (5, 200));
+    assert_eq!(
+        (new.accept_mode, new.name.as_str()),
+        (AcceptMode::Auto, "dtm")
+    );
+}
+
+#[test]
 fn stores_come_later() {
     let store = Settings {
         store: Some("sqlite:/x".into()),

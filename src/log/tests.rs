@@ -79,12 +79,19 @@ fn a_failure_leaves_the_old_target_in_use() {
         DTM_ECONFIG
     );
     ::log::info!("still here");
-    assert!(
-        std::fs::read_to_string(&log)
-            .unwrap()
-            .ends_with("still here\n")
-    );
-    std::fs::remove_file(log).unwrap();
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.ends_with("still here\n"), "{text}");
+
+    // Nor does a reopening that fails: a folder stands where the file was.
+    let moved = path("kept-moved");
+    std::fs::rename(&log, &moved).unwrap();
+    std::fs::create_dir(&log).unwrap();
+    assert_eq!(reopen().unwrap_err().code, -libc::EISDIR);
+    ::log::info!("and here");
+    let text = std::fs::read_to_string(&moved).unwrap();
+    assert!(text.ends_with("and here\n"), "{text}");
+    std::fs::remove_dir(log).unwrap();
+    std::fs::remove_file(moved).unwrap();
 }
 
 #[test]
