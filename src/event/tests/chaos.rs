@@ -55,6 +55,8 @@ fn act(world: &World, dice: &Dice, all: &Handles) {
         }
         (11, _, _, Some(t)) => drop(world.timer_free(t)),
         (12, _, _, Some(t)) => drop(world.timer_set(t, small, small)),
+        // Nothing new begins in a shutdown.
+        (13..=15, ..) if world.down.get() => {}
         (13, ..) => all.timers.borrow_mut().push(world.timer(small, small, 0)),
         (14, ..) => {
             let (ours, theirs) = UnixStream::pair().unwrap();
