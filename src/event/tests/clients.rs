@@ -160,6 +160,21 @@ fn closed_by_another() {
     assert_eq!(world.clients(), 0);
 }
 
+/// The first reason counts: it was asked for before its timeout was looked at.
+#[test]
+fn the_first_reason_counts() {
+    let world = world();
+    let (_ours, client) = world.connect();
+    let (_others, other) = world.connect();
+    world.heard();
+    world.client_set_timeout(client, 1).unwrap();
+    world.client_close(client).unwrap();
+    world.client_close(other).unwrap();
+    world.close_clients(DTM_CLOSE_SHUTDOWN);
+    let ends = [Close(1, DTM_CLOSE_ASKED), Close(2, DTM_CLOSE_ASKED)];
+    assert_eq!(world.heard(), ends);
+}
+
 #[test]
 fn woken_in_the_same_pass_once() {
     let world = world();

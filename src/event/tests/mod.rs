@@ -35,15 +35,18 @@ type Client = *mut dtm_client_t;
 type Watch = *mut dtm_watch_t;
 type Timer = *mut dtm_timer_t;
 
+/// What a callback does.
+type Act<F> = RefCell<Rc<F>>;
+
 struct World {
     reactor: OnceCell<Reactor>,
     told: RefCell<Vec<Told>>,
     last: Cell<Client>,
-    open: RefCell<Rc<dyn Fn(&World, Client) -> i32>>,
-    step: RefCell<Rc<dyn Fn(&World, Client, u32) -> i32>>,
-    close: RefCell<Rc<dyn Fn(&World, Client, i32)>>,
-    watch: RefCell<Rc<dyn Fn(&World, Watch, u32) -> i32>>,
-    timer: RefCell<Rc<dyn Fn(&World, Timer)>>,
+    open: Act<dyn Fn(&World, Client) -> i32>,
+    step: Act<dyn Fn(&World, Client, u32) -> i32>,
+    close: Act<dyn Fn(&World, Client, i32)>,
+    watch: Act<dyn Fn(&World, Watch, u32) -> i32>,
+    timer: Act<dyn Fn(&World, Timer)>,
 }
 
 fn defaults() -> Setup {
