@@ -1,8 +1,8 @@
 //! Clients: accepted, asked and told by the API, drained, closed.
 
-use super::entry::{BUSY, Entry, IN_CALL, Kind, TAKEN};
+use super::entry::{BUSY, Entry, IN_CALL, Kind, TAKEN, small};
 use super::reactor::Reactor;
-use super::step::{Verdict, small};
+use super::step::Verdict;
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::guard::callback;

@@ -26,6 +26,11 @@ pub(super) const ENDING: u8 = 32;
 /// `armed` of an fd that is not in epoll.
 pub(super) const NOT_ARMED: u8 = u8::MAX;
 
+/// The DTM_* bits and reasons that an entry keeps fit in a byte.
+pub(super) const fn small(bits: u32) -> u8 {
+    bits.to_le_bytes()[0]
+}
+
 /// What an entry is, with what only that kind needs.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {

@@ -1,10 +1,9 @@
 //! What clients and watches have in common behind the API: handles that may be
 //! stale, interest, wake-ups, idle timeouts, and being closed by somebody else.
 
-use super::entry::{Entry, IN_CALL, TAKEN};
+use super::entry::{Entry, IN_CALL, TAKEN, small};
 use super::poller::INTEREST;
 use super::reactor::Reactor;
-use super::step::small;
 use crate::error::{Error, Result};
 use crate::ffi::*;
 
@@ -40,13 +39,14 @@ impl Reactor {
     /// Takes effect at once; in its own step at the end of that, if the result is
     /// DTM_KEEP.
     pub(super) fn set_interest(&self, entry: &Entry, interest: u32) -> Result<()> {
-        entry.interest.set(interest_bits(interest)?);
+        let interest = interest_bits(interest)?;
         if entry.has(TAKEN) {
             return Err(Error::new(
                 DTM_ESTATE,
                 "the service polls this fd by itself",
             ));
         }
+        entry.interest.set(interest);
         if entry.has(IN_CALL) {
             return Ok(());
         }

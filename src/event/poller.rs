@@ -1,14 +1,18 @@
 //! epoll, and what its bits mean to a service.
 
-use super::entry::{Entry, HUNG_UP, NOT_ARMED};
+use super::entry::{Entry, HUNG_UP, NOT_ARMED, small};
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// Events taken from the kernel at once.
-pub(super) const BATCH: usize = 256;
+const COUNT: i32 = 256;
 
-pub(super) type Batch = [libc::epoll_event; BATCH];
+pub(super) type Batch = [libc::epoll_event; COUNT as usize];
+
+pub(super) fn empty_batch() -> Box<Batch> {
+    Box::new([libc::epoll_event { events: 0, u64: 0 }; COUNT as usize])
+}
 
 pub(super) struct Poller {
     epoll: OwnedFd,
@@ -17,9 +21,9 @@ pub(super) struct Poller {
 /// What an interest may consist of.
 pub(super) const INTEREST: u32 = DTM_READ | DTM_WRITE | DTM_HUP;
 
-const READ: u8 = DTM_READ as u8;
-const WRITE: u8 = DTM_WRITE as u8;
-const HUP: u8 = DTM_HUP as u8;
+const READ: u8 = small(DTM_READ);
+const WRITE: u8 = small(DTM_WRITE);
+const HUP: u8 = small(DTM_HUP);
 
 const EPOLLIN: u32 = libc::EPOLLIN.cast_unsigned();
 const EPOLLOUT: u32 = libc::EPOLLOUT.cast_unsigned();
@@ -84,16 +88,9 @@ impl Poller {
         timeout_ms: i32,
         mask: &libc::sigset_t,
     ) -> Result<usize> {
-        // SAFETY: the kernel writes at most BATCH events; the mask is only read.
-        let n = unsafe {
-            libc::epoll_pwait(
-                self.fd(),
-                batch.as_mut_ptr(),
-                BATCH as i32,
-                timeout_ms,
-                mask,
-            )
-        };
+        // SAFETY: the kernel writes at most COUNT events; the mask is only read.
+        let n =
+            unsafe { libc::epoll_pwait(self.fd(), batch.as_mut_ptr(), COUNT, timeout_ms, mask) };
         usize::try_from(n).or_else(|_| match nix::errno::Errno::last() {
             nix::errno::Errno::EINTR => Ok(0),
             errno => Err(Error::os(errno, "epoll_pwait (were libdtm's fds closed?)")),

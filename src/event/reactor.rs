@@ -3,7 +3,7 @@
 
 use super::entry::{Entry, Kind};
 use super::foreign::Foreign;
-use super::poller::{BATCH, Batch, Poller, report};
+use super::poller::{Batch, Poller, empty_batch, report};
 use super::queue::Queue;
 use super::slab::Slab;
 use super::wheel::Wheel;
@@ -66,9 +66,7 @@ impl Reactor {
             queue: Queue::new(),
             foreign: Foreign::default(),
             wheel: RefCell::new(Wheel::new(now)),
-            batch: Cell::new(Some(Box::new(
-                [libc::epoll_event { events: 0, u64: 0 }; BATCH],
-            ))),
+            batch: Cell::new(Some(empty_batch())),
             in_pass: Cell::new(false),
             now: Cell::new(now),
             clients: Cell::new(0),
@@ -262,7 +260,6 @@ impl Clock {
 
     /// A number that another process is unlikely to get.
     fn seed(&self) -> u32 {
-        let mixed = self.ms(0) ^ u64::from(self.0.tv_nsec.cast_unsigned().rotate_left(7));
-        u32::try_from(mixed & u64::from(u32::MAX)).unwrap_or(0)
+        u32::try_from(self.0.tv_nsec).unwrap_or(0)
     }
 }

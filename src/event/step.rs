@@ -7,7 +7,7 @@
 //! but when PATIENCE reports in a row find nothing to read, it is closed with
 //! DTM_CLOSE_PEER. The peer's mere shutdown is told once, when DTM_HUP is wanted.
 
-use super::entry::{BUSY, ENDING, Entry, HUNG_UP, IN_CALL, Kind, NOT_ARMED, TAKEN};
+use super::entry::{BUSY, ENDING, Entry, HUNG_UP, IN_CALL, Kind, NOT_ARMED, TAKEN, small};
 use super::poller::{INTEREST, Report, unread};
 use super::reactor::Reactor;
 use crate::ffi::*;
@@ -45,11 +45,6 @@ impl Verdict {
     }
 }
 
-/// The DTM_* bits and reasons that an entry keeps fit in a byte.
-pub(super) fn small(bits: u32) -> u8 {
-    u8::try_from(bits & 0xff).unwrap_or(0)
-}
-
 impl Reactor {
     /// The kernel reported something.
     pub(super) fn ready(&self, entry: &Entry, report: &Report) {
@@ -84,7 +79,7 @@ impl Reactor {
 
     /// Its timer is due: activity only left a stamp, so look how old that is.
     pub(super) fn idle(&self, entry: &Entry) {
-        if entry.idle_ms.get() == DTM_OFF {
+        if entry.idle_ms.get() == DTM_OFF || entry.reason.get() != 0 {
             return;
         }
         let deadline = entry.stamp.get() + u64::from(entry.idle_ms.get());
@@ -110,13 +105,11 @@ impl Reactor {
     }
 
     fn call_step(&self, entry: &Entry, events: u32) -> i32 {
-        let rt = self.setup.rt;
+        let (rt, user_data) = (self.setup.rt, self.setup.user_data);
         match entry.kind.get() {
             Kind::Client { .. } => match self.setup.step {
                 // SAFETY: the service's function, with a living client.
-                Some(step) => {
-                    callback(|| unsafe { step(rt, entry.handle(), events, self.setup.user_data) })
-                }
+                Some(step) => callback(|| unsafe { step(rt, entry.handle(), events, user_data) }),
                 None if entry.has(TAKEN) => DTM_KEEP,
                 None => DTM_DONE,
             },
@@ -172,12 +165,15 @@ impl Reactor {
             && !(reads && unread(entry.fd.get()) > 0)
     }
 
-    /// The end, exactly once. An entry whose callback is running ends after it.
+    /// The end, exactly once, for the first reason there was. An entry whose callback
+    /// is running ends after it.
     pub(super) fn end(&self, entry: &Entry, reason: i32) {
         if entry.has(ENDING) {
             return;
         }
-        entry.reason.set(small(reason.cast_unsigned()));
+        if entry.reason.get() == 0 {
+            entry.reason.set(small(reason.cast_unsigned()));
+        }
         if entry.has(IN_CALL) {
             return;
         }
@@ -185,7 +181,7 @@ impl Reactor {
         self.disarm_timer(entry);
         // Out of epoll first: what other processes may hold open would go on reporting.
         let ours = entry.armed.get() == NOT_ARMED || self.poller.delete(entry.fd.get());
-        self.call_close(entry, reason);
+        self.call_close(entry, i32::from(entry.reason.get()));
         if ours {
             // SAFETY: the entry owns the fd. Not an OwnedFd: should the service have
             // closed it by mistake, EBADF here is its only consequence.

@@ -12,8 +12,9 @@ const BITS: u32 = 6;
 const SLOTS: usize = 1 << BITS;
 const SLOT_MASK: u64 = SLOTS as u64 - 1;
 /// 64^7 ms are 139 years.
-const LEVELS: usize = 7;
-const SPAN_MASK: u64 = (1 << (BITS * LEVELS as u32)) - 1;
+const LEVELS: u32 = 7;
+const SPAN_MASK: u64 = (1 << (BITS * LEVELS)) - 1;
+const PLACES: usize = LEVELS as usize * SLOTS;
 
 /// No node.
 pub(super) const NIL: u32 = u32::MAX;
@@ -57,8 +58,8 @@ pub(super) trait Nodes {
 pub(super) struct Wheel {
     /// Everything due before this tick was handed out.
     elapsed: u64,
-    occupied: [u64; LEVELS],
-    slots: [Slot; LEVELS * SLOTS],
+    occupied: [u64; LEVELS as usize],
+    slots: [Slot; PLACES],
 }
 
 #[derive(Clone, Copy)]
@@ -76,8 +77,8 @@ impl Wheel {
         };
         Self {
             elapsed: now,
-            occupied: [0; LEVELS],
-            slots: [empty; LEVELS * SLOTS],
+            occupied: [0; LEVELS as usize],
+            slots: [empty; PLACES],
         }
     }
 
@@ -136,13 +137,15 @@ impl Wheel {
     }
 
     /// The slot that is due first: level, place and first tick.
-    fn first(&self) -> Option<(usize, usize, u64)> {
-        let level = self.occupied.iter().position(|bits| *bits != 0)?;
-        let slot = self.occupied[level].trailing_zeros();
-        let shift = BITS * level as u32;
+    fn first(&self) -> Option<(u32, usize, u64)> {
+        let (level, bits) = (0..LEVELS)
+            .zip(self.occupied)
+            .find(|(_, bits)| *bits != 0)?;
+        let slot = bits.trailing_zeros();
+        let shift = BITS * level;
         let above = self.elapsed >> shift & !SLOT_MASK;
         let start = (above | u64::from(slot)) << shift;
-        Some((level, level * SLOTS + slot as usize, start))
+        Some((level, place(level, slot), start))
     }
 
     /// `elapsed` has reached a slot of a higher level: its nodes move down.
@@ -161,7 +164,7 @@ impl Wheel {
         let node = nodes.node(id);
         let deadline = node.deadline.get();
         let (level, slot) = position(self.elapsed, deadline);
-        let place = level * SLOTS + slot;
+        let place = place(level, slot);
         let ring = &mut self.slots[place];
         if ring.head == NIL {
             *ring = Slot {
@@ -178,18 +181,22 @@ impl Wheel {
             node.next.set(ring.head);
             ring.earliest = ring.earliest.min(deadline);
         }
-        self.occupied[level] |= 1 << slot;
-        // LEVELS * SLOTS is 448.
+        self.occupied[level as usize] |= 1 << slot;
+        // PLACES is 448.
         node.place.set(u16::try_from(place).unwrap_or(OUT));
     }
 }
 
 /// Level and slot of a deadline that is not before `elapsed`.
-fn position(elapsed: u64, deadline: u64) -> (usize, usize) {
+fn position(elapsed: u64, deadline: u64) -> (u32, u32) {
     let differing = (elapsed ^ deadline) & SPAN_MASK;
     let level = (differing | 1).ilog2() / BITS;
     let slot = deadline >> (BITS * level) & SLOT_MASK;
-    (level as usize, usize::try_from(slot).unwrap_or(0))
+    (level, u32::try_from(slot).unwrap_or(0))
+}
+
+fn place(level: u32, slot: u32) -> usize {
+    level as usize * SLOTS + slot as usize
 }
 
 #[cfg(test)]

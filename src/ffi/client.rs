@@ -191,3 +191,18 @@ unsafe fn write_text(text: &str, buffer: *mut c_char, size: usize) {
     // SAFETY: len < size.
     unsafe { buffer.add(len).write(0) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_and_terminated() {
+        for (size, expected) in [(0, "zzzz"), (1, "\0zzz"), (3, "ab\0z"), (4, "abc\0")] {
+            let mut buffer = *b"zzzz";
+            // SAFETY: size is at most the buffer's.
+            unsafe { write_text("abc", buffer.as_mut_ptr().cast(), size) };
+            assert_eq!(&buffer, expected.as_bytes());
+        }
+    }
+}
