@@ -1,80 +1,49 @@
-//! interim
-use std::os::fd::*;
+//! The accept schedule: which worker takes the next client.
+//!
+//! Every listener is shared by all workers and owned by the master. In TOKEN
+//! mode at most k workers stand armed at a listener: registered in the kernel's
+//! exclusive wait queue, from which a connection wakes the first that really
+//! sleeps. A worker that accepts passes its token to the least loaded worker
+//! that has none. So the schedule needs no lock: a worker that is busy, stopped
+//! or dead is passed over by the kernel, and nothing it holds must be freed.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `choose` | who gets the token, purely |
+//! | `pool` | the shared words and the kernel's registrations, kept in step |
+//! | `seat` | a worker's part |
+//! | `schedule` | the master's part: who takes part, repair after a death |
+//! | `sentinel` | the master's part: a queue that nobody serves |
+//!
+//! Another mode is another pair of [`Schedule`] and [`Seat`].
+
+mod choose;
+mod pool;
+mod probe;
+mod schedule;
+mod seat;
+mod sentinel;
+#[cfg(test)]
+mod tests;
+
+use crate::error::{Error, Result};
+use crate::ffi::*;
+
+pub(crate) use pool::Stats;
+pub(crate) use schedule::Schedule;
+pub(crate) use seat::Seat;
+
+/// Listener i is token LISTENER_TOKEN + i of a worker's event loop.
 pub(crate) const LISTENER_TOKEN: u32 = 0x100;
-pub(crate) struct Schedule {
-    epfds: Vec<OwnedFd>,
-    sentinel: OwnedFd,
-    listeners: Vec<RawFd>,
-}
-pub(crate) struct Seat {
-    fd: RawFd,
-}
-use crate::error::Result;
-impl Schedule {
-    pub(crate) fn new(slots: usize, l: &[RawFd], _k: u32) -> Result<Self> {
-        Ok(Self {
-            epfds: (0..slots)
-                .map(|_| crate::sys::epoll())
-                .collect::<Result<_>>()?,
-            sentinel: crate::sys::epoll()?,
-            listeners: l.to_vec(),
-        })
-    }
-    pub(crate) fn admit(&self, slot: usize) {
-        for (i, l) in self.listeners.iter().enumerate() {
-            let mut e = libc::epoll_event {
-                events: (libc::EPOLLIN | libc::EPOLLEXCLUSIVE) as u32,
-                u64: crate::event::OWN | (LISTENER_TOKEN as u64 + i as u64),
-            };
-            unsafe {
-                libc::epoll_ctl(
-                    self.epfds[slot].as_raw_fd(),
-                    libc::EPOLL_CTL_ADD,
-                    *l,
-                    &mut e,
-                )
-            };
-        }
-    }
-    pub(crate) fn retire(&self, slot: usize) {
-        for l in &self.listeners {
-            unsafe {
-                libc::epoll_ctl(
-                    self.epfds[slot].as_raw_fd(),
-                    libc::EPOLL_CTL_DEL,
-                    *l,
-                    std::ptr::null_mut(),
-                )
-            };
-        }
-    }
-    pub(crate) fn set_k(&self, _k: u32) {}
-    pub(crate) fn mode_name(&self) -> &'static str {
-        "interim"
-    }
-    pub(crate) fn sentinel(&self) -> &OwnedFd {
-        &self.sentinel
-    }
-    pub(crate) fn on_sentinel(&self, _n: u64) -> Option<u64> {
-        None
-    }
-    pub(crate) fn close_master_ends(&self) {}
-    pub(crate) fn seat(&self, slot: usize) -> Seat {
-        Seat {
-            fd: self.epfds[slot].as_raw_fd(),
-        }
-    }
-}
-impl Seat {
-    pub(crate) fn epoll_fd(&self) -> RawFd {
-        self.fd
-    }
-    pub(crate) fn accepted(&self, _l: u32) {}
-    pub(crate) fn empty(&self, _l: u32) {}
-    pub(crate) fn set_load(&self, _l: u32) {}
-    pub(crate) fn pause(&self) {}
-    pub(crate) fn resume(&self) {}
-    pub(crate) fn leave(&self) -> bool {
-        true
+
+/// The mode in force when the service asks for `mode` (DTM_ACCEPT_*), and its name.
+pub(crate) fn resolve(mode: u32) -> Result<(u32, &'static str)> {
+    match mode {
+        DTM_ACCEPT_AUTO | DTM_ACCEPT_TOKEN => Ok((DTM_ACCEPT_TOKEN, "token")),
+        DTM_ACCEPT_STEER..=DTM_ACCEPT_LOCK => Err(Error::new(
+            DTM_ENOTSUP,
+            "this version of libdtm has the accept modes auto and token",
+        )),
+        _ => Err(Error::invalid("accept_mode is none of DTM_ACCEPT_*")),
     }
 }
