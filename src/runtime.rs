@@ -103,10 +103,10 @@ impl Runtime {
     /// Read the file again, ask the service, and only then take it over. The
     /// last one is kept until keep_config() or revert_config().
     pub(crate) fn load_config(&self) -> Result<()> {
-        let fresh = Config::load(&self.settings, true)?;
+        let (fresh, ignored) = Config::reload(&self.settings, &self.config())?;
         self.ask_service()?;
         let old = self.config.replace(Rc::new(fresh));
-        for key in self.config().changes(&old) {
+        for key in ignored {
             ::log::warn!("configuration: {key} cannot change while the service runs: ignored");
         }
         self.previous.replace(Some(old));
@@ -231,6 +231,11 @@ impl Runtime {
         self.control.take();
     }
 
+    /// Close the service listeners: they are the workers' business.
+    pub(crate) fn close_services(&self) {
+        self.listeners.take();
+    }
+
     /// Close the control listener: it is the controller's business.
     pub(crate) fn close_control(&self) {
         self.control.take();
@@ -296,7 +301,10 @@ impl Runtime {
 impl Shared {
     /// In a child: what only others write becomes read-only here.
     pub(crate) fn narrow(&self, role: u32) {
-        let table = self.table.make_read_only();
+        let table = self
+            .table
+            .make_read_only()
+            .and(self.schedule.make_read_only());
         let ban = if role == DTM_ROLE_CONTROLLER {
             Ok(())
         } else {

@@ -85,7 +85,7 @@ pub(super) const KEYS: &[Key] = &[
     key!(controller_tick_ms, "controller_tick", Time, 1, MAX, DTM_OFF).or_off(),
     key!(channel_queue, "channel_queue", Size, 65_536, MAX, 64 << 20),
     key!(signals, "signals", Name(SIGNALS), 0, MAX, DTM_SIGNALS_DEFAULT).fixed(),
-    key!(orphan, "orphan", Name(ORPHAN), 0, MAX, DTM_ORPHAN_DRAIN),
+    key!(orphan, "orphan", Name(ORPHAN), 0, MAX, DTM_ORPHAN_EXIT),
     key!(log_level, "log_level", Name(LEVELS), 0, MAX, DTM_LOG_INFO),
 ];
 

@@ -39,5 +39,5 @@ use crate::runtime::Runtime;
 /// This process's loop, for the C API.
 pub(crate) fn of(runtime: &Runtime) -> Result<&Reactor> {
     let missing = || Error::new(DTM_ESTATE, "this process's event loop is not set up yet");
-    runtime.reactor.get().ok_or_else(missing)
+    runtime.reactor().ok_or_else(missing)
 }

@@ -4,6 +4,9 @@
 #![allow(non_camel_case_types, unreachable_pub, clippy::missing_safety_doc)]
 
 pub(crate) mod abi;
+mod layout;
+mod register;
+
 mod consts;
 
 mod types;

@@ -116,9 +116,11 @@ impl Master {
         }
         self.pidfds.clear();
         self.wake = None;
-        self.shared.schedule.close_master_ends();
         if !controller {
             self.rt.close_control();
+        }
+        if birth.role != DTM_ROLE_WORKER {
+            self.rt.close_services();
         }
         let lifeline = crate::sys::duplicate(self.lifeline.child.as_raw_fd());
         crate::sys::close_now(self.lifeline.child.as_raw_fd());

@@ -135,6 +135,13 @@ impl Master {
         self.epoll.add(fd, event).context("epoll_ctl in the master")
     }
 
+    fn unwatch(&self, fd: i32) {
+        // SAFETY: borrowed for this call only.
+        let _ = self
+            .epoll
+            .delete(unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) });
+    }
+
     /// Decide and act until nothing follows, then show the others.
     fn turn(&mut self) {
         self.look_at_ban();
@@ -206,18 +213,18 @@ impl Master {
 
     /// An accept queue waits although workers stand armed: they are all busy.
     fn queue_waits(&mut self) {
-        let _ = self.epoll.delete(self.shared.schedule.sentinel());
-        self.watchdog = Some(crate::sys::now_ms() + 2);
+        self.unwatch(self.shared.schedule.sentinel_fd());
+        self.watchdog = Some(crate::sys::now_ms());
     }
 
     fn run_watchdog(&mut self) {
         let now = crate::sys::now_ms();
         if self.watchdog.is_none_or(|at| at > now) {
-            return;
+            return self.shared.schedule.check(now);
         }
         self.watchdog = self.shared.schedule.on_sentinel(now).map(|ms| now + ms);
         if self.watchdog.is_none() {
-            let _ = self.watch(self.shared.schedule.sentinel().as_raw_fd(), SENTINEL);
+            let _ = self.watch(self.shared.schedule.sentinel_fd(), SENTINEL);
         }
     }
 }

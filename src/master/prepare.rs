@@ -40,6 +40,7 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     check_room(&settings, slots)?;
     check_descriptors(slots, rt)?;
 
+    let mode = crate::accept::resolve(config.accept_mode)?;
     let listeners = rt.listener_fds();
     let shared = Rc::new(Shared {
         table: Table::new(slots)?,
@@ -77,14 +78,14 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     for (slot, pair) in (0u64..).zip(&master.pairs) {
         master.watch(pair.master.as_raw_fd(), CHANNEL + slot)?;
     }
-    master.watch(shared.schedule.sentinel().as_raw_fd(), SENTINEL)?;
+    master.watch(shared.schedule.sentinel_fd(), SENTINEL)?;
     rt.set_shared(Some(shared));
     ::log::info!(
         "{} {} starts: {} workers, accept schedule {}, {} listeners, {} slots",
         config.name,
         env!("CARGO_PKG_VERSION"),
         config.workers,
-        master.shared.schedule.mode_name(),
+        mode,
         listeners.len(),
         slots
     );

@@ -12,10 +12,9 @@ impl Worker {
     /// One client per turn: a second one waiting is the next worker's.
     pub(super) fn accept(&self, index: u32) {
         // Armed by the master an instant before its message was read.
-        if !self.is_open() || self.paused.get() {
-            return;
+        if self.is_open() && self.seat.may_accept(index) {
+            self.take_one(index);
         }
-        self.take_one(index);
     }
 
     /// Accept one client of this listener. False: there was none.
@@ -60,8 +59,9 @@ impl Worker {
     }
 
     fn accept_failed(&self, index: u32, error: AcceptError) {
+        self.seat.failed(index);
         match error {
-            AcceptError::Transient(_) => self.seat.empty(index),
+            AcceptError::Transient(_) => {}
             AcceptError::Exhausted(errno) => {
                 ::log::warn!(
                     "accept: {}: no new clients for {EXHAUSTED_MS} ms",
