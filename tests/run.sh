@@ -8,9 +8,6 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 ALL="fmt clippy cargo header gcc symbols clang consumers flow asan valgrind"
-# Programs that start processes make no sense to repeat under valgrind in full.
-VALGRIND_TESTS="t_abi_sizes t_abi_layout"
-
 OUT=build/gates
 LOGS=$OUT/log
 JOBS=$(nproc 2>/dev/null || echo 2)
@@ -62,6 +59,8 @@ stage_fmt() {
 stage_clippy() {
     gate "clippy" "mend what it names; the deny list is in Cargo.toml and clippy.toml" \
         cargo clippy --locked --all-targets --features fault -- -D warnings
+    gate "clippy without features" "see above; look for #[cfg(feature = ...)]" \
+        cargo clippy --locked --lib --no-default-features -- -D warnings
 }
 
 stage_cargo() {
@@ -143,9 +142,11 @@ stage_asan() {
         -DDTM_SANITIZE=address,undefined && c_tests asan
 }
 
+# Slow: only the tests that say `valgrind: yes` in a comment.
 stage_valgrind() {
     [ -d $OUT/gcc/tests/c ] || stage_gcc
-    for test in $VALGRIND_TESTS; do
+    for source in $(grep -l 'valgrind: yes' tests/c/t_*.c); do
+        test=$(basename "$source" .c)
         gate "valgrind: $test" "the same by hand: valgrind $OUT/gcc/tests/c/$test" \
             valgrind -q --error-exitcode=99 --track-fds=no "$OUT/gcc/tests/c/$test"
     done

@@ -2,6 +2,8 @@
  * A program and a library of different versions: the program's structs are
  * shorter (it is older) or longer (it is newer) than the library's. Every struct
  * handed in ends where a page without access begins, so reading too far is fatal.
+ *
+ * valgrind: yes
  */
 #define _DEFAULT_SOURCE
 #include <dtm.h>
