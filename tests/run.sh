@@ -93,15 +93,23 @@ configure_and_build() {
     ' sh "$OUT/$tree" "$cc" "$cxx" "$JOBS" "$@"
 }
 
-# c_tests TREE: ctest, each of its tests counted.
+# c_tests TREE: ctest, a line for each test as it ends, and each counted.
 c_tests() {
-    run "$1: ctest" ctest --test-dir "$OUT/$1" --output-on-failure -j "$JOBS" ||
-        printf '       -> one test alone: %s/%s/tests/c/NAME\n' "$OUT" "$1"
+    log=$LOGS/$1-ctest.log
+    printf '  ..   %s: ctest\n' "$1"
+    ctest --test-dir "$OUT/$1" --output-on-failure -j "$JOBS" 2>&1 | tee "$log" |
+        sed -u -n 's/^ *[0-9]*\/[0-9]* Test *#[0-9]*: /       /p'
     # "90% tests passed, 1 tests failed out of 10"
     results=$(awk '/tests failed out of/ { print $NF - $4, $4 }' "$log")
     [ -n "$results" ] || results="0 1"
     count ${results% *} ${results#* }
-    printf '       %s passed, %s failed\n' ${results% *} ${results#* }
+    if [ "${results#* }" -eq 0 ]; then
+        printf '  ok   %s: ctest, %s tests\n' "$1" "${results% *}"
+    else
+        tail -n 25 "$log" | sed 's/^/       | /'
+        printf '  FAIL %s: ctest; all of it: %s\n' "$1" "$log"
+        printf '       -> one test alone: %s/%s/tests/c/NAME\n' "$OUT" "$1"
+    fi
 }
 
 # gcc and clang trees share what cargo builds: it does not depend on the C compiler.
