@@ -22,6 +22,8 @@ mod config;
 mod controller;
 mod error;
 mod event;
+#[cfg(feature = "fault")]
+mod fault;
 mod ffi;
 mod func;
 mod guard;

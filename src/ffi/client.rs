@@ -63,7 +63,11 @@ pub unsafe extern "C" fn dtm_client_listener(client: *const dtm_client_t) -> i32
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: buffer is the caller's
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_client_peer(client: *const dtm_client_t, buffer: *mut c_char, size: usize) -> i32 {
+pub unsafe extern "C" fn dtm_client_peer(
+    client: *const dtm_client_t,
+    buffer: *mut c_char,
+    size: usize,
+) -> i32 {
     DTM_ENOTSUP
 }
 

@@ -39,7 +39,8 @@ pub struct dtm_config_t {
     pub drain_timeout_ms: u32,
     /// From the request to stop (plus the drain time) to SIGKILL, in ms; default 2,000.
     pub kill_grace_ms: u32,
-    /// From fork to ready, and from ready to up to date, in ms; default 60,000.
+    /// From fork to ready, in ms; default 60,000. Also the time that a reload's
+    /// new generation has to be ready and up to date.
     pub start_timeout_ms: u32,
     /// Silence in a step after which a worker counts as hung, in ms; default
     /// 30,000 (enforced by a later version).

@@ -14,7 +14,13 @@ use std::ffi::{c_char, c_void};
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: the arrays are the caller's
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_workers(rt: *const dtm_t, ret_workers: *mut dtm_worker_t, size: usize, capacity: u32, ret_count: *mut u32) -> i32 {
+pub unsafe extern "C" fn dtm_workers(
+    rt: *const dtm_t,
+    ret_workers: *mut dtm_worker_t,
+    size: usize,
+    capacity: u32,
+    ret_count: *mut u32,
+) -> i32 {
     DTM_ENOTSUP
 }
 
@@ -28,7 +34,12 @@ pub unsafe extern "C" fn dtm_workers(rt: *const dtm_t, ret_workers: *mut dtm_wor
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: data is copied
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_send(rt: *mut dtm_t, spawn: u64, data: *const c_void, len: usize) -> i32 {
+pub unsafe extern "C" fn dtm_send(
+    rt: *mut dtm_t,
+    spawn: u64,
+    data: *const c_void,
+    len: usize,
+) -> i32 {
     DTM_ENOTSUP
 }
 
@@ -41,7 +52,13 @@ pub unsafe extern "C" fn dtm_send(rt: *mut dtm_t, spawn: u64, data: *const c_voi
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: data is copied
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_send_all(rt: *mut dtm_t, generation: u32, data: *const c_void, len: usize, ret_count: *mut u32) -> i32 {
+pub unsafe extern "C" fn dtm_send_all(
+    rt: *mut dtm_t,
+    generation: u32,
+    data: *const c_void,
+    len: usize,
+    ret_count: *mut u32,
+) -> i32 {
     DTM_ENOTSUP
 }
 
@@ -55,6 +72,12 @@ pub unsafe extern "C" fn dtm_send_all(rt: *mut dtm_t, generation: u32, data: *co
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: command is copied; data must live until done ran
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_command(rt: *mut dtm_t, command: *const dtm_command_t, done: dtm_command_cb, data: *mut c_void, ret_id: *mut u64) -> i32 {
+pub unsafe extern "C" fn dtm_command(
+    rt: *mut dtm_t,
+    command: *const dtm_command_t,
+    done: dtm_command_cb,
+    data: *mut c_void,
+    ret_id: *mut u64,
+) -> i32 {
     DTM_ENOTSUP
 }

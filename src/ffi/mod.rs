@@ -3,20 +3,21 @@
 
 #![allow(non_camel_case_types, unreachable_pub, clippy::missing_safety_doc)]
 
-mod consts;
-mod types;
-mod callbacks;
-mod config;
-mod version;
-mod runtime;
-mod client;
-mod watch;
-mod timer;
-mod worker;
-mod loop_;
-mod controller;
-mod console;
 mod action;
+mod callbacks;
+mod client;
+mod config;
+mod console;
+mod consts;
+mod controller;
 mod lock;
+mod layout;
+mod loop_;
+mod runtime;
+mod timer;
+mod types;
+mod version;
+mod watch;
+mod worker;
 
 pub(crate) use {callbacks::*, config::*, consts::*, types::*};

@@ -42,7 +42,12 @@ pub unsafe extern "C" fn dtm_callbacks_init(callbacks: *mut dtm_callbacks_t, siz
 /// Fork: children of the service cannot use the handle
 /// Owns: the caller owns *ret_rt and gives it back with dtm_free(); config and callbacks are copied, user_data is only passed on
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_new(config: *const dtm_config_t, callbacks: *const dtm_callbacks_t, user_data: *mut c_void, ret_rt: *mut *mut dtm_t) -> i32 {
+pub unsafe extern "C" fn dtm_new(
+    config: *const dtm_config_t,
+    callbacks: *const dtm_callbacks_t,
+    user_data: *mut c_void,
+    ret_rt: *mut *mut dtm_t,
+) -> i32 {
     DTM_ENOTSUP
 }
 
@@ -56,9 +61,7 @@ pub unsafe extern "C" fn dtm_new(config: *const dtm_config_t, callbacks: *const 
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: takes rt
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_free(rt: *mut dtm_t) {
-    
-}
+pub unsafe extern "C" fn dtm_free(rt: *mut dtm_t) {}
 
 /// Bind and open a listener for clients; the workers accept from it. Returns its
 /// index (0, 1, ...), or: -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, DTM_EINVAL (the
@@ -143,7 +146,11 @@ pub unsafe extern "C" fn dtm_check(rt: *mut dtm_t) -> i32 {
 /// Fork: flushes stdio with fflush(NULL) before each fork; needs one thread, see DTM_F_ALLOW_THREADS
 /// Owns: ret_result is the caller's; written on success and on failure
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_run(rt: *mut dtm_t, ret_result: *mut dtm_result_t, result_size: usize) -> i32 {
+pub unsafe extern "C" fn dtm_run(
+    rt: *mut dtm_t,
+    ret_result: *mut dtm_result_t,
+    result_size: usize,
+) -> i32 {
     DTM_ENOTSUP
 }
 

@@ -13,7 +13,14 @@ use std::ffi::{c_char, c_void};
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: the caller owns the timer until dtm_timer_free(); libdtm frees the rest when the process ends
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_timer_add(rt: *mut dtm_t, first_ms: u32, period_ms: u32, fire: dtm_timer_cb, data: *mut c_void, ret_timer: *mut *mut dtm_timer_t) -> i32 {
+pub unsafe extern "C" fn dtm_timer_add(
+    rt: *mut dtm_t,
+    first_ms: u32,
+    period_ms: u32,
+    fire: dtm_timer_cb,
+    data: *mut c_void,
+    ret_timer: *mut *mut dtm_timer_t,
+) -> i32 {
     DTM_ENOTSUP
 }
 
@@ -25,7 +32,11 @@ pub unsafe extern "C" fn dtm_timer_add(rt: *mut dtm_t, first_ms: u32, period_ms:
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_timer_set(timer: *mut dtm_timer_t, first_ms: u32, period_ms: u32) -> i32 {
+pub unsafe extern "C" fn dtm_timer_set(
+    timer: *mut dtm_timer_t,
+    first_ms: u32,
+    period_ms: u32,
+) -> i32 {
     DTM_ENOTSUP
 }
 

@@ -17,7 +17,15 @@ use std::ffi::{c_char, c_void};
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: takes fd: it is closed after the close callback; dtm_watch_release() gives it back
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_watch_add(rt: *mut dtm_t, fd: i32, interest: u32, step: dtm_watch_step_cb, close: dtm_watch_close_cb, data: *mut c_void, ret_watch: *mut *mut dtm_watch_t) -> i32 {
+pub unsafe extern "C" fn dtm_watch_add(
+    rt: *mut dtm_t,
+    fd: i32,
+    interest: u32,
+    step: dtm_watch_step_cb,
+    close: dtm_watch_close_cb,
+    data: *mut c_void,
+    ret_watch: *mut *mut dtm_watch_t,
+) -> i32 {
     DTM_ENOTSUP
 }
 

@@ -101,6 +101,11 @@ pub unsafe extern "C" fn dtm_counter_add(rt: *mut dtm_t, counter: u32, delta: u6
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: ret_value is the caller's
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_counter_get(rt: *const dtm_t, counter: u32, slot: u32, ret_value: *mut u64) -> i32 {
+pub unsafe extern "C" fn dtm_counter_get(
+    rt: *const dtm_t,
+    counter: u32,
+    slot: u32,
+    ret_value: *mut u64,
+) -> i32 {
     DTM_ENOTSUP
 }
