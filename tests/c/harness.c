@@ -37,6 +37,12 @@ uint64_t now_ms(void)
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+void observe(uint32_t ms)
+{
+    for (uint64_t end = now_ms() + ms; now_ms() < end;)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
 void *shared_memory(size_t size)
 {
     void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

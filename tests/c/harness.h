@@ -51,6 +51,9 @@ extern void (*on_failure)(void);
 void wait_more(uint64_t *deadline, const char *file, int line, const char *condition);
 uint64_t now_ms(void);
 
+/* For what must not happen: how long to look. Never to wait for something. */
+void observe(uint32_t ms);
+
 /* Memory that all processes forked afterwards share. */
 void *shared_memory(size_t size);
 
