@@ -64,6 +64,7 @@ static void act(dtm_t *rt, struct request *request, const char *line)
 {
     char name[16] = "", text[256] = "";
     unsigned long long number = 0;
+    int bytes = 0;
     sscanf(line, "%15s %llu", name, &number);
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(commands[i].name, name) != 0) continue;
@@ -81,6 +82,9 @@ static void act(dtm_t *rt, struct request *request, const char *line)
     }
     if (sscanf(line, "send %llu %255[^\n]", &number, text) == 2) {
         reply(request, dtm_send(rt, number, text, strlen(text)), "");
+    } else if (sscanf(line, "big %llu %d", &number, &bytes) == 2) {
+        static char zeros[DTM_MESSAGE_MAX + 1];
+        reply(request, dtm_send(rt, number, zeros, (size_t)bytes), "");
     } else if (sscanf(line, "all %llu %255[^\n]", &number, text) == 2) {
         uint32_t count = 0;
         int32_t code = dtm_send_all(rt, (uint32_t)number, text, strlen(text), &count);
@@ -93,6 +97,13 @@ static void act(dtm_t *rt, struct request *request, const char *line)
     } else {
         reply(request, -EINVAL, "what?");
     }
+}
+
+/* L10: never two controllers act at once. */
+static void note_acting(void)
+{
+    int self = (int)getpid(), other = __atomic_exchange_n(&shared->acting, self, __ATOMIC_SEQ_CST);
+    if (other && other != self && runs(other)) ADD(shared->wrong_calls, 1);
 }
 
 static int32_t on_init(dtm_t *rt, void *user_data)
@@ -117,6 +128,7 @@ static void on_pass(dtm_t *rt, void *user_data)
     dtm_worker_t workers[64];
     uint32_t count = 0;
     ADD(shared->passes, 1);
+    note_acting();
     if (!GET(shared->chatter)) return;
     CHECK_EQ(dtm_workers(rt, workers, sizeof workers[0], 64, &count), DTM_OK);
     for (uint32_t i = 0; i < count; i++) {
@@ -131,6 +143,7 @@ static int32_t on_update(dtm_t *rt, const dtm_worker_t *worker, void *user_data)
     (void)user_data;
     char text[32];
     CHECK_EQ(worker->size, sizeof *worker);
+    note_acting();
     SET(shared->update_spawn, worker->spawn);
     ADD(shared->updates, 1);
     if (take(&shared->update_agains)) return -EAGAIN;

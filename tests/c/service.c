@@ -70,6 +70,7 @@ struct service a_service(void)
     on_failure = show;
     shared->version = 1;
     shared->open_says = DTM_READ;
+    shared->open_busy = 1;
     shared->run_code = shared->new_code = 1; /* not called yet */
     struct service service = {.config = DTM_CONFIG_INIT, .callbacks = DTM_CALLBACKS_INIT};
     service.config.name = "test";

@@ -14,8 +14,8 @@
  *   done, error, close, leave, abort, exit N
  * Control protocol: `STATUS detail` comes back when the master has answered:
  *   reload loadconf start stop scale N nofork MS fork upgrade recycle reopen shutdown now
- *   send SPAWN TEXT, all GENERATION TEXT, pid, workers
- * Messages to workers: `version N`, `refuse`, `for SPAWN`, `slow`, any other text.
+ *   send SPAWN TEXT, big SPAWN BYTES, all GENERATION TEXT, pid, workers
+ * Messages to workers: `version N`, `refuse`, `for SPAWN`, any other text.
  */
 #ifndef SERVICE_H
 #define SERVICE_H
@@ -65,8 +65,9 @@ struct shared {
     int config_loads, controller_loads, config_reverts;
     int reloads, reload_status, configs, config_status;
     int opened, closed[REASONS], stale, steps, hups, drains, timeouts;
-    int controller_inits, controller_exits, passes, updates, updating, blocked;
+    int controller_inits, controller_exits, passes, updates, blocked;
     uint64_t update_spawn;
+    int acting; /* pid of the controller that acted last */
     int answers, refusals;
     char answer[256];
     int custom[16]; /* for the test itself */
