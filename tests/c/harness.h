@@ -10,6 +10,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct test {
     const char *name;
     void (*run)(void);
@@ -71,5 +75,9 @@ size_t count_fds(pid_t pid);
 size_t count_maps(pid_t pid);
 size_t sockets_of(pid_t pid, uint64_t *ret_inodes, size_t capacity);
 uint64_t switches_of(pid_t pid);         /* voluntary context switches */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -4,6 +4,10 @@
 
 #include "service.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 int dial(int port);                     /* 127.0.0.1 */
 int dial_address(const char *address);  /* 127.0.0.1:N, [::1]:N, unix:PATH */
 void say(int fd, const char *line);
@@ -38,5 +42,9 @@ struct load {
 
 struct load *load_start(int processes);
 void load_stop(struct load *load);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -152,8 +152,9 @@ static void host(const struct service *service)
     if (shared->new_code == DTM_OK && open_listeners(service, rt) == 0) {
         if (service->setup) service->setup(rt);
         SET(shared->running, 1);
-        explain(shared->run_code = dtm_run(rt, &shared->result, sizeof shared->result));
-        if (service->after) service->after(rt);
+        explain(shared->run_code =
+                    service->run ? service->run(rt)
+                                 : dtm_run(rt, &shared->result, sizeof shared->result));
     }
     dtm_free(rt);
     shared->signals_changed = signal_sum() != signals;
@@ -210,6 +211,22 @@ void ended_well(void)
     CHECK(!shared->signals_changed);
     CHECK_EQ(shared->wrong_calls, 0);
     CHECK_EQ(shared->stale, 0);
+}
+
+void refused_with(const char *text)
+{
+    CHECK_EQ(wait_host(), 0);
+    if (!strstr(shared->error, text))
+        fail_at(__FILE__, __LINE__, "'%s' is not in: %s", text, shared->error);
+    CHECK_EQ(shared->last_spawn, 0);
+    CHECK_EQ(shared->fds_after, shared->fds_before);
+    CHECK(!shared->signals_changed);
+    CHECK_EQ(survivors(NULL, 0), 0);
+}
+
+void become_nobody(void)
+{
+    if (getuid() == 0) CHECK(setgid(54321) == 0 && setuid(54321) == 0);
 }
 
 int finish(void)

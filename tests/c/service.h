@@ -25,6 +25,10 @@
 #include <dtm.h>
 #include <signal.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { KIDS = 16384, LOG_LINES = 2048, LOG_WIDTH = 240, LISTENERS = 4, REASONS = 10 };
 
 /* One fork, as the master's `event` callback and the child itself told of it. */
@@ -89,7 +93,7 @@ struct service {
     const char *fault;             /* LIBDTM_FAULT of the host */
     void (*before)(void);          /* in the host, before dtm_new() */
     void (*setup)(dtm_t *rt);      /* in the host, before dtm_run() */
-    void (*after)(dtm_t *rt);      /* in the host, after dtm_run() */
+    int32_t (*run)(dtm_t *rt);     /* in the host, instead of dtm_run() */
     /* More worker requests: the step's result, with the answer in `reply`, or
      * NOT_MINE. */
     int32_t (*request)(dtm_t *rt, dtm_client_t *client, const char *line, char *reply, size_t size);
@@ -103,6 +107,8 @@ void launch(const struct service *service); /* fork the host and return */
 int finish(void);        /* SIGTERM to the master, then the checks of ended_well() */
 void ended_well(void);   /* waits for the host: dtm_run() said OK and left nothing behind */
 int wait_host(void);     /* its wait status */
+void refused_with(const char *text); /* the host ended by itself, named this, and left nothing */
+void become_nobody(void); /* for `before`: root has no limits */
 const char *control_path(void);
 
 /* The children. NULL: none. */
@@ -116,5 +122,9 @@ uint32_t count_events(uint32_t event, uint32_t role);
 bool has(const struct kid *kid, uint32_t event);
 bool logged(const char *text);          /* some process logged a line with this in it */
 void end_kid(const struct kid *kid, int sig); /* kill it and wait until the master knows */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * The controller: what it does for new workers, and what its death costs. Nothing.
- * flow: W2, C1, C2, C3, C4, C5, C7, C13, M7, L10, L11
+ * flow: W2, C1, C2, C3, C4, C5, C7, C13, M3, M7, L10, L11
  */
 #include "peer.h"
 

@@ -27,9 +27,8 @@ static void reused(void)
         }
         kill(kid->pid, SIGKILL);
         WAIT(has(kid, DTM_EVENT_EXIT));
-        do
-            WAIT(in_slot(slot) != kid);
-        while ((kid = in_slot(slot)) == NULL);
+        WAIT(in_slot(slot) != kid);
+        kid = in_slot(slot);
         WAIT(has(kid, DTM_EVENT_OPEN));
         if (i == DEATHS / 10) {
             fds = count_fds(shared->host), boss_fds = count_fds(boss->pid);
