@@ -29,12 +29,14 @@ static void reply(struct request *request, int32_t status, const char *detail)
 {
     char text[512];
     snprintf(text, sizeof text, "%d %s", status, detail ? detail : "");
-    if (request->client) put_line(dtm_client_fd(request->client), text);
+    if (request->client)
+        put_line(dtm_client_fd(request->client), text);
 }
 
 static void release(struct request *request)
 {
-    if (!request->client && !request->waiting) free(request);
+    if (!request->client && !request->waiting)
+        free(request);
 }
 
 static void on_done(dtm_t *rt, uint64_t id, int32_t status, const char *detail, void *data)
@@ -67,7 +69,8 @@ static void act(dtm_t *rt, struct request *request, const char *line)
     int bytes = 0;
     sscanf(line, "%15s %llu", name, &number);
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        if (strcmp(commands[i].name, name) != 0) continue;
+        if (strcmp(commands[i].name, name) != 0)
+            continue;
         dtm_command_t command = DTM_COMMAND_INIT;
         command.kind = commands[i].kind;
         command.arg = number;
@@ -102,8 +105,10 @@ static void act(dtm_t *rt, struct request *request, const char *line)
 /* L10: never two controllers act at once. */
 static void note_acting(void)
 {
-    int self = (int)getpid(), other = __atomic_exchange_n(&shared->acting, self, __ATOMIC_SEQ_CST);
-    if (other && other != self && runs(other)) ADD(shared->wrong_calls, 1);
+    int self = (int)getpid(),
+        other = __atomic_exchange_n(&shared->acting, self, __ATOMIC_SEQ_CST);
+    if (other && other != self && runs(other))
+        ADD(shared->wrong_calls, 1);
 }
 
 static int32_t on_init(dtm_t *rt, void *user_data)
@@ -129,12 +134,14 @@ static void on_pass(dtm_t *rt, void *user_data)
     uint32_t count = 0;
     ADD(shared->passes, 1);
     note_acting();
-    if (!GET(shared->chatter)) return;
+    if (!GET(shared->chatter))
+        return;
     CHECK_EQ(dtm_workers(rt, workers, sizeof workers[0], 64, &count), DTM_OK);
     for (uint32_t i = 0; i < count; i++) {
         char text[32];
         int len = snprintf(text, sizeof text, "for %" PRIu64, workers[i].spawn);
-        if (workers[i].pid) dtm_send(rt, workers[i].spawn, text, (size_t)len);
+        if (workers[i].pid)
+            dtm_send(rt, workers[i].spawn, text, (size_t)len);
     }
 }
 
@@ -146,8 +153,10 @@ static int32_t on_update(dtm_t *rt, const dtm_worker_t *worker, void *user_data)
     note_acting();
     SET(shared->update_spawn, worker->spawn);
     ADD(shared->updates, 1);
-    if (take(&shared->update_agains)) return -EAGAIN;
-    if (take(&shared->update_fails)) return -EIO;
+    if (take(&shared->update_agains))
+        return -EAGAIN;
+    if (take(&shared->update_fails))
+        return -EIO;
     int len = snprintf(text, sizeof text, "version %d", GET(shared->version));
     int32_t code = dtm_send(rt, worker->spawn, text, (size_t)len);
     return code == DTM_EGONE ? 0 : code;
@@ -179,7 +188,8 @@ static int32_t on_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *u
     (void)events, (void)user_data;
     struct request *request = dtm_client_data(client);
     enum input input = read_lines(dtm_client_fd(client), &request->lines);
-    for (char *line; (line = next_line(&request->lines));) act(rt, request, line);
+    for (char *line; (line = next_line(&request->lines));)
+        act(rt, request, line);
     return input == INPUT_MORE ? DTM_READ : DTM_DONE;
 }
 

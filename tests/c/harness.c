@@ -59,7 +59,8 @@ void fail_at(const char *file, int line, const char *format, ...)
     va_end(args);
     fprintf(stderr, "# %s:%d: %s (process %d)\n", file, line, text, (int)getpid());
     *case_failed = 1;
-    if (getpid() == case_pid && on_failure) on_failure();
+    if (getpid() == case_pid && on_failure)
+        on_failure();
     fflush(NULL);
     _exit(1);
 }
@@ -80,7 +81,8 @@ bool ended(pid_t pid, int *ret_status)
     reap();
     for (size_t i = 0; i < CHILDREN; i++) {
         if (dead[i].pid == pid) {
-            if (ret_status) *ret_status = dead[i].status;
+            if (ret_status)
+                *ret_status = dead[i].status;
             return true;
         }
     }
@@ -89,10 +91,14 @@ bool ended(pid_t pid, int *ret_status)
 
 void wait_more(uint64_t *deadline, const char *file, int line, const char *condition)
 {
-    if (getpid() == case_pid) reap();
-    if (*deadline == 0) *deadline = now_ms() + PATIENCE_MS;
-    if (now_ms() > *deadline) fail_at(file, line, "waited in vain for: %s", condition);
-    if (*case_failed) fail_at(file, line, "another process failed while we waited for: %s", condition);
+    if (getpid() == case_pid)
+        reap();
+    if (*deadline == 0)
+        *deadline = now_ms() + PATIENCE_MS;
+    if (now_ms() > *deadline)
+        fail_at(file, line, "waited in vain for: %s", condition);
+    if (*case_failed)
+        fail_at(file, line, "another process failed while we waited for: %s", condition);
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
@@ -121,7 +127,8 @@ static bool read_stat(pid_t pid, struct stat_line *ret)
     char path[64], text[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     FILE *f = fopen(path, "re");
-    if (!f) return false;
+    if (!f)
+        return false;
     size_t n = fread(text, 1, sizeof text - 1, f);
     fclose(f);
     text[n] = 0;
@@ -149,12 +156,16 @@ static size_t members(pid_t session, pid_t *ret_pids, size_t capacity)
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
         pid_t pid = (pid_t)atoi(entry->d_name);
         struct stat_line line;
-        if (pid <= 0 || pid == session || !read_stat(pid, &line)) continue;
-        if (line.session != session) continue;
-        if (count < capacity) ret_pids[count] = pid;
+        if (pid <= 0 || pid == session || !read_stat(pid, &line))
+            continue;
+        if (line.session != session)
+            continue;
+        if (count < capacity)
+            ret_pids[count] = pid;
         count++;
     }
-    if (dir) closedir(dir);
+    if (dir)
+        closedir(dir);
     return count;
 }
 
@@ -170,8 +181,10 @@ static size_t count_lines(pid_t pid, const char *what)
     snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, what);
     FILE *f = fopen(path, "re");
     size_t lines = 0;
-    for (int c; f && (c = getc(f)) != EOF;) lines += c == '\n';
-    if (f) fclose(f);
+    for (int c; f && (c = getc(f)) != EOF;)
+        lines += c == '\n';
+    if (f)
+        fclose(f);
     return lines;
 }
 
@@ -188,16 +201,21 @@ static size_t walk_fds(pid_t pid, void (*each)(const char *target, void *data), 
     snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
     DIR *dir = opendir(path);
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        if (entry->d_name[0] == '.') continue;
-        if (pid == getpid() && atoi(entry->d_name) == dirfd(dir)) continue;
+        if (entry->d_name[0] == '.')
+            continue;
+        if (pid == getpid() && atoi(entry->d_name) == dirfd(dir))
+            continue;
         snprintf(file, sizeof file, "%s/%.32s", path, entry->d_name);
         ssize_t n = readlink(file, target, sizeof target - 1);
-        if (n < 0) continue;
+        if (n < 0)
+            continue;
         target[n] = 0;
         count++;
-        if (each) each(target, data);
+        if (each)
+            each(target, data);
     }
-    if (dir) closedir(dir);
+    if (dir)
+        closedir(dir);
     return count;
 }
 
@@ -215,7 +233,8 @@ static void take_socket(const char *target, void *data)
 {
     struct inodes *inodes = data;
     unsigned long long inode;
-    if (sscanf(target, "socket:[%llu]", &inode) != 1) return;
+    if (sscanf(target, "socket:[%llu]", &inode) != 1)
+        return;
     CHECK(inodes->count < inodes->capacity);
     inodes->list[inodes->count++] = inode;
 }
@@ -234,8 +253,10 @@ uint64_t switches_of(pid_t pid)
     snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
     FILE *f = fopen(path, "re");
     while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "voluntary_ctxt_switches: %llu", &count) == 1) break;
-    if (f) fclose(f);
+        if (sscanf(line, "voluntary_ctxt_switches: %llu", &count) == 1)
+            break;
+    if (f)
+        fclose(f);
     return count;
 }
 
@@ -249,7 +270,8 @@ static void in_case(const struct test *test)
     alarm(CASE_SECONDS);
     test->run();
     size_t left = survivors(pids, 8);
-    if (left) fail_at(__FILE__, __LINE__, "%zu processes left over, one is %d", left, (int)pids[0]);
+    if (left)
+        fail_at(__FILE__, __LINE__, "%zu processes left over, one is %d", left, (int)pids[0]);
     if (scratch_path[0] && rmdir(scratch_path) != 0)
         fail_at(__FILE__, __LINE__, "%s: %s: files left over", scratch_path, strerror(errno));
     fflush(NULL);
@@ -261,7 +283,8 @@ static void clear(pid_t session)
 {
     pid_t pids[64];
     for (size_t n; (n = members(session, pids, 64)) != 0;) {
-        for (size_t i = 0; i < n && i < 64; i++) kill(pids[i], SIGKILL);
+        for (size_t i = 0; i < n && i < 64; i++)
+            kill(pids[i], SIGKILL);
         while (waitpid(-1, NULL, WNOHANG) > 0)
             ;
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -269,7 +292,8 @@ static void clear(pid_t session)
     DIR *dir = opendir(scratch_of(session));
     for (struct dirent *entry; dir && (entry = readdir(dir));)
         unlinkat(dirfd(dir), entry->d_name, 0);
-    if (dir) closedir(dir);
+    if (dir)
+        closedir(dir);
     rmdir(scratch_path);
     scratch_path[0] = 0;
 }
@@ -277,7 +301,8 @@ static void clear(pid_t session)
 static bool chosen(const char *name, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++)
-        if (strstr(name, argv[i])) return true;
+        if (strstr(name, argv[i]))
+            return true;
     return argc < 2;
 }
 
@@ -288,17 +313,20 @@ int harness_main(int argc, char **argv, const struct test *tests, size_t count)
     case_failed = shared_memory(sizeof *case_failed);
     printf("1..%zu\n", count);
     for (size_t i = 0; i < count; i++) {
-        if (!chosen(tests[i].name, argc, argv)) continue;
+        if (!chosen(tests[i].name, argc, argv))
+            continue;
         fflush(NULL);
         *case_failed = 0;
         uint64_t begun = now_ms();
         pid_t pid = fork();
-        if (pid == 0) in_case(&tests[i]);
+        if (pid == 0)
+            in_case(&tests[i]);
         int status = -1;
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
             ;
         clear(pid);
-        if (WIFSIGNALED(status)) printf("# ended by signal %d\n", WTERMSIG(status));
+        if (WIFSIGNALED(status))
+            printf("# ended by signal %d\n", WTERMSIG(status));
         failed += status != 0;
         printf("%s %zu - %s (%llu ms)\n", status == 0 ? "ok" : "not ok", i + 1, tests[i].name,
                (unsigned long long)(now_ms() - begun));

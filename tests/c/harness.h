@@ -21,10 +21,10 @@ struct test {
 
 int harness_main(int argc, char **argv, const struct test *tests, size_t count);
 
-#define TEST_MAIN(tests)                                                                   \
-    int main(int argc, char **argv)                                                        \
-    {                                                                                      \
-        return harness_main(argc, argv, tests, sizeof(tests) / sizeof((tests)[0]));        \
+#define TEST_MAIN(tests)                                                                       \
+    int main(int argc, char **argv)                                                            \
+    {                                                                                          \
+        return harness_main(argc, argv, tests, sizeof(tests) / sizeof((tests)[0]));            \
     }
 
 /* Ends the case from any of its processes. */
@@ -34,22 +34,23 @@ void fail_at(const char *file, int line, const char *format, ...)
 /* Called by fail_at() in the failing process: tell what is known. */
 extern void (*on_failure)(void);
 
-#define CHECK(condition)                                                                   \
-    do {                                                                                   \
-        if (!(condition)) fail_at(__FILE__, __LINE__, "not true: %s", #condition);         \
+#define CHECK(condition)                                                                       \
+    do {                                                                                       \
+        if (!(condition))                                                                      \
+            fail_at(__FILE__, __LINE__, "not true: %s", #condition);                           \
     } while (0)
 
-#define CHECK_EQ(got, want)                                                                \
-    do {                                                                                   \
-        long long got_ = (long long)(got), want_ = (long long)(want);                      \
-        if (got_ != want_)                                                                 \
-            fail_at(__FILE__, __LINE__, "%s is %lld, expected %s = %lld", #got, got_,      \
-                    #want, want_);                                                         \
+#define CHECK_EQ(got, want)                                                                    \
+    do {                                                                                       \
+        long long got_ = (long long)(got), want_ = (long long)(want);                          \
+        if (got_ != want_)                                                                     \
+            fail_at(__FILE__, __LINE__, "%s is %lld, expected %s = %lld", #got, got_, #want,   \
+                    want_);                                                                    \
     } while (0)
 
 /* Poll until the condition holds; the case fails when that takes too long. */
-#define WAIT(condition)                                                                    \
-    for (uint64_t deadline_ = 0; !(condition);)                                            \
+#define WAIT(condition)                                                                        \
+    for (uint64_t deadline_ = 0; !(condition);)                                                \
     wait_more(&deadline_, __FILE__, __LINE__, #condition)
 
 void wait_more(uint64_t *deadline, const char *file, int line, const char *condition);
@@ -68,13 +69,13 @@ const char *scratch(void);
 bool ended(pid_t pid, int *ret_status);
 
 /* What /proc says. */
-bool runs(pid_t pid);                    /* exists and is no zombie */
-char state_of(pid_t pid);                /* R, S, T, Z, ...; 0: none */
+bool runs(pid_t pid);                               /* exists and is no zombie */
+char state_of(pid_t pid);                           /* R, S, T, Z, ...; 0: none */
 size_t survivors(pid_t *ret_pids, size_t capacity); /* others of this session */
 size_t count_fds(pid_t pid);
 size_t count_maps(pid_t pid);
 size_t sockets_of(pid_t pid, uint64_t *ret_inodes, size_t capacity);
-uint64_t switches_of(pid_t pid);         /* voluntary context switches */
+uint64_t switches_of(pid_t pid); /* voluntary context switches */
 
 #ifdef __cplusplus
 }

@@ -23,7 +23,8 @@ static int connect_to(const struct sockaddr *address, socklen_t len)
     CHECK(fd >= 0);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-    if (connect(fd, address, len) == 0) return fd;
+    if (connect(fd, address, len) == 0)
+        return fd;
     int error = errno;
     close(fd);
     errno = error;
@@ -40,14 +41,16 @@ static int try_dial(int port)
 int dial(int port)
 {
     int fd = try_dial(port);
-    if (fd < 0) fail_at(__FILE__, __LINE__, "connect to port %d: %s", port, strerror(errno));
+    if (fd < 0)
+        fail_at(__FILE__, __LINE__, "connect to port %d: %s", port, strerror(errno));
     return fd;
 }
 
 int dial_address(const char *address)
 {
     int port = 0;
-    if (sscanf(address, "127.0.0.1:%d", &port) == 1) return dial(port);
+    if (sscanf(address, "127.0.0.1:%d", &port) == 1)
+        return dial(port);
     if (sscanf(address, "[::1]:%d", &port) == 1) {
         struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
         in6.sin6_addr = in6addr_loopback;
@@ -59,7 +62,8 @@ int dial_address(const char *address)
     CHECK(!strncmp(address, "unix:", 5));
     snprintf(un.sun_path, sizeof un.sun_path, "%s", address + 5);
     int fd = connect_to((struct sockaddr *)&un, sizeof un);
-    if (fd < 0) fail_at(__FILE__, __LINE__, "connect to %s: %s", address, strerror(errno));
+    if (fd < 0)
+        fail_at(__FILE__, __LINE__, "connect to %s: %s", address, strerror(errno));
     return fd;
 }
 
@@ -77,7 +81,8 @@ static bool try_say(int fd, const char *line)
 
 void say(int fd, const char *line)
 {
-    if (!try_say(fd, line)) fail_at(__FILE__, __LINE__, "send '%s': %s", line, strerror(errno));
+    if (!try_say(fd, line))
+        fail_at(__FILE__, __LINE__, "send '%s': %s", line, strerror(errno));
 }
 
 /* Byte by byte: nothing behind the line may be taken away. */
@@ -86,9 +91,12 @@ static ssize_t try_hear(int fd, char *line, size_t size)
     size_t len = 0;
     while (len < size - 1) {
         ssize_t n = recv(fd, line + len, 1, 0);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return n;
-        if (line[len] == '\n') break;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n;
+        if (line[len] == '\n')
+            break;
         len++;
     }
     line[len] = 0;
@@ -99,7 +107,8 @@ const char *hear(int fd)
 {
     static char line[2048];
     ssize_t n = try_hear(fd, line, sizeof line);
-    if (n < 0 && errno == EAGAIN) fail_at(__FILE__, __LINE__, "no answer in %d s", ANSWER_SECONDS);
+    if (n < 0 && errno == EAGAIN)
+        fail_at(__FILE__, __LINE__, "no answer in %d s", ANSWER_SECONDS);
     return n > 0 ? line : NULL;
 }
 
@@ -107,7 +116,8 @@ const char *ask(int fd, const char *line)
 {
     say(fd, line);
     const char *answer = hear(fd);
-    if (!answer) fail_at(__FILE__, __LINE__, "hung up on instead of an answer to '%s'", line);
+    if (!answer)
+        fail_at(__FILE__, __LINE__, "hung up on instead of an answer to '%s'", line);
     return answer;
 }
 
@@ -141,7 +151,8 @@ int dial_worker(const struct kid *kid)
     for (;;) {
         int fd = dial(shared->port[0]);
         if (who(fd).spawn == kid->spawn) {
-            while (count) hang_up(others[--count]);
+            while (count)
+                hang_up(others[--count]);
             return fd;
         }
         CHECK(count < 256);
@@ -170,7 +181,8 @@ int command_answer(int fd)
 {
     int status = 0;
     const char *answer = hear(fd);
-    if (!answer) fail_at(__FILE__, __LINE__, "the controller hung up");
+    if (!answer)
+        fail_at(__FILE__, __LINE__, "the controller hung up");
     CHECK(sscanf(answer, "%d", &status) == 1);
     snprintf(detail, sizeof detail, "%s", strchr(answer, ' ') ? strchr(answer, ' ') + 1 : "");
     hang_up(fd);
@@ -193,14 +205,18 @@ static int *request(struct load *load)
     char line[256];
     struct who answer;
     int fd = try_dial(shared->port[0]);
-    if (fd < 0) return errno == ECONNREFUSED ? &load->refused : &load->lost;
+    if (fd < 0)
+        return errno == ECONNREFUSED ? &load->refused : &load->lost;
     int *outcome = &load->answered;
     /* The service hangs up first, so that no port of ours stays in TIME_WAIT. */
     ssize_t n = try_say(fd, "who\ndone") ? try_hear(fd, line, sizeof line) : -1;
-    if (n <= 0) outcome = n < 0 && errno == ECONNRESET ? &load->reset : &load->lost;
-    else if (!parse_who(line, &answer)) outcome = &load->wrong;
-    else while (recv(fd, line, sizeof line, 0) > 0)
-        ;
+    if (n <= 0)
+        outcome = n < 0 && errno == ECONNRESET ? &load->reset : &load->lost;
+    else if (!parse_who(line, &answer))
+        outcome = &load->wrong;
+    else
+        while (recv(fd, line, sizeof line, 0) > 0)
+            ;
     close(fd);
     return outcome;
 }
@@ -213,7 +229,8 @@ struct load *load_start(int processes)
         CHECK(load->pids[i] >= 0);
         if (load->pids[i] == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);
-            while (!GET(load->stop)) ADD(*request(load), 1);
+            while (!GET(load->stop))
+                ADD(*request(load), 1);
             _exit(0);
         }
     }
@@ -225,5 +242,6 @@ void load_stop(struct load *load)
 {
     SET(load->stop, 1);
     for (int i = 0; i < 8; i++)
-        if (load->pids[i]) WAIT(ended(load->pids[i], NULL));
+        if (load->pids[i])
+            WAIT(ended(load->pids[i], NULL));
 }

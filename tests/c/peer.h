@@ -8,10 +8,10 @@
 extern "C" {
 #endif
 
-int dial(int port);                     /* 127.0.0.1 */
-int dial_address(const char *address);  /* 127.0.0.1:N, [::1]:N, unix:PATH */
+int dial(int port);                    /* 127.0.0.1 */
+int dial_address(const char *address); /* 127.0.0.1:N, [::1]:N, unix:PATH */
 void say(int fd, const char *line);
-const char *hear(int fd);               /* one line; NULL when the other side is gone */
+const char *hear(int fd);                  /* one line; NULL when the other side is gone */
 const char *ask(int fd, const char *line); /* say, then hear something */
 void hang_up(int fd);
 

@@ -38,7 +38,8 @@ static void on_event(dtm_t *rt, const dtm_event_t *event, void *user_data)
             kid->spawn = event->spawn;
             SET(shared->last_spawn, event->spawn);
         }
-        if (event->kind == DTM_EVENT_EXIT) kid->status = event->status;
+        if (event->kind == DTM_EVENT_EXIT)
+            kid->status = event->status;
         __atomic_or_fetch(&kid->events, 1u << event->kind, __ATOMIC_SEQ_CST);
     }
 }
@@ -126,7 +127,8 @@ static int open_listeners(const struct service *service, dtm_t *rt)
         listen.address = service->listen[i];
         listen.tag = 100 + (uint64_t)i;
         explain(shared->listen_code[i] = dtm_listen(rt, &listen));
-        if (shared->listen_code[i] < 0) return -1;
+        if (shared->listen_code[i] < 0)
+            return -1;
         shared->port[i] = dtm_listen_port(rt, (uint32_t)i);
     }
     if (!service->without_control) {
@@ -134,7 +136,8 @@ static int open_listeners(const struct service *service, dtm_t *rt)
         snprintf(control, sizeof control, "unix:%s", control_path());
         listen.address = control;
         explain(shared->control_code = dtm_listen_control(rt, &listen));
-        if (shared->control_code < 0) return -1;
+        if (shared->control_code < 0)
+            return -1;
     }
     return 0;
 }
@@ -142,19 +145,22 @@ static int open_listeners(const struct service *service, dtm_t *rt)
 static void host(const struct service *service)
 {
     dtm_t *rt = NULL;
-    if (service->before) service->before();
-    if (service->fault) setenv("LIBDTM_FAULT", service->fault, 1);
+    if (service->before)
+        service->before();
+    if (service->fault)
+        setenv("LIBDTM_FAULT", service->fault, 1);
     more_requests = service->request;
     shared->fds_before = count_fds(getpid());
     uint64_t signals = signal_sum();
 
     explain(shared->new_code = dtm_new(&service->config, &service->callbacks, shared, &rt));
     if (shared->new_code == DTM_OK && open_listeners(service, rt) == 0) {
-        if (service->setup) service->setup(rt);
+        if (service->setup)
+            service->setup(rt);
         SET(shared->running, 1);
-        explain(shared->run_code =
-                    service->run ? service->run(rt)
-                                 : dtm_run(rt, &shared->result, sizeof shared->result));
+        explain(shared->run_code = service->run
+                                       ? service->run(rt)
+                                       : dtm_run(rt, &shared->result, sizeof shared->result));
     }
     dtm_free(rt);
     shared->signals_changed = signal_sum() != signals;
@@ -170,9 +176,11 @@ static void show(void)
         struct kid *kid = kid_of(s);
         fprintf(stderr, "# spawn %llu: role %u slot %u gen %u pid %d events %x status %x %c\n",
                 (unsigned long long)s, kid->role, kid->slot, kid->generation, kid->pid,
-                kid->events, (unsigned)kid->status, state_of(kid->pid) ? state_of(kid->pid) : '-');
+                kid->events, (unsigned)kid->status,
+                state_of(kid->pid) ? state_of(kid->pid) : '-');
     }
-    for (; from < count; from++) fprintf(stderr, "# %s\n", shared->log[from % LOG_LINES]);
+    for (; from < count; from++)
+        fprintf(stderr, "# %s\n", shared->log[from % LOG_LINES]);
 }
 
 void launch(const struct service *service)
@@ -226,7 +234,8 @@ void refused_with(const char *text)
 
 void become_nobody(void)
 {
-    if (getuid() == 0) CHECK(setgid(54321) == 0 && setuid(54321) == 0);
+    if (getuid() == 0)
+        CHECK(setgid(54321) == 0 && setuid(54321) == 0);
 }
 
 int finish(void)
@@ -255,7 +264,7 @@ static bool is_open(const struct kid *kid)
            !has(kid, DTM_EVENT_DRAINING) && !has(kid, DTM_EVENT_EXIT);
 }
 
-#define EACH_KID(kid)                                                                      \
+#define EACH_KID(kid)                                                                          \
     for (struct kid *kid = shared->kid + 1; kid <= shared->kid + GET(shared->last_spawn); kid++)
 
 struct kid *nth_open(uint32_t n)
@@ -308,7 +317,8 @@ bool logged(const char *text)
 {
     uint32_t count = GET(shared->log_count);
     for (uint32_t i = 0; i < count && i < LOG_LINES; i++)
-        if (strstr(shared->log[i], text)) return true;
+        if (strstr(shared->log[i], text))
+            return true;
     return false;
 }
 

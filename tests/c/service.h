@@ -47,8 +47,8 @@ enum trouble { NO_TROUBLE, FAIL, ABORT, HANG, EXIT };
 
 struct shared {
     /* What the driver asks for. */
-    int init_trouble;          /* enum trouble of worker_init ... */
-    uint32_t init_generation;  /* ... from this generation on */
+    int init_trouble;         /* enum trouble of worker_init ... */
+    uint32_t init_generation; /* ... from this generation on */
     int exit_status;
     int controller_init_fails, update_agains, update_fails, message_refusals, health_fails;
     int config_fails; /* callbacks that are to fail, counted down */
@@ -81,7 +81,7 @@ struct shared {
 
 extern struct shared *shared;
 
-#define GET(x) __atomic_load_n(&(x), __ATOMIC_SEQ_CST)
+#define GET(x)    __atomic_load_n(&(x), __ATOMIC_SEQ_CST)
 #define SET(x, v) __atomic_store_n(&(x), (v), __ATOMIC_SEQ_CST)
 #define ADD(x, n) __atomic_add_fetch(&(x), (n), __ATOMIC_SEQ_CST)
 
@@ -90,37 +90,41 @@ struct service {
     dtm_callbacks_t callbacks;
     const char *listen[LISTENERS]; /* default: one on 127.0.0.1:0 */
     bool without_control;
-    const char *fault;             /* LIBDTM_FAULT of the host */
-    void (*before)(void);          /* in the host, before dtm_new() */
-    void (*setup)(dtm_t *rt);      /* in the host, before dtm_run() */
-    int32_t (*run)(dtm_t *rt);     /* in the host, instead of dtm_run() */
+    const char *fault;         /* LIBDTM_FAULT of the host */
+    void (*before)(void);      /* in the host, before dtm_new() */
+    void (*setup)(dtm_t *rt);  /* in the host, before dtm_run() */
+    int32_t (*run)(dtm_t *rt); /* in the host, instead of dtm_run() */
     /* More worker requests: the step's result, with the answer in `reply`, or
      * NOT_MINE. */
-    int32_t (*request)(dtm_t *rt, dtm_client_t *client, const char *line, char *reply, size_t size);
+    int32_t (*request)(dtm_t *rt, dtm_client_t *client, const char *line, char *reply,
+                       size_t size);
 };
 
 enum { NOT_MINE = -1000000, NO_REPLY = -1000001 };
 
-struct service a_service(void);             /* 3 workers, all callbacks, default settings */
-void start(const struct service *service);  /* fork the host; returns when all workers are open */
+struct service a_service(void); /* 3 workers, all callbacks, default settings */
+void start(
+    const struct service *service); /* fork the host; returns when all workers are open */
 void launch(const struct service *service); /* fork the host and return */
-int finish(void);        /* SIGTERM to the master, then the checks of ended_well() */
-void ended_well(void);   /* waits for the host: dtm_run() said OK and left nothing behind */
-int wait_host(void);     /* its wait status */
-void refused_with(const char *text); /* the host ended by itself, named this, and left nothing */
+int finish(void);      /* SIGTERM to the master, then the checks of ended_well() */
+void ended_well(void); /* waits for the host: dtm_run() said OK and left nothing behind */
+int wait_host(void);   /* its wait status */
+void refused_with(
+    const char *text);    /* the host ended by itself, named this, and left nothing */
 void become_nobody(void); /* for `before`: root has no limits */
 const char *control_path(void);
 
 /* The children. NULL: none. */
 struct kid *kid_of(uint64_t spawn);
-struct kid *nth_open(uint32_t n);       /* n-th open worker by slot */
-struct kid *in_slot(uint32_t slot);     /* the youngest fork of a slot */
-struct kid *controller(void);           /* the one that is ready or open */
-uint32_t count_role(uint32_t role);     /* live forks */
-uint32_t count_open(uint32_t generation);  /* open workers that do not drain; 0: of any generation */
+struct kid *nth_open(uint32_t n);   /* n-th open worker by slot */
+struct kid *in_slot(uint32_t slot); /* the youngest fork of a slot */
+struct kid *controller(void);       /* the one that is ready or open */
+uint32_t count_role(uint32_t role); /* live forks */
+uint32_t
+count_open(uint32_t generation); /* open workers that do not drain; 0: of any generation */
 uint32_t count_events(uint32_t event, uint32_t role);
 bool has(const struct kid *kid, uint32_t event);
-bool logged(const char *text);          /* some process logged a line with this in it */
+bool logged(const char *text);                /* some process logged a line with this in it */
 void end_kid(const struct kid *kid, int sig); /* kill it and wait until the master knows */
 
 #ifdef __cplusplus

@@ -16,10 +16,14 @@ static void even(void)
     service.config.workers = 4;
     start(&service);
     int fd[MANY], count[4] = {0};
-    for (int i = 0; i < MANY; i++) fd[i] = dial(shared->port[0]);
-    for (int i = 0; i < MANY; i++) count[kid_at(fd[i])->index]++;
-    for (int w = 0; w < 4; w++) CHECK(count[w] >= MANY / 4 - 3 && count[w] <= MANY / 4 + 3);
-    for (int i = 0; i < MANY; i++) hang_up(fd[i]);
+    for (int i = 0; i < MANY; i++)
+        fd[i] = dial(shared->port[0]);
+    for (int i = 0; i < MANY; i++)
+        count[kid_at(fd[i])->index]++;
+    for (int w = 0; w < 4; w++)
+        CHECK(count[w] >= MANY / 4 - 3 && count[w] <= MANY / 4 + 3);
+    for (int i = 0; i < MANY; i++)
+        hang_up(fd[i]);
     finish();
 }
 
@@ -29,9 +33,12 @@ static void one_after_the_other_is_even(void)
     service.config.workers = 4;
     start(&service);
     int fd[MANY], count[4] = {0};
-    for (int i = 0; i < MANY; i++) count[kid_at(fd[i] = dial(shared->port[0]))->index]++;
-    for (int w = 0; w < 4; w++) CHECK(count[w] >= MANY / 4 - 1 && count[w] <= MANY / 4 + 1);
-    for (int i = 0; i < MANY; i++) hang_up(fd[i]);
+    for (int i = 0; i < MANY; i++)
+        count[kid_at(fd[i] = dial(shared->port[0]))->index]++;
+    for (int w = 0; w < 4; w++)
+        CHECK(count[w] >= MANY / 4 - 1 && count[w] <= MANY / 4 + 1);
+    for (int i = 0; i < MANY; i++)
+        hang_up(fd[i]);
     finish();
 }
 
@@ -44,7 +51,8 @@ static void holders_stopped(void)
     start(&service);
     for (uint32_t left = 0; left < 3; left++) {
         for (uint32_t i = 0; i < 3; i++) {
-            if (i == left) continue;
+            if (i == left)
+                continue;
             kill(nth_open(i)->pid, SIGSTOP);
             WAIT(state_of(nth_open(i)->pid) == 'T');
         }
@@ -53,7 +61,8 @@ static void holders_stopped(void)
             CHECK_EQ(kid_at(fd)->spawn, nth_open(left)->spawn);
             hang_up(fd);
         }
-        for (uint32_t i = 0; i < 3; i++) kill(nth_open(i)->pid, SIGCONT);
+        for (uint32_t i = 0; i < 3; i++)
+            kill(nth_open(i)->pid, SIGCONT);
     }
     CHECK(serves());
     finish();
@@ -70,7 +79,8 @@ static void holders_killed(void)
         struct kid *kids[3] = {nth_open(0), nth_open(1), nth_open(2)};
         CHECK_EQ(command("nofork 0"), DTM_OK);
         for (uint32_t i = 0; i < 3; i++)
-            if (i != left) kill(kids[i]->pid, SIGKILL);
+            if (i != left)
+                kill(kids[i]->pid, SIGKILL);
         for (int i = 0; i < 10; i++) {
             int fd = dial(shared->port[0]);
             CHECK_EQ(kid_at(fd)->spawn, kids[left]->spawn);
@@ -115,7 +125,8 @@ static void blocked_workers(void)
         count++;
         WAIT(GET(shared->blocked) == count);
     }
-    for (int i = 0; i < 20; i++) CHECK(serves());
+    for (int i = 0; i < 20; i++)
+        CHECK(serves());
     SET(shared->unblock, 1);
     for (int i = 0; i < 2; i++) {
         CHECK(hear(blocked[i]));
@@ -134,14 +145,16 @@ static void all_blocked(void)
         say(blocked[i] = dial(shared->port[0]), "block");
         WAIT(GET(shared->blocked) == i + 1);
     }
-    for (int i = 0; i < 10; i++) say(waiting[i] = dial(shared->port[0]), "who");
+    for (int i = 0; i < 10; i++)
+        say(waiting[i] = dial(shared->port[0]), "who");
     observe(50);
     SET(shared->unblock, 1);
     for (int i = 0; i < 10; i++) {
         CHECK(hear(waiting[i]));
         hang_up(waiting[i]);
     }
-    for (int i = 0; i < 3; i++) hang_up(blocked[i]);
+    for (int i = 0; i < 3; i++)
+        hang_up(blocked[i]);
     finish();
 }
 

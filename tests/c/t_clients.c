@@ -14,7 +14,8 @@
 static int closes(void)
 {
     int sum = 0;
-    for (int i = 0; i < REASONS; i++) sum += GET(shared->closed[i]);
+    for (int i = 0; i < REASONS; i++)
+        sum += GET(shared->closed[i]);
     return sum;
 }
 
@@ -155,7 +156,8 @@ static void drain(void)
     struct service service = a_service();
     service.config.workers = 1;
     start(&service);
-    int idle = dial(shared->port[0]), busy = dial(shared->port[0]), deaf = dial(shared->port[0]);
+    int idle = dial(shared->port[0]), busy = dial(shared->port[0]),
+        deaf = dial(shared->port[0]);
     who(idle);
     ask(busy, "busy");
     say(deaf, "wait");
@@ -221,8 +223,10 @@ static void resets(void)
     for (int i = 0; i < 300; i++) {
         int fd = dial(shared->port[0]);
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
-        if (i % 3 == 1) say(fd, "who");
-        if (i % 3 == 2) who(fd);
+        if (i % 3 == 1)
+            say(fd, "who");
+        if (i % 3 == 2)
+            who(fd);
         hang_up(fd);
     }
     CHECK(serves());
@@ -239,12 +243,15 @@ static void full(void)
     service.config.max_clients = 3;
     start(&service);
     int fd[8];
-    for (int i = 0; i < 8; i++) say(fd[i] = dial(shared->port[0]), "who");
-    for (int i = 0; i < 6; i++) CHECK(hear(fd[i]));
+    for (int i = 0; i < 8; i++)
+        say(fd[i] = dial(shared->port[0]), "who");
+    for (int i = 0; i < 6; i++)
+        CHECK(hear(fd[i]));
     CHECK_EQ(GET(shared->opened), 6);
     hang_up(fd[0]), hang_up(fd[1]);
     CHECK(hear(fd[6]) && hear(fd[7]));
-    for (int i = 2; i < 8; i++) hang_up(fd[i]);
+    for (int i = 2; i < 8; i++)
+        hang_up(fd[i]);
     all_closed();
 }
 

@@ -155,7 +155,8 @@ static void again_and_again(void)
         CHECK_EQ(command("stop"), DTM_OK);
         CHECK_EQ(command("start"), DTM_OK);
         CHECK_EQ(count_open(0), 3);
-        if (i == 4) fds = count_fds(shared->host);
+        if (i == 4)
+            fds = count_fds(shared->host);
     }
     CHECK_EQ(count_fds(shared->host), fds);
     finish();

@@ -16,7 +16,8 @@ static void killed_at(const char *fault)
     service.fault = fault;
     start(&service);
     CHECK_EQ(shared->controller_inits, 2);
-    for (uint32_t i = 0; i < 3; i++) CHECK_EQ(nth_open(i)->version, 1);
+    for (uint32_t i = 0; i < 3; i++)
+        CHECK_EQ(nth_open(i)->version, 1);
     CHECK(serves());
     finish();
     CHECK_EQ(shared->result.deaths, 1); /* no worker died of it */
@@ -71,9 +72,11 @@ static void workers_serve_without_it(void)
     struct kid *boss = controller();
     kill(boss->pid, SIGSTOP);
     WAIT(state_of(boss->pid) == 'T');
-    for (int i = 0; i < 20; i++) CHECK(serves());
+    for (int i = 0; i < 20; i++)
+        CHECK(serves());
     kill(boss->pid, SIGKILL);
-    for (int i = 0; i < 20; i++) CHECK(serves());
+    for (int i = 0; i < 20; i++)
+        CHECK(serves());
     WAIT(has(boss, DTM_EVENT_EXIT) && controller());
     CHECK_EQ(count_open(1), 3);
     CHECK_EQ(shared->result.deaths, 0);
@@ -103,7 +106,8 @@ static void takes_over(void)
     start(&service);
     SET(shared->version, 7);
     end_kid(controller(), SIGKILL);
-    for (uint32_t i = 0; i < 3; i++) WAIT(nth_open(i)->version == 7);
+    for (uint32_t i = 0; i < 3; i++)
+        WAIT(nth_open(i)->version == 7);
     CHECK_EQ(count_open(1), 3);
     CHECK_EQ(shared->updates, 6);
     WAIT(controller());
@@ -136,7 +140,8 @@ static void refusal(void)
     start(&service);
     WAIT(shared->refusals == 2);
     CHECK_EQ(shared->updates, 3 + 2);
-    for (uint32_t i = 0; i < 3; i++) CHECK_EQ(nth_open(i)->version, 1);
+    for (uint32_t i = 0; i < 3; i++)
+        CHECK_EQ(nth_open(i)->version, 1);
     finish();
     CHECK_EQ(shared->result.deaths, 0);
 }
@@ -173,16 +178,16 @@ static void knows_the_workers(void)
     snprintf(list, sizeof list, "%s", hear(fd));
     for (uint32_t i = 0; i < 3; i++) {
         struct kid *kid = nth_open(i);
-        snprintf(mark, sizeof mark, " %llu:%u:1:%d:%d:", (unsigned long long)kid->spawn, kid->slot,
-                 DTM_WORKER_OPEN, kid->pid);
+        snprintf(mark, sizeof mark, " %llu:%u:1:%d:%d:", (unsigned long long)kid->spawn,
+                 kid->slot, DTM_WORKER_OPEN, kid->pid);
         CHECK(strstr(list, mark));
     }
     struct kid *dead = nth_open(0);
     end_kid(dead, SIGKILL);
     WAIT(count_open(1) == 3);
     struct kid *young = in_slot(dead->slot);
-    snprintf(mark, sizeof mark, " %llu:%u:1:%d:%d:", (unsigned long long)young->spawn, young->slot,
-             DTM_WORKER_OPEN, young->pid);
+    snprintf(mark, sizeof mark, " %llu:%u:1:%d:%d:", (unsigned long long)young->spawn,
+             young->slot, DTM_WORKER_OPEN, young->pid);
     WAIT(strstr(ask(fd, "workers"), mark));
     snprintf(mark, sizeof mark, ":%d:", dead->pid);
     CHECK(!strstr(ask(fd, "workers"), mark));

@@ -34,10 +34,12 @@ static int32_t func_main(dtm_t *rt, void *data)
     __atomic_or_fetch(&shared->custom[INDEXES], 1 << self.index, __ATOMIC_SEQ_CST);
     int32_t code;
     while ((code = dtm_loop_dispatch(rt, -1)) == 0)
-        if (GET(shared->custom[END])) return GET(shared->custom[END]) & 0xff;
+        if (GET(shared->custom[END]))
+            return GET(shared->custom[END]) & 0xff;
     CHECK_EQ(code, DTM_EGONE);
     CHECK_EQ(dtm_draining(rt), 1);
-    while (GET(shared->custom[DISOBEYS])) pause();
+    while (GET(shared->custom[DISOBEYS]))
+        pause();
     return 0;
 }
 
@@ -45,7 +47,8 @@ static int32_t on_message(dtm_t *rt, const void *msg, size_t len, void *data)
 {
     CHECK(data == &restart);
     ADD(shared->custom[MESSAGES], 1);
-    if (len >= 4 && !memcmp(msg, "echo", 4)) CHECK_EQ(dtm_answer(rt, msg, len), DTM_OK);
+    if (len >= 4 && !memcmp(msg, "echo", 4))
+        CHECK_EQ(dtm_answer(rt, msg, len), DTM_OK);
     return 0;
 }
 
@@ -183,7 +186,8 @@ static void messages(void)
 static uint64_t first_spawn(uint32_t role)
 {
     uint64_t spawn = 1;
-    while (kid_of(spawn)->role != role) CHECK(++spawn <= shared->last_spawn);
+    while (kid_of(spawn)->role != role)
+        CHECK(++spawn <= shared->last_spawn);
     return spawn;
 }
 

@@ -187,7 +187,8 @@ static size_t common(const uint64_t *a, size_t n, const uint64_t *b, size_t m)
 {
     size_t count = 0;
     for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < m; j++) count += a[i] == b[j];
+        for (size_t j = 0; j < m; j++)
+            count += a[i] == b[j];
     return count;
 }
 
@@ -213,7 +214,8 @@ static void keeps_only_its_own_ends(void)
 static uint64_t switches(const pid_t *pids, size_t count)
 {
     uint64_t sum = 0;
-    for (size_t i = 0; i < count; i++) sum += switches_of(pids[i]);
+    for (size_t i = 0; i < count; i++)
+        sum += switches_of(pids[i]);
     return sum;
 }
 

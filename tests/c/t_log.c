@@ -17,8 +17,10 @@ static bool file_has(const char *path, const char *text)
     char line[1024];
     bool found = false;
     FILE *f = fopen(path, "re");
-    while (f && !found && fgets(line, sizeof line, f)) found = strstr(line, text) != NULL;
-    if (f) fclose(f);
+    while (f && !found && fgets(line, sizeof line, f))
+        found = strstr(line, text) != NULL;
+    if (f)
+        fclose(f);
     return found;
 }
 
@@ -28,7 +30,8 @@ static bool holds(pid_t pid, const char *path)
     for (int fd = 0; fd < 256; fd++) {
         snprintf(link, sizeof link, "/proc/%d/fd/%d", (int)pid, fd);
         ssize_t n = readlink(link, target, sizeof target - 1);
-        if (n > 0 && (target[n] = 0, !strcmp(target, path))) return true;
+        if (n > 0 && (target[n] = 0, !strcmp(target, path)))
+            return true;
     }
     return false;
 }
@@ -138,10 +141,12 @@ static bool wrote(int fd, int pid)
         CHECK(line[0] == '<'); /* priority first: one record per datagram */
         const char *open = strstr(line, "test[");
         CHECK(open);
-        if (count < 256) seen[count++] = atoi(open + 5);
+        if (count < 256)
+            seen[count++] = atoi(open + 5);
     }
     for (int i = 0; i < count; i++)
-        if (seen[i] == pid) return true;
+        if (seen[i] == pid)
+            return true;
     return false;
 }
 
@@ -158,7 +163,8 @@ static void to_syslog(void)
     start(&service);
     WAIT(wrote(fd, shared->host));
     WAIT(wrote(fd, controller()->pid));
-    for (uint32_t i = 0; i < 3; i++) WAIT(wrote(fd, nth_open(i)->pid));
+    for (uint32_t i = 0; i < 3; i++)
+        WAIT(wrote(fd, nth_open(i)->pid));
     /* Nobody reads for a while. */
     for (int i = 0; i < 30; i++) {
         end_kid(nth_open(0), SIGKILL);

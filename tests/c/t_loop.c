@@ -28,7 +28,8 @@ static void own_event(dtm_client_t *client)
     int fd = dtm_client_fd(client);
     ADD(shared->custom[OWN_EVENTS], 1);
     ssize_t n = recv(fd, text, sizeof text, MSG_DONTWAIT);
-    if (n < 0) return;
+    if (n < 0)
+        return;
     if (n > 0) {
         CHECK_EQ(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
         dtm_client_set_busy(client, 0);
@@ -48,7 +49,8 @@ static int32_t own_loop(dtm_t *rt, void *user_data)
     while (code == 0) {
         int n = epoll_wait(own, events, 8, -1);
         for (int i = 0; i < n; i++)
-            if (events[i].data.ptr) own_event(events[i].data.ptr);
+            if (events[i].data.ptr)
+                own_event(events[i].data.ptr);
         code = dtm_loop_dispatch(rt, 0);
     }
     CHECK_EQ(code, DTM_EGONE);

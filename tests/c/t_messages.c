@@ -17,7 +17,8 @@ static void to_one(void)
     start(&service);
     struct kid *kid = nth_open(1);
     int messages[3];
-    for (uint32_t i = 0; i < 3; i++) messages[i] = nth_open(i)->messages;
+    for (uint32_t i = 0; i < 3; i++)
+        messages[i] = nth_open(i)->messages;
     CHECK_EQ(command("send %llu version 5", (number)kid->spawn), DTM_OK);
     WAIT(GET(kid->version) == 5);
     CHECK_EQ(kid->messages, messages[1] + 1);
@@ -46,13 +47,16 @@ static void to_all(void)
     start(&service);
     CHECK_EQ(command("all 0 version 2"), DTM_OK);
     CHECK_EQ(atoi(detail), 3);
-    for (uint32_t i = 0; i < 3; i++) WAIT(GET(nth_open(i)->version) == 2);
+    for (uint32_t i = 0; i < 3; i++)
+        WAIT(GET(nth_open(i)->version) == 2);
     CHECK_EQ(command("all 1 version 3"), DTM_OK);
     CHECK_EQ(atoi(detail), 3);
-    for (uint32_t i = 0; i < 3; i++) WAIT(GET(nth_open(i)->version) == 3);
+    for (uint32_t i = 0; i < 3; i++)
+        WAIT(GET(nth_open(i)->version) == 3);
     command("all 77 version 4");
     CHECK_EQ(atoi(detail), 0);
-    for (uint32_t i = 0; i < 3; i++) CHECK_EQ(GET(nth_open(i)->version), 3);
+    for (uint32_t i = 0; i < 3; i++)
+        CHECK_EQ(GET(nth_open(i)->version), 3);
     finish();
 }
 
@@ -108,7 +112,8 @@ static void to_a_stopped_worker(void)
     CHECK(hear(fd));
     char line[64];
     snprintf(line, sizeof line, "big %llu %d", (number)stopped->spawn, DTM_MESSAGE_MAX);
-    while ((status = atoi(ask(fd, line))) == DTM_OK) CHECK(++sent < 1000);
+    while ((status = atoi(ask(fd, line))) == DTM_OK)
+        CHECK(++sent < 1000);
     CHECK_EQ(status, -EAGAIN);
     CHECK(sent >= 16); /* 1 MiB of queue */
     CHECK_EQ(command("send %llu version 8", (number)other->spawn), DTM_OK);
@@ -136,7 +141,8 @@ static void killed_with_a_full_queue(void)
         WAIT(state_of(kid->pid) == 'T');
         int fd = ask_command("pid");
         CHECK(hear(fd));
-        snprintf(line, sizeof line, "send %llu for %llu", (number)kid->spawn, (number)kid->spawn);
+        snprintf(line, sizeof line, "send %llu for %llu", (number)kid->spawn,
+                 (number)kid->spawn);
         for (int sent = 0; sent < 200 && atoi(ask(fd, line)) == DTM_OK; sent++)
             ;
         hang_up(fd);

@@ -25,8 +25,10 @@ static int32_t try_new(const dtm_config_t *config, const dtm_callbacks_t *callba
 {
     dtm_t *rt = (dtm_t *)&rt, *before = rt;
     int32_t code = dtm_new(config, callbacks, NULL, &rt);
-    if (code == DTM_OK) dtm_free(rt);
-    else CHECK(rt == before && dtm_last_error()[0]); /* nothing was written but why */
+    if (code == DTM_OK)
+        dtm_free(rt);
+    else
+        CHECK(rt == before && dtm_last_error()[0]); /* nothing was written but why */
     return code;
 }
 
@@ -161,7 +163,8 @@ static int from_a_fork(dtm_t *rt, dtm_client_t *client)
 static jmp_buf back;
 static dtm_client_t *stale;
 
-static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *reply, size_t size)
+static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *reply,
+                       size_t size)
 {
     int code = 0;
     if (!strcmp(line, "roles")) {
@@ -216,7 +219,8 @@ static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *
         CHECK_EQ(chdir("/"), 0);
     } else if (!strcmp(line, "close all")) {
         for (int fd = 3; fd < 1024; fd++)
-            if (fd != dtm_client_fd(client)) close(fd);
+            if (fd != dtm_client_fd(client))
+                close(fd);
     } else if (!strcmp(line, "close own")) {
         close(dtm_client_fd(client));
         return NO_REPLY;
@@ -329,11 +333,13 @@ static void exit_in_a_callback(void)
 
 static int32_t run_with_a_way_back(dtm_t *rt)
 {
-    if (setjmp(back) == 0) return dtm_run(rt, &shared->result, sizeof shared->result);
+    if (setjmp(back) == 0)
+        return dtm_run(rt, &shared->result, sizeof shared->result);
     dtm_self_t self; /* a worker is here now, above the frames that it has left */
     dtm_self(rt, &self, sizeof self);
     ADD(shared->wrong_calls, 1); /* never reached */
-    for (;;) pause();
+    for (;;)
+        pause();
 }
 
 /* I06: a callback left by longjmp. The C++ exception is in t_throw.cpp. */

@@ -13,7 +13,8 @@ static void exactly_three(void)
     start(&service);
     CHECK_EQ(command("nofork 0"), DTM_OK);
     uint64_t spawns = shared->last_spawn;
-    for (int i = 0; i < 3; i++) end_kid(nth_open(0), SIGKILL); /* deaths are seen at once */
+    for (int i = 0; i < 3; i++)
+        end_kid(nth_open(0), SIGKILL); /* deaths are seen at once */
     observe(300);
     CHECK_EQ(shared->last_spawn, spawns);
     CHECK_EQ(count_open(1), 1);

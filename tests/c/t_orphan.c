@@ -158,7 +158,8 @@ static void stopped_master(void)
     uint64_t spawns = shared->last_spawn;
     kill(shared->host, SIGSTOP);
     WAIT(state_of(shared->host) == 'T');
-    for (int i = 0; i < 20; i++) CHECK(serves());
+    for (int i = 0; i < 20; i++)
+        CHECK(serves());
     observe(300);
     kill(shared->host, SIGCONT);
     CHECK_EQ(command("reopen"), DTM_OK);

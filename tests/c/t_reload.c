@@ -29,7 +29,8 @@ static void twenty_under_load(void)
         CHECK_EQ(count_open((uint32_t)i + 1), 3);
         WAIT(count_role(DTM_ROLE_WORKER) == 3);
         WAIT(GET(load->answered) > answered + 20);
-        if (i == 10) maps = count_maps(shared->host);
+        if (i == 10)
+            maps = count_maps(shared->host);
     }
     load_stop(load);
     check_load(load);
@@ -53,7 +54,8 @@ static struct before a_running_service(struct service *service)
 {
     struct before before;
     start(service);
-    for (uint32_t i = 0; i < 3; i++) before.spawns[i] = nth_open(i)->spawn;
+    for (uint32_t i = 0; i < 3; i++)
+        before.spawns[i] = nth_open(i)->spawn;
     before.load = load_start(2);
     return before;
 }
@@ -65,7 +67,8 @@ static void still_serves(struct before *before)
     load_stop(before->load);
     check_load(before->load);
     WAIT(count_role(DTM_ROLE_WORKER) == 3);
-    for (uint32_t i = 0; i < 3; i++) CHECK_EQ(nth_open(i)->spawn, before->spawns[i]);
+    for (uint32_t i = 0; i < 3; i++)
+        CHECK_EQ(nth_open(i)->spawn, before->spawns[i]);
     /* And the next one, with the trouble gone, succeeds. */
     shared->init_trouble = NO_TROUBLE;
     CHECK_EQ(command("reload"), DTM_OK);
@@ -210,7 +213,8 @@ static void new_version_before_the_gate(void)
     load_stop(load);
     for (uint64_t spawn = 1; spawn <= shared->last_spawn; spawn++) {
         struct kid *kid = kid_of(spawn);
-        if (kid->opened_with) CHECK_EQ(kid->opened_with, kid->generation);
+        if (kid->opened_with)
+            CHECK_EQ(kid->opened_with, kid->generation);
     }
     finish();
 }

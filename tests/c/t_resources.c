@@ -186,10 +186,13 @@ static void accept_fails(void)
     start(&service);
     int open_ = dial(shared->port[0]), waiting[5];
     who(open_);
-    for (uint32_t i = 0; i < 3; i++) set_limit(nth_open(i)->pid, RLIMIT_NOFILE, 3, &old[i]);
-    for (int i = 0; i < 5; i++) say(waiting[i] = dial(shared->port[0]), "who");
+    for (uint32_t i = 0; i < 3; i++)
+        set_limit(nth_open(i)->pid, RLIMIT_NOFILE, 3, &old[i]);
+    for (int i = 0; i < 5; i++)
+        say(waiting[i] = dial(shared->port[0]), "who");
     WAIT(logged("EMFILE") || logged("oo many open files"));
-    for (int i = 0; i < 20; i++) who(open_);
+    for (int i = 0; i < 20; i++)
+        who(open_);
     CHECK_EQ(GET(shared->opened), 1);
     for (uint32_t i = 0; i < 3; i++)
         CHECK_EQ(prlimit(nth_open(i)->pid, RLIMIT_NOFILE, &old[i], NULL), 0);
@@ -207,7 +210,8 @@ static void accept_fails_once(void)
     struct service service = a_service();
     service.fault = "accept=fail:EMFILE,accept=fail:ECONNABORTED@3,accept=fail:EPROTO@4";
     start(&service);
-    for (int i = 0; i < 20; i++) CHECK(serves());
+    for (int i = 0; i < 20; i++)
+        CHECK(serves());
     finish();
     CHECK_EQ(shared->result.deaths, 0);
 }

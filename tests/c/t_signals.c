@@ -178,7 +178,8 @@ static void storm(void)
     static const int signals[] = {SIGHUP, SIGALRM, SIGCHLD};
     struct service service = a_service();
     start(&service);
-    for (int i = 0; i < 3000; i++) kill(shared->host, signals[i % 3]);
+    for (int i = 0; i < 3000; i++)
+        kill(shared->host, signals[i % 3]);
     WAIT(shared->reloads >= 1);
     finish();
     CHECK(shared->result.reloads < 100);

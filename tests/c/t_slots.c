@@ -56,9 +56,12 @@ static void all_at_once(void)
     start(&service);
     for (int i = 0; i < 20; i++) {
         struct kid *kids[8];
-        for (uint32_t w = 0; w < 8; w++) kids[w] = nth_open(w);
-        for (int w = 0; w < 8; w++) kill(kids[w]->pid, SIGKILL);
-        for (int w = 0; w < 8; w++) WAIT(has(kids[w], DTM_EVENT_EXIT));
+        for (uint32_t w = 0; w < 8; w++)
+            kids[w] = nth_open(w);
+        for (int w = 0; w < 8; w++)
+            kill(kids[w]->pid, SIGKILL);
+        for (int w = 0; w < 8; w++)
+            WAIT(has(kids[w], DTM_EVENT_EXIT));
         WAIT(count_open(1) == 8);
     }
     CHECK(serves());

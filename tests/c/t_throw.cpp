@@ -8,7 +8,8 @@
 
 static int32_t request(dtm_t *, dtm_client_t *, const char *line, char *reply, size_t size)
 {
-    if (!strcmp(line, "throw")) throw std::runtime_error("out of a callback");
+    if (!strcmp(line, "throw"))
+        throw std::runtime_error("out of a callback");
     if (!strcmp(line, "throw and catch")) {
         try {
             throw std::runtime_error("inside");

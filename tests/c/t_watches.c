@@ -29,10 +29,12 @@ static int32_t on_back_end(dtm_t *rt, dtm_watch_t *watch, uint32_t events, void 
     shared->custom[WATCH_EVENTS] |= (int)events;
     if (events & DTM_READ) {
         ssize_t n = recv(dtm_watch_fd(watch), text, sizeof text, MSG_DONTWAIT);
-        if (n == 0) return DTM_DONE;
+        if (n == 0)
+            return DTM_DONE;
     }
     for (int i = 0; i < 2; i++)
-        if (waiting[i]) dtm_client_wake(waiting[i]);
+        if (waiting[i])
+            dtm_client_wake(waiting[i]);
     return DTM_READ;
 }
 
@@ -60,7 +62,8 @@ static int connect_back_end(dtm_t *rt)
     int ends[2];
     CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
     far_end = ends[1];
-    return dtm_watch_add(rt, ends[0], DTM_READ, on_back_end, on_back_end_close, NULL, &back_end);
+    return dtm_watch_add(rt, ends[0], DTM_READ, on_back_end, on_back_end_close, NULL,
+                         &back_end);
 }
 
 static int misuse_watches(dtm_t *rt)
@@ -68,7 +71,8 @@ static int misuse_watches(dtm_t *rt)
     dtm_watch_t *watch = NULL;
     FILE *file = tmpfile();
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    CHECK_EQ(dtm_watch_add(rt, fileno(file), DTM_READ, on_back_end, NULL, NULL, &watch), -EPERM);
+    CHECK_EQ(dtm_watch_add(rt, fileno(file), DTM_READ, on_back_end, NULL, NULL, &watch),
+             -EPERM);
     CHECK_EQ(dtm_watch_add(rt, 9999, DTM_READ, on_back_end, NULL, NULL, &watch), -EBADF);
     CHECK_EQ(dtm_watch_add(rt, fd, DTM_READ, NULL, NULL, NULL, &watch), DTM_EINVAL);
     CHECK_EQ(dtm_watch_add(rt, fd, 0x4000, on_back_end, NULL, NULL, &watch), DTM_EINVAL);
@@ -84,7 +88,8 @@ static int misuse_watches(dtm_t *rt)
 }
 
 /* Requests: see the cases below. */
-static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *reply, size_t size)
+static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *reply,
+                       size_t size)
 {
     unsigned ms = 0;
     if (!strcmp(line, "connect")) {
@@ -129,7 +134,8 @@ static int32_t on_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *u
         CHECK_EQ(send(dtm_client_fd(client), text, (size_t)n, MSG_NOSIGNAL), n);
         waiting[which] = NULL;
         dtm_client_set_busy(client, 0);
-        if (!(events & ~(uint32_t)DTM_WAKE)) return DTM_READ;
+        if (!(events & ~(uint32_t)DTM_WAKE))
+            return DTM_READ;
     }
     return base_step(rt, client, events, user_data);
 }

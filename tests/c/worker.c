@@ -21,12 +21,17 @@ enum input read_lines(int fd, struct lines *lines)
     lines->taken = 0;
     for (;;) {
         size_t room = sizeof lines->text - lines->len;
-        if (room == 0) return INPUT_BROKEN;
+        if (room == 0)
+            return INPUT_BROKEN;
         ssize_t n = recv(fd, lines->text + lines->len, room, MSG_DONTWAIT);
-        if (n > 0) lines->len += (size_t)n;
-        else if (n == 0) return INPUT_END;
-        else if (errno == EAGAIN) return INPUT_MORE;
-        else if (errno != EINTR) return INPUT_BROKEN;
+        if (n > 0)
+            lines->len += (size_t)n;
+        else if (n == 0)
+            return INPUT_END;
+        else if (errno == EAGAIN)
+            return INPUT_MORE;
+        else if (errno != EINTR)
+            return INPUT_BROKEN;
     }
 }
 
@@ -34,7 +39,8 @@ char *next_line(struct lines *lines)
 {
     char *from = lines->text + lines->taken;
     char *end = memchr(from, '\n', lines->len - lines->taken);
-    if (!end) return NULL;
+    if (!end)
+        return NULL;
     *end = 0;
     lines->taken += (size_t)(end - from) + 1;
     return from;
@@ -49,7 +55,8 @@ bool put_line(int fd, const char *line)
 
 static void pause_for_ever(void)
 {
-    for (;;) pause();
+    for (;;)
+        pause();
 }
 
 static int32_t on_init(dtm_t *rt, void *user_data)
@@ -63,7 +70,8 @@ static int32_t on_init(dtm_t *rt, void *user_data)
     me = kid_of(self.spawn);
     me->index = self.index;
     ADD(me->inits, 1);
-    if (self.generation < shared->init_generation) return 0;
+    if (self.generation < shared->init_generation)
+        return 0;
     switch (shared->init_trouble) {
     case FAIL: return -EIO;
     case ABORT: abort();
@@ -82,7 +90,8 @@ static void on_exit_of_worker(dtm_t *rt, void *user_data)
 static void on_drain(dtm_t *rt, void *user_data)
 {
     (void)user_data;
-    if (dtm_draining(rt) != 1) ADD(shared->wrong_calls, 1);
+    if (dtm_draining(rt) != 1)
+        ADD(shared->wrong_calls, 1);
     ADD(me->drains, 1);
 }
 
@@ -104,9 +113,11 @@ static int32_t on_message(dtm_t *rt, const void *data, size_t len, void *user_da
     char text[64];
     unsigned long long spawn;
     snprintf(text, sizeof text, "%.*s", (int)(len < 63 ? len : 63), (const char *)data);
-    if (take(&shared->message_refusals) || !strcmp(text, "refuse")) return -EPERM;
+    if (take(&shared->message_refusals) || !strcmp(text, "refuse"))
+        return -EPERM;
     sscanf(text, "version %d", &me->version);
-    if (sscanf(text, "for %llu", &spawn) == 1 && spawn != me->spawn) ADD(shared->stale, 1);
+    if (sscanf(text, "for %llu", &spawn) == 1 && spawn != me->spawn)
+        ADD(shared->stale, 1);
     ADD(me->messages, 1);
     return 0;
 }
@@ -115,11 +126,13 @@ static int32_t on_open(dtm_t *rt, dtm_client_t *client, void *user_data)
 {
     (void)rt, (void)user_data;
     ADD(shared->opened, 1);
-    if (!served) SET(me->opened_with, me->version);
+    if (!served)
+        SET(me->opened_with, me->version);
     served = true;
     CHECK(!dtm_client_data(client));
     CHECK_EQ(dtm_client_set_data(client, calloc(1, sizeof(struct lines))), DTM_OK);
-    if (!GET(shared->open_busy)) CHECK_EQ(dtm_client_set_busy(client, 0), DTM_OK);
+    if (!GET(shared->open_busy))
+        CHECK_EQ(dtm_client_set_busy(client, 0), DTM_OK);
     return GET(shared->open_says);
 }
 
@@ -132,8 +145,10 @@ static int32_t answer(dtm_t *rt, dtm_client_t *client, const char *line)
     dtm_self_t self;
     CHECK_EQ(dtm_self(rt, &self, sizeof self), DTM_OK);
 
-    if (more_requests && (result = more_requests(rt, client, line, reply, sizeof reply)) != NOT_MINE) {
-        if (result == NO_REPLY) return DTM_KEEP;
+    if (more_requests &&
+        (result = more_requests(rt, client, line, reply, sizeof reply)) != NOT_MINE) {
+        if (result == NO_REPLY)
+            return DTM_KEEP;
     } else if (!strcmp(line, "who")) {
         snprintf(reply, sizeof reply, "%d %u %u %llu %d", self.pid, self.slot, self.generation,
                  (unsigned long long)self.spawn, me->version);
@@ -175,8 +190,10 @@ static int32_t answer(dtm_t *rt, dtm_client_t *client, const char *line)
     } else if (strcmp(line, "idle") != 0) {
         snprintf(reply, sizeof reply, "what is '%s'?", line);
     }
-    if (result == NOT_MINE) result = DTM_READ;
-    if (!put_line(dtm_client_fd(client), reply)) return DTM_DONE;
+    if (result == NOT_MINE)
+        result = DTM_READ;
+    if (!put_line(dtm_client_fd(client), reply))
+        return DTM_DONE;
     CHECK_EQ(dtm_client_set_busy(client, busy), DTM_OK);
     return result;
 }
@@ -186,16 +203,20 @@ static int32_t on_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *u
     (void)user_data;
     struct lines *lines = dtm_client_data(client);
     ADD(shared->steps, 1);
-    if (events & DTM_HUP) ADD(shared->hups, 1);
+    if (events & DTM_HUP)
+        ADD(shared->hups, 1);
     if (events & DTM_DRAIN) {
         ADD(shared->drains, 1);
-        if (!(events & DTM_READ)) return DTM_KEEP;
+        if (!(events & DTM_READ))
+            return DTM_KEEP;
     }
-    if (events & DTM_WRITE) put_line(dtm_client_fd(client), "hello");
+    if (events & DTM_WRITE)
+        put_line(dtm_client_fd(client), "hello");
     enum input input = read_lines(dtm_client_fd(client), lines);
     for (char *line; (line = next_line(lines));) {
         int32_t result = answer(rt, client, line);
-        if (result != DTM_READ) return result;
+        if (result != DTM_READ)
+            return result;
     }
     return input == INPUT_MORE ? DTM_READ : DTM_DONE;
 }
