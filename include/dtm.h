@@ -817,7 +817,8 @@ typedef struct {
      */
     uint32_t kill_grace_ms;
     /**
-     * From fork to ready, and from ready to up to date, in ms; default 60,000.
+     * From fork to ready, in ms; default 60,000. Also the time that a reload's
+     * new generation has to be ready and up to date.
      */
     uint32_t start_timeout_ms;
     /**
