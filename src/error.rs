@@ -16,7 +16,10 @@ pub(crate) struct Error {
 impl Error {
     pub(crate) fn new(code: i32, text: impl Into<Cow<'static, str>>) -> Self {
         debug_assert!(code < 0);
-        Self { code, text: text.into() }
+        Self {
+            code,
+            text: text.into(),
+        }
     }
 
     pub(crate) fn invalid(text: impl Into<Cow<'static, str>>) -> Self {
@@ -67,18 +70,54 @@ impl<T> Context<T> for std::io::Result<T> {
 /// libdtm's own codes, their names and texts: the one place.
 const CODES: &[(i32, &std::ffi::CStr, &std::ffi::CStr)] = &[
     (DTM_OK, c"DTM_OK", c"success"),
-    (DTM_EABI, c"DTM_EABI", c"a struct's size or alignment is none that this library can read"),
-    (DTM_ENOTSUP, c"DTM_ENOTSUP", c"not available in this version of libdtm"),
-    (DTM_EROLE, c"DTM_EROLE", c"the call is not allowed from this process, thread or callback"),
-    (DTM_EFORKED, c"DTM_EFORKED", c"this process was not forked by libdtm: the handle is not valid here"),
-    (DTM_ESTATE, c"DTM_ESTATE", c"the call comes too early, too late or for the second time"),
+    (
+        DTM_EABI,
+        c"DTM_EABI",
+        c"a struct's size or alignment is none that this library can read",
+    ),
+    (
+        DTM_ENOTSUP,
+        c"DTM_ENOTSUP",
+        c"not available in this version of libdtm",
+    ),
+    (
+        DTM_EROLE,
+        c"DTM_EROLE",
+        c"the call is not allowed from this process, thread or callback",
+    ),
+    (
+        DTM_EFORKED,
+        c"DTM_EFORKED",
+        c"this process was not forked by libdtm: the handle is not valid here",
+    ),
+    (
+        DTM_ESTATE,
+        c"DTM_ESTATE",
+        c"the call comes too early, too late or for the second time",
+    ),
     (DTM_ECONFIG, c"DTM_ECONFIG", c"wrong configuration"),
-    (DTM_ETHREADS, c"DTM_ETHREADS", c"forking is unsafe: the process has more than one thread"),
-    (DTM_EPANIC, c"DTM_EPANIC", c"internal error in libdtm: this process's runtime is unusable"),
+    (
+        DTM_ETHREADS,
+        c"DTM_ETHREADS",
+        c"forking is unsafe: the process has more than one thread",
+    ),
+    (
+        DTM_EPANIC,
+        c"DTM_EPANIC",
+        c"internal error in libdtm: this process's runtime is unusable",
+    ),
     (DTM_EGONE, c"DTM_EGONE", c"it is gone"),
     (DTM_EREFUSED, c"DTM_EREFUSED", c"refused by the other side"),
-    (DTM_ENOFORK, c"DTM_ENOFORK", c"forking is forbidden by the controller"),
-    (DTM_EFAILED, c"DTM_EFAILED", c"tried without success: the old state is in force"),
+    (
+        DTM_ENOFORK,
+        c"DTM_ENOFORK",
+        c"forking is forbidden by the controller",
+    ),
+    (
+        DTM_EFAILED,
+        c"DTM_EFAILED",
+        c"tried without success: the old state is in force",
+    ),
     (DTM_EUSER, c"DTM_EUSER", c"error of the service's own"),
 ];
 

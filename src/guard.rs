@@ -90,7 +90,9 @@ pub(crate) fn enter_rt<T: Answer>(
         }
         let runtime = admit(allowed)?;
         if !std::ptr::addr_eq(rt, runtime) {
-            return Err(Error::invalid("rt is not the handle that dtm_new() returned"));
+            return Err(Error::invalid(
+                "rt is not the handle that dtm_new() returned",
+            ));
         }
         f(runtime)
     })
@@ -138,8 +140,12 @@ fn run<T: Answer>(f: impl FnOnce() -> Result<T>) -> T::C {
 
 fn admit(allowed: u32) -> Result<&'static Runtime> {
     // SAFETY: NULL, or set by publish() to a runtime that lives until retract().
-    let runtime = unsafe { RUNTIME.load(Acquire).as_ref() }
-        .ok_or_else(|| Error::new(DTM_ESTATE, "this process has no runtime: call dtm_new() first"))?;
+    let runtime = unsafe { RUNTIME.load(Acquire).as_ref() }.ok_or_else(|| {
+        Error::new(
+            DTM_ESTATE,
+            "this process has no runtime: call dtm_new() first",
+        )
+    })?;
     let role = role::current();
     if role == 0 {
         return Err(Error::new(
@@ -148,15 +154,24 @@ fn admit(allowed: u32) -> Result<&'static Runtime> {
         ));
     }
     if !role::page().is_some_and(role::Identity::on_owner_thread) {
-        return Err(Error::new(DTM_EROLE, "called from another thread than the runtime's own"));
+        return Err(Error::new(
+            DTM_EROLE,
+            "called from another thread than the runtime's own",
+        ));
     }
     if POISONED.load(Relaxed) {
-        return Err(Error::new(DTM_EPANIC, "the runtime was left by an internal error or a longjmp"));
+        return Err(Error::new(
+            DTM_EPANIC,
+            "the runtime was left by an internal error or a longjmp",
+        ));
     }
     check_depth()?;
     if role & allowed == 0 {
         let name = role::name(role);
-        return Err(Error::new(DTM_EROLE, format!("this call is not allowed in the {name} process")));
+        return Err(Error::new(
+            DTM_EROLE,
+            format!("this call is not allowed in the {name} process"),
+        ));
     }
     Ok(runtime)
 }
@@ -175,7 +190,10 @@ fn check_depth() -> Result<()> {
         crate::process::exit_now(DTM_EXIT_BROKEN);
     }
     POISONED.store(true, Relaxed);
-    Err(Error::new(DTM_EPANIC, "a callback was left by longjmp: the runtime is unusable"))
+    Err(Error::new(
+        DTM_EPANIC,
+        "a callback was left by longjmp: the runtime is unusable",
+    ))
 }
 
 /// We call C. Every call of a service's function goes through here.
@@ -208,7 +226,9 @@ pub(crate) fn note_stack() {
 /// Make the runtime known to the process. False if there is one already.
 pub(crate) fn publish(runtime: *mut Runtime) -> bool {
     let null = std::ptr::null_mut();
-    RUNTIME.compare_exchange(null, runtime, AcqRel, Acquire).is_ok()
+    RUNTIME
+        .compare_exchange(null, runtime, AcqRel, Acquire)
+        .is_ok()
 }
 
 /// The runtime is about to be freed.

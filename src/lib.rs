@@ -18,10 +18,13 @@
 
 mod accept;
 mod channel;
+mod child;
 mod config;
 mod controller;
 mod error;
 mod event;
+#[cfg(feature = "fault")]
+mod fault;
 mod ffi;
 mod func;
 mod guard;
@@ -33,4 +36,5 @@ mod role;
 mod runtime;
 mod shm;
 mod signal;
+mod sys;
 mod worker;

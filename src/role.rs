@@ -42,7 +42,9 @@ pub(crate) fn init() -> Result<()> {
             .context("mmap of the identity page")?;
         // SAFETY: the mapping above; MADV_WIPEONFORK needs a private anonymous one.
         if unsafe { libc::madvise(page.as_ptr(), 4096, libc::MADV_WIPEONFORK) } != 0 {
-            return Err(Error::last_os("madvise(MADV_WIPEONFORK), Linux 4.14 or newer is needed"));
+            return Err(Error::last_os(
+                "madvise(MADV_WIPEONFORK), Linux 4.14 or newer is needed",
+            ));
         }
         PAGE.store(page.as_ptr().cast(), Release);
     }
@@ -57,7 +59,14 @@ pub(crate) fn page() -> Option<&'static Identity> {
 }
 
 /// Become somebody: in dtm_new(), in dtm_run(), and in each child right after fork.
-pub(crate) fn assume(role: u32, slot: u32, generation: u32, index: u32, spawn: u64, master_pid: i32) {
+pub(crate) fn assume(
+    role: u32,
+    slot: u32,
+    generation: u32,
+    index: u32,
+    spawn: u64,
+    master_pid: i32,
+) {
     if let Some(me) = page() {
         me.slot.store(slot, Relaxed);
         me.generation.store(generation, Relaxed);

@@ -62,12 +62,27 @@ fn every_function_has_its_five_lines() {
     let mut seen = 0;
     for (at, _) in header.match_indices("\nDTM_API") {
         let comment = header[..at].rsplit_once("/**").map(|(_, c)| c).unwrap();
-        let lines: Vec<&str> = comment.lines().map(|l| l.trim().trim_start_matches("* ")).collect();
-        let last: Vec<&str> =
-            lines.iter().rev().filter(|l| !l.is_empty() && **l != "*/").take(5).copied().collect();
+        let lines: Vec<&str> = comment
+            .lines()
+            .map(|l| l.trim().trim_start_matches("* "))
+            .collect();
+        let last: Vec<&str> = lines
+            .iter()
+            .rev()
+            .filter(|l| !l.is_empty() && **l != "*/")
+            .take(5)
+            .copied()
+            .collect();
         let name = header[at + 1..].lines().next().unwrap();
-        for (line, key) in last.iter().rev().zip(["Process:", "Thread:", "Signal:", "Fork:", "Owns:"]) {
-            assert!(line.starts_with(key), "{name}: expected a line '{key} ...', found '{line}'");
+        for (line, key) in last
+            .iter()
+            .rev()
+            .zip(["Process:", "Thread:", "Signal:", "Fork:", "Owns:"])
+        {
+            assert!(
+                line.starts_with(key),
+                "{name}: expected a line '{key} ...', found '{line}'"
+            );
         }
         seen += 1;
     }

@@ -1,1 +1,15 @@
-//! Channels: SOCK_SEQPACKET pairs and their fenced frames.
+//! Channels: one SOCK_SEQPACKET pair per slot, made before the first fork, so
+//! that a running controller reaches workers that are forked later.
+//!
+//! A message arrives whole or not at all, whoever is killed meanwhile. It names
+//! the fork that it is for (or from): one that outlives its addressee is
+//! dropped by the next process in the same slot. State lives in shared memory;
+//! a message is a nudge to look, so losing one does no harm.
+
+mod frame;
+mod pair;
+mod queue;
+
+pub(crate) use frame::{Fence, Frame, FrameError, Head, Kind};
+pub(crate) use pair::{Buffer, Pair, Recv, Sent, drain, recv, send};
+pub(crate) use queue::Outbox;

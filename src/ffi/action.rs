@@ -1,6 +1,6 @@
 //! Durable actions and their store.
 
-#![allow(unused_imports, unused_variables)]
+#![allow(unused_variables)]
 use super::{callbacks::*, config::*, consts::*, types::*};
 use std::ffi::{c_char, c_void};
 
@@ -24,7 +24,12 @@ pub unsafe extern "C" fn dtm_action_register(rt: *mut dtm_t, action: *const dtm_
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: args are copied
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_action_start(rt: *mut dtm_t, name: *const c_char, args: dtm_str_t, ret_id: *mut u64) -> i32 {
+pub unsafe extern "C" fn dtm_action_start(
+    rt: *mut dtm_t,
+    name: *const c_char,
+    args: dtm_str_t,
+    ret_id: *mut u64,
+) -> i32 {
     DTM_ENOTSUP
 }
 
@@ -48,7 +53,13 @@ pub unsafe extern "C" fn dtm_action_control(rt: *mut dtm_t, id: u64, verb: u32) 
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: the arrays are the caller's
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_action_list(rt: *mut dtm_t, ret_infos: *mut dtm_action_info_t, size: usize, capacity: u32, ret_count: *mut u32) -> i32 {
+pub unsafe extern "C" fn dtm_action_list(
+    rt: *mut dtm_t,
+    ret_infos: *mut dtm_action_info_t,
+    size: usize,
+    capacity: u32,
+    ret_count: *mut u32,
+) -> i32 {
     DTM_ENOTSUP
 }
 

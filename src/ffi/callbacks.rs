@@ -14,7 +14,8 @@ pub type dtm_config_load_cb = Option<
     unsafe extern "C-unwind" fn(rt: *mut dtm_t, path: *const c_char, user_data: *mut c_void) -> i32,
 >;
 /// Process-wide notification without further arguments.
-pub type dtm_notify_cb = Option<unsafe extern "C-unwind" fn(rt: *mut dtm_t, user_data: *mut c_void)>;
+pub type dtm_notify_cb =
+    Option<unsafe extern "C-unwind" fn(rt: *mut dtm_t, user_data: *mut c_void)>;
 /// Process-wide callback that may fail with a negative code.
 pub type dtm_init_cb =
     Option<unsafe extern "C-unwind" fn(rt: *mut dtm_t, user_data: *mut c_void) -> i32>;
@@ -25,7 +26,12 @@ pub type dtm_event_cb = Option<
 /// Any process: one log line without line end, for `log_target = callback`.
 /// Must not call libdtm, fork or block.
 pub type dtm_log_cb = Option<
-    unsafe extern "C-unwind" fn(level: u32, line: *const c_char, len: usize, user_data: *mut c_void),
+    unsafe extern "C-unwind" fn(
+        level: u32,
+        line: *const c_char,
+        len: usize,
+        user_data: *mut c_void,
+    ),
 >;
 /// Worker: a message from the controller. 0: taken. Negative: refused; before
 /// the gate has opened this keeps it shut and the controller tries again.
@@ -123,9 +129,8 @@ pub type dtm_watch_close_cb = Option<
     ),
 >;
 /// A timer fired.
-pub type dtm_timer_cb = Option<
-    unsafe extern "C-unwind" fn(rt: *mut dtm_t, timer: *mut dtm_timer_t, data: *mut c_void),
->;
+pub type dtm_timer_cb =
+    Option<unsafe extern "C-unwind" fn(rt: *mut dtm_t, timer: *mut dtm_timer_t, data: *mut c_void)>;
 /// Main function of a helper process; the result (0..=255) is its exit status.
 pub type dtm_func_main_cb =
     Option<unsafe extern "C-unwind" fn(rt: *mut dtm_t, data: *mut c_void) -> i32>;
@@ -150,7 +155,11 @@ pub type dtm_console_cb = Option<
 >;
 /// A phase of an action: DTM_ACTION_* or a negative code.
 pub type dtm_phase_cb = Option<
-    unsafe extern "C-unwind" fn(rt: *mut dtm_t, phase: *const dtm_phase_t, data: *mut c_void) -> i32,
+    unsafe extern "C-unwind" fn(
+        rt: *mut dtm_t,
+        phase: *const dtm_phase_t,
+        data: *mut c_void,
+    ) -> i32,
 >;
 /// Store: connect.
 pub type dtm_store_open_cb = Option<

@@ -1,6 +1,6 @@
 //! The ready-made console: commands of the service.
 
-#![allow(unused_imports, unused_variables)]
+#![allow(unused_variables)]
 use super::{callbacks::*, config::*, consts::*, types::*};
 use std::ffi::{c_char, c_void};
 
@@ -12,7 +12,10 @@ use std::ffi::{c_char, c_void};
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: command is copied
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_console_register(rt: *mut dtm_t, command: *const dtm_console_t) -> i32 {
+pub unsafe extern "C" fn dtm_console_register(
+    rt: *mut dtm_t,
+    command: *const dtm_console_t,
+) -> i32 {
     DTM_ENOTSUP
 }
 
@@ -24,7 +27,11 @@ pub unsafe extern "C" fn dtm_console_register(rt: *mut dtm_t, command: *const dt
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: copied
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_reply_text(reply: *mut dtm_reply_t, text: *const c_char, len: usize) -> i32 {
+pub unsafe extern "C" fn dtm_reply_text(
+    reply: *mut dtm_reply_t,
+    text: *const c_char,
+    len: usize,
+) -> i32 {
     DTM_ENOTSUP
 }
 

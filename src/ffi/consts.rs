@@ -152,10 +152,12 @@ pub const DTM_SIGNALS_DEFAULT: u32 = 0;
 /// reload, SIGALRM loadconf.
 pub const DTM_SIGNALS_DTM: u32 = 1;
 
-/// When the master is gone: workers finish their clients for at most 5 s, then leave.
-pub const DTM_ORPHAN_DRAIN: u32 = 0;
-/// When the master is gone: every process leaves at once.
-pub const DTM_ORPHAN_EXIT: u32 = 1;
+/// When the master is gone: every process leaves at once; the kernel kills it
+/// even when it is stopped or hangs, and the ports are free.
+pub const DTM_ORPHAN_EXIT: u32 = 0;
+/// When the master is gone: listeners are closed at once, workers finish their
+/// clients for at most 5 s, then leave.
+pub const DTM_ORPHAN_DRAIN: u32 = 1;
 
 /// Log level: errors.
 pub const DTM_LOG_ERROR: u32 = 1;

@@ -1,6 +1,6 @@
 //! Locks between the processes of a runtime.
 
-#![allow(unused_imports, unused_variables)]
+#![allow(unused_variables)]
 use super::{callbacks::*, config::*, consts::*, types::*};
 use std::ffi::{c_char, c_void};
 
@@ -12,7 +12,11 @@ use std::ffi::{c_char, c_void};
 /// Fork: the handle is valid in every process of the runtime
 /// Owns: rt owns the lock; name is copied
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_lock_register(rt: *mut dtm_t, name: *const c_char, ret_lock: *mut *mut dtm_lock_t) -> i32 {
+pub unsafe extern "C" fn dtm_lock_register(
+    rt: *mut dtm_t,
+    name: *const c_char,
+    ret_lock: *mut *mut dtm_lock_t,
+) -> i32 {
     DTM_ENOTSUP
 }
 

@@ -1,1 +1,23 @@
-//! Shared memory: sealed regions, latch publication, per-slot board.
+//! What processes publish to each other: sealed regions, made by the master
+//! before its first fork and inherited by every child.
+//!
+//! | block | writer | readers |
+//! |---|---|---|
+//! | [`Table`] | master | every child, read-only |
+//! | [`Ban`] | controller | master |
+//! | [`Board`] | each child its own row | all |
+//!
+//! The master never takes a decision from memory that a child can write without
+//! checking it: such words are hints, or wishes that it may refuse.
+
+mod ban;
+mod board;
+mod latch;
+mod region;
+mod table;
+
+pub(crate) use ban::{Ban, Notice};
+pub(crate) use board::{Board, Gauge};
+pub(crate) use latch::Latch;
+pub(crate) use region::Region;
+pub(crate) use table::{Order, Row, Table};

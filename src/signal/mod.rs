@@ -1,1 +1,5 @@
-//! Signals: the role table and the handler.
+//! Signals: what each means to whom ([`table`]), and how they arrive ([`handler`]).
+
+pub(crate) mod handler;
+pub(crate) mod mask;
+pub(crate) mod table;

@@ -1,0 +1,92 @@
+# dtm_cargo_library(NAME FEATURES): one cargo build becomes two imported
+# libraries, NAME-shared and NAME-static, that look in the build tree as they
+# will when installed: SONAME link included, archive with the API's symbols only.
+
+find_program(DTM_CARGO cargo HINTS "$ENV{HOME}/.cargo/bin")
+if(NOT DTM_CARGO)
+    message(FATAL_ERROR "cargo was not found: install Rust 1.88 or newer, see https://rustup.rs")
+endif()
+find_program(DTM_LD NAMES ld.bfd ld REQUIRED)
+
+# What `rustc --print native-static-libs` asks for; tests/symbols.sh compares.
+set(DTM_STATIC_LIBS gcc_s util rt pthread m dl c)
+
+set(DTM_RUST_FLAGS "$ENV{RUSTFLAGS}")
+set(DTM_RUST_TARGET "")
+set(DTM_RUST_ENV "")
+set(DTM_SANITIZE_FLAGS "")
+if(DTM_SANITIZE)
+    set(DTM_SANITIZE_FLAGS -fsanitize=${DTM_SANITIZE} -fno-omit-frame-pointer)
+    if(DTM_SANITIZE MATCHES "address")
+        # Without --target, cargo would instrument build scripts as well.
+        set(DTM_RUST_TARGET ${CMAKE_SYSTEM_PROCESSOR}-unknown-linux-gnu)
+        set(DTM_RUST_ENV RUSTC_BOOTSTRAP=1)
+        string(APPEND DTM_RUST_FLAGS " -Zsanitizer=address")
+    endif()
+endif()
+if(DTM_RUST_FLAGS)
+    list(APPEND DTM_RUST_ENV "RUSTFLAGS=${DTM_RUST_FLAGS}")
+endif()
+
+function(dtm_cargo_library name features)
+    set(cargo_dir "${DTM_CARGO_TARGET_DIR}")
+    set(out_dir "${dtm_BINARY_DIR}/lib")
+    if(NOT name STREQUAL "dtm")
+        # Cargo gives a cdylib one place per target directory, whatever its features.
+        string(APPEND cargo_dir "-${name}")
+        string(APPEND out_dir "-${name}")
+    endif()
+    set(built "${cargo_dir}")
+    set(target_args "")
+    if(DTM_RUST_TARGET)
+        string(APPEND built "/${DTM_RUST_TARGET}")
+        set(target_args --target ${DTM_RUST_TARGET})
+    endif()
+    set(profile_dir ${DTM_CARGO_PROFILE})
+    if(profile_dir STREQUAL "dev")
+        set(profile_dir debug)
+    endif()
+    string(APPEND built "/${profile_dir}")
+
+    set(soname libdtm.so.${DTM_ABI})
+    set(so ${soname}.${PROJECT_VERSION_MINOR}.${PROJECT_VERSION_PATCH})
+    set(symbols "${dtm_SOURCE_DIR}/abi/libdtm.symbols")
+    file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${dtm_SOURCE_DIR}/src/*.rs")
+    file(MAKE_DIRECTORY "${out_dir}")
+
+    add_custom_command(
+        OUTPUT "${out_dir}/${so}" "${out_dir}/libdtm.a"
+        # Cargo must not mistake make's job server for its own.
+        COMMAND ${CMAKE_COMMAND} -E env --unset=MAKEFLAGS --unset=MFLAGS ${DTM_RUST_ENV}
+                "${DTM_CARGO}" build --lib --locked --profile ${DTM_CARGO_PROFILE}
+                --no-default-features --features "${features}"
+                --target-dir "${cargo_dir}" ${target_args}
+        COMMAND ${CMAKE_COMMAND} -E copy "${built}/libdtm.so" "${out_dir}/${so}"
+        COMMAND ${CMAKE_COMMAND} -E create_symlink ${so} "${out_dir}/${soname}"
+        COMMAND ${CMAKE_COMMAND} -E create_symlink ${soname} "${out_dir}/libdtm.so"
+        COMMAND ${CMAKE_COMMAND} "-DIN=${built}/libdtm.a" "-DOUT=${out_dir}/libdtm.a"
+                "-DSYMBOLS=${symbols}" "-DLD=${DTM_LD}" "-DOBJCOPY=${CMAKE_OBJCOPY}"
+                "-DAR=${CMAKE_AR}" -P "${dtm_SOURCE_DIR}/cmake/LocalizeArchive.cmake"
+        DEPENDS ${sources} "${symbols}" "${dtm_SOURCE_DIR}/cmake/LocalizeArchive.cmake"
+                "${dtm_SOURCE_DIR}/Cargo.toml" "${dtm_SOURCE_DIR}/Cargo.lock"
+                "${dtm_SOURCE_DIR}/build.rs"
+        WORKING_DIRECTORY "${dtm_SOURCE_DIR}"
+        COMMENT "cargo build --profile ${DTM_CARGO_PROFILE} --features ${features}"
+        USES_TERMINAL VERBATIM)
+    add_custom_target(${name}-cargo ALL DEPENDS "${out_dir}/${so}" "${out_dir}/libdtm.a")
+
+    add_library(${name}-shared SHARED IMPORTED GLOBAL)
+    set_target_properties(${name}-shared PROPERTIES
+        IMPORTED_LOCATION "${out_dir}/${so}"
+        IMPORTED_SONAME ${soname})
+    add_library(${name}-static STATIC IMPORTED GLOBAL)
+    set_target_properties(${name}-static PROPERTIES
+        IMPORTED_LOCATION "${out_dir}/libdtm.a"
+        INTERFACE_LINK_LIBRARIES "${DTM_STATIC_LIBS}")
+    foreach(library ${name}-shared ${name}-static)
+        target_include_directories(${library} INTERFACE "${dtm_SOURCE_DIR}/include")
+        target_compile_options(${library} INTERFACE ${DTM_SANITIZE_FLAGS})
+        target_link_options(${library} INTERFACE ${DTM_SANITIZE_FLAGS})
+        add_dependencies(${library} ${name}-cargo)
+    endforeach()
+endfunction()

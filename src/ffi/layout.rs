@@ -1,0 +1,150 @@
+//! The layout of every struct of the API on 64-bit Linux, as numbers, so that a
+//! change is seen where it is made. The C side holds against the same numbers:
+//! dtm.h ends with the sizes (src/ffi/epilogue.h), the C tests check every
+//! member (abi/layout.h). `DTM_BLESS=1 cargo test` renews both.
+//!
+//! Structs only ever grow at their end: a new line here never moves an old one.
+
+#![cfg(target_pointer_width = "64")]
+
+use super::{callbacks::*, config::*, types::*};
+
+macro_rules! layout {
+    ($($name:ident: $size:literal { $($member:ident: $offset:literal,)* })*) => {
+        $(const _: () = {
+            assert!(size_of::<$name>() == $size);
+            $(assert!(std::mem::offset_of!($name, $member) == $offset);)*
+            // No `..`: a member that is not listed above does not compile.
+            let _ = |$name { $($member: _,)* }: $name| ();
+        };)*
+
+        #[cfg(test)]
+        const LAYOUT: &[(&str, usize, &[(&str, usize)])] = &[
+            $((stringify!($name), $size, &[$((stringify!($member), $offset),)*]),)*
+        ];
+    };
+}
+
+layout! {
+    dtm_str_t: 16 {
+        ptr: 0, len: 8,
+    }
+    dtm_self_t: 48 {
+        size: 0, role: 8, slot: 12, generation: 16, index: 20, spawn: 24, pid: 32, master_pid:
+        36, draining: 40, clients: 44,
+    }
+    dtm_worker_t: 48 {
+        size: 0, spawn: 8, slot: 16, generation: 20, index: 24, state: 28, pid: 32, clients: 36,
+        attempt: 40, reserved: 44,
+    }
+    dtm_event_t: 48 {
+        size: 0, kind: 8, role: 12, slot: 16, generation: 20, spawn: 24, pid: 32, status: 36,
+        reason: 40,
+    }
+    dtm_result_t: 48 {
+        size: 0, reason: 8, signal: 12, forks: 16, deaths: 24, killed: 32, reloads: 40,
+    }
+    dtm_listen_t: 40 {
+        size: 0, flags: 8, address: 16, tag: 24, backlog: 32, mode: 36,
+    }
+    dtm_func_t: 56 {
+        size: 0, name: 8, count: 16, restart: 20, phase: 24, reserved: 28, main: 32, data: 40,
+        message: 48,
+    }
+    dtm_command_t: 24 {
+        size: 0, kind: 8, reserved: 12, arg: 16,
+    }
+    dtm_console_t: 48 {
+        size: 0, name: 8, arity: 16, operator_only: 20, help: 24, handler: 32, data: 40,
+    }
+    dtm_phase_t: 72 {
+        size: 0, id: 8, name: 16, phase: 24, attempt: 28, token: 32, args: 48, txn: 64,
+    }
+    dtm_action_t: 56 {
+        size: 0, name: 8, phases: 16, attempts: 20, preaction: 24, action: 32, failed: 40, data:
+        48,
+    }
+    dtm_action_info_t: 40 {
+        size: 0, id: 8, name: 16, phase: 24, attempt: 28, state: 32, reserved: 36,
+    }
+    dtm_store_t: 128 {
+        size: 0, scheme: 8, open: 16, close: 24, ping: 32, get: 40, list: 48, cas: 56, del: 64,
+        lease: 72, unlease: 80, watch_fd: 88, begin: 96, commit: 104, rollback: 112, data: 120,
+    }
+    dtm_config_t: 136 {
+        size: 0, flags: 8, name: 16, config_file: 24, workers: 32, max_processes: 36,
+        accept_mode: 40, accept_tokens: 44, max_clients: 48, client_timeout_ms: 52,
+        watch_timeout_ms: 56, drain_timeout_ms: 60, kill_grace_ms: 64, start_timeout_ms: 68,
+        hang_timeout_ms: 72, respawn_delay_ms: 76, respawn_delay_max_ms: 80, respawn_reset_ms:
+        84, nofork_max_ms: 88, worker_tick_ms: 92, controller_tick_ms: 96, channel_queue: 100,
+        signals: 104, orphan: 108, log_level: 112, reserved: 116, log_target: 120, store: 128,
+    }
+    dtm_callbacks_t: 184 {
+        size: 0, config_load: 8, config_revert: 16, event: 24, log: 32, worker_init: 40,
+        worker_exit: 48, worker_message: 56, worker_tick: 64, worker_drain: 72, worker_health:
+        80, worker_main: 88, client_open: 96, client_step: 104, client_close: 112,
+        controller_init: 120, controller_exit: 128, controller_pass: 136, update_new_worker:
+        144, worker_answer: 152, control_open: 160, control_step: 168, control_close: 176,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LAYOUT;
+    use std::path::Path;
+
+    /// A committed file that must say what `fresh` says.
+    fn committed(path: &str, fresh: &str) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        if std::env::var_os("DTM_BLESS").is_some() {
+            std::fs::write(&file, fresh).unwrap();
+        }
+        let old = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(old == fresh, "{path} is stale: run  DTM_BLESS=1 cargo test");
+    }
+
+    #[test]
+    fn the_header_has_the_sizes() {
+        let sizes: String = LAYOUT
+            .iter()
+            .map(|(name, size, _)| format!("DTM_SIZE_({name}, {size});\n"))
+            .collect();
+        committed(
+            "src/ffi/epilogue.h",
+            &format!(
+                "\n/* A compiler option that packs or pads structs differently is noticed here. */\n\
+                 #ifdef __LP64__\n\
+                 #if defined(__cplusplus) && __cplusplus >= 201103L\n\
+                 #define DTM_SIZE_(type, size) static_assert(sizeof(type) == (size), #type)\n\
+                 #elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L\n\
+                 #define DTM_SIZE_(type, size) _Static_assert(sizeof(type) == (size), #type)\n\
+                 #endif\n\
+                 #endif\n\
+                 #ifdef DTM_SIZE_\n{sizes}#undef DTM_SIZE_\n#endif\n"
+            ),
+        );
+    }
+
+    #[test]
+    fn the_c_tests_have_every_member() {
+        let mut text = String::from(
+            "/* Generated by src/ffi/layout.rs; tests/c/t_abi_layout.c checks it. */\n",
+        );
+        for (name, size, members) in LAYOUT {
+            text += &format!("SIZE({name}, {size})\n");
+            for (member, offset) in *members {
+                text += &format!("OFFSET({name}, {member}, {offset})\n");
+            }
+        }
+        committed("abi/layout.h", &text);
+    }
+
+    #[test]
+    fn every_struct_of_the_header_is_listed() {
+        let header = include_str!("../../include/dtm.h");
+        let structs = header
+            .lines()
+            .filter(|l| l.starts_with("typedef struct") && l.ends_with('{'));
+        assert_eq!(structs.count(), LAYOUT.len());
+    }
+}

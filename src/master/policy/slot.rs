@@ -1,0 +1,85 @@
+//! One element of the process table, as the master privately knows it.
+
+use super::types::*;
+
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    /// What the slot is for; `None`: free.
+    pub(crate) job: Option<Job>,
+    /// 0 for the controller, which belongs to no generation.
+    pub(crate) generation: u32,
+    pub(crate) child: Option<Child>,
+    /// A dead process that is not waited for yet, because forking is forbidden:
+    /// the zombie is the kernel's own record of the death, and pins the pid.
+    pub(crate) corpse: Option<i32>,
+    /// When a process is to be forked here.
+    pub(crate) due: Option<Ms>,
+    /// Deaths in a row, each after a short life.
+    pub(crate) deaths: u32,
+    /// Forks in a row that failed.
+    pub(crate) fork_failures: u32,
+    /// Between Action::Fork and its outcome.
+    pub(crate) forking: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Child {
+    pub(crate) spawn: u64,
+    pub(crate) pid: i32,
+    pub(crate) since: Ms,
+    pub(crate) phase: Phase,
+    /// Told to end: flow's `graceful_shutdown == 1`.
+    pub(crate) stop: Option<Stop>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Starting,
+    Ready,
+    Updated,
+    Open,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stop {
+    pub(crate) order: Order,
+    /// SIGKILL then; `None`: never (the drain has no limit).
+    pub(crate) deadline: Option<Ms>,
+    pub(crate) killed: bool,
+}
+
+impl Slot {
+    pub(crate) fn is_free(&self) -> bool {
+        self.job.is_none() && self.child.is_none() && self.corpse.is_none()
+    }
+
+    pub(crate) fn is_worker(&self) -> bool {
+        matches!(self.job, Some(Job::Worker { .. }))
+    }
+
+    /// The child and its job, for a note.
+    pub(crate) fn who(&self) -> Option<Who> {
+        let child = self.child.as_ref()?;
+        let (role, generation) = (self.job?.role(), self.generation);
+        Some(Who {
+            role,
+            generation,
+            spawn: child.spawn,
+            pid: child.pid,
+        })
+    }
+
+    /// A child that nobody has told to end.
+    pub(crate) fn running(&self) -> Option<&Child> {
+        self.child.as_ref().filter(|c| c.stop.is_none())
+    }
+
+    /// Give the slot back, once its process and corpse are gone.
+    pub(crate) fn release(&mut self) {
+        self.job = None;
+        self.generation = 0;
+        self.due = None;
+        self.deaths = 0;
+        self.fork_failures = 0;
+    }
+}

@@ -1,0 +1,344 @@
+//! From wanted to open: generations, forks, gates, deaths, back-off.
+
+use super::*;
+
+/// Delays between attempts of a fork that failed (no memory, no pids): 50 ms
+/// doubling to 2 s, so that full strength returns at most that long after the
+/// shortage has ended, without any other event.
+const FORK_RETRY_MS: Ms = 50;
+const FORK_RETRY_MAX_MS: Ms = 2_000;
+
+impl Policy {
+    /// The loop starts: the controller, then generation 1. flow: M6, M7
+    pub(super) fn begin(&mut self, now: Ms, out: &mut Actions) {
+        if let Some(slot) = self.slots.first_mut() {
+            slot.job = Some(Job::Controller);
+            slot.due = Some(now);
+        }
+        self.newest += 1;
+        self.serving = self.newest;
+        if let Err(text) = self.populate(self.newest, now) {
+            // Checked before dtm_run() gets here; a config may not outgrow the table.
+            out.push(Action::Note(Note::ReloadEnds {
+                generation: 1,
+                code: -libc::ENOSPC,
+                text,
+            }));
+        }
+    }
+
+    /// Assign slots to a new generation. All or nothing.
+    pub(super) fn populate(&mut self, generation: u32, now: Ms) -> Result<(), String> {
+        let mut jobs: Vec<Job> = Vec::new();
+        for (func, spec) in (0u32..).zip(&self.settings.funcs) {
+            jobs.extend((0..spec.count).map(|index| Job::Func { func, index }));
+        }
+        jobs.extend((0..self.settings.workers).map(|index| Job::Worker { index }));
+        let free: Vec<usize> = (0..self.slots.len())
+            .filter(|&i| self.slots[i].is_free())
+            .take(jobs.len())
+            .collect();
+        if free.len() < jobs.len() {
+            return Err(format!(
+                "the process table is full: {} processes needed, {} of {} slots free; raise max_processes",
+                jobs.len(),
+                free.len(),
+                self.slots.len()
+            ));
+        }
+        for (slot, job) in free.into_iter().zip(jobs) {
+            self.assign(slot, job, generation, now);
+        }
+        Ok(())
+    }
+
+    pub(super) fn assign(&mut self, slot: usize, job: Job, generation: u32, now: Ms) {
+        let slot = &mut self.slots[slot];
+        slot.job = Some(job);
+        slot.generation = generation;
+        slot.due = Some(now);
+    }
+
+    /// Fork what is due, unless it is forbidden. flow: M10, M19
+    pub(super) fn fork_due(&mut self, now: Ms, out: &mut Actions) {
+        // While a configuration is being loaded its outcome comes first, so that
+        // no event ever meets a slot between Fork and Forked.
+        let loading =
+            self.loading.is_some() || self.reload.as_ref().is_some_and(|r| r.generation == 0);
+        if self.banned || self.finished || loading {
+            return;
+        }
+        for i in 0..self.slots.len() {
+            let slot = &self.slots[i];
+            let due = slot.due.is_some_and(|due| due <= now) && self.may_fork(slot);
+            let Some(job) = slot.job.filter(|_| due) else {
+                continue;
+            };
+            self.last_spawn += 1;
+            let slot = &mut self.slots[i];
+            slot.due = None;
+            slot.forking = true;
+            let (generation, spawn) = (slot.generation, self.last_spawn);
+            out.push(Action::Fork {
+                slot: i,
+                job,
+                generation,
+                spawn,
+            });
+        }
+    }
+
+    /// Is it this slot's turn? Helpers of the first phase come before the
+    /// workers, those of the second when the generation is open.
+    fn may_fork(&self, slot: &Slot) -> bool {
+        if slot.child.is_some() || slot.corpse.is_some() || slot.forking {
+            return false;
+        }
+        match slot.job {
+            None => false,
+            Some(Job::Controller) => self.ending.is_none(),
+            Some(_) if self.ending.is_some() || self.stopped => false,
+            Some(Job::Worker { .. }) => !self.helpers_pending(slot.generation),
+            Some(Job::Func { func, .. }) => !self.after_open(func) || self.is_open(slot.generation),
+        }
+    }
+
+    fn after_open(&self, func: u32) -> bool {
+        usize::try_from(func)
+            .is_ok_and(|f| self.settings.funcs.get(f).is_some_and(|s| s.after_open))
+    }
+
+    /// A first-phase helper that was never up yet holds the workers back; one
+    /// that died later does not.
+    fn helpers_pending(&self, generation: u32) -> bool {
+        self.slots.iter().any(|s| {
+            s.generation == generation
+                && s.deaths == 0
+                && matches!(s.job, Some(Job::Func { func, .. }) if !self.after_open(func))
+                && s.child
+                    .as_ref()
+                    .map_or(s.due.is_some() || s.forking, |c| c.phase == Phase::Starting)
+        })
+    }
+
+    /// Does the generation serve, with at least one open worker?
+    fn is_open(&self, generation: u32) -> bool {
+        let open = |s: &Slot| {
+            s.generation == generation
+                && s.is_worker()
+                && s.child.as_ref().is_some_and(|c| c.phase == Phase::Open)
+        };
+        self.slots.iter().any(open)
+    }
+
+    pub(super) fn forked(&mut self, slot: usize, spawn: u64, pid: i32, now: Ms) {
+        self.stats.forks += 1;
+        let slot = &mut self.slots[slot];
+        slot.forking = false;
+        slot.fork_failures = 0;
+        slot.child = Some(Child {
+            spawn,
+            pid,
+            since: now,
+            phase: Phase::Starting,
+            stop: None,
+        });
+    }
+
+    pub(super) fn fork_failed(&mut self, slot: usize, banned: bool, now: Ms) {
+        let slot = &mut self.slots[slot];
+        slot.forking = false;
+        if banned {
+            slot.due = Some(now);
+            return;
+        }
+        let delay = FORK_RETRY_MS << slot.fork_failures.min(8);
+        slot.fork_failures += 1;
+        slot.due = Some(now + delay.min(FORK_RETRY_MAX_MS));
+    }
+
+    /// flow: W2, L10: init is done; the gate is next.
+    pub(super) fn ready(&mut self, slot: usize, spawn: u64, out: &mut Actions) {
+        let Some(child) = self.child(slot, spawn) else {
+            return;
+        };
+        if child.phase != Phase::Starting {
+            return;
+        }
+        child.phase = Phase::Ready;
+        let stopping = child.stop.is_some();
+        out.push(Action::Note(Note::Ready { slot }));
+        if !stopping && !self.slots[slot].is_worker() {
+            // A helper has no gate. The controller's gate is the control lock:
+            // its slot is the only one, and a slot is never forked anew before
+            // its last process is dead, so nobody else can hold it.
+            self.open(slot, out);
+        }
+    }
+
+    pub(super) fn updated(&mut self, slot: usize, spawn: u64, now: Ms, out: &mut Actions) {
+        let Some(child) = self.child(slot, spawn) else {
+            return;
+        };
+        if child.phase != Phase::Ready || child.stop.is_some() {
+            return;
+        }
+        child.phase = Phase::Updated;
+        match &self.reload {
+            Some(reload) if reload.generation == self.slots[slot].generation => {
+                self.try_commit(now, out);
+            }
+            _ => self.open(slot, out),
+        }
+    }
+
+    pub(super) fn open(&mut self, slot: usize, out: &mut Actions) {
+        if let Some(child) = self.slots[slot].child.as_mut() {
+            child.phase = Phase::Open;
+            out.push(Action::Open { slot });
+            out.push(Action::Note(Note::Opened { slot }));
+        }
+    }
+
+    /// flow: M10-M14, L6
+    pub(super) fn died(&mut self, at: usize, spawn: u64, exit: Exit, now: Ms, out: &mut Actions) {
+        let Some(child) = self.child(at, spawn).cloned() else {
+            return;
+        };
+        let asked = child.stop.is_some();
+        let generation = self.slots[at].generation;
+        let in_reload = generation > 0
+            && self
+                .reload
+                .as_ref()
+                .is_some_and(|r| r.generation == generation);
+        let Some(who) = self.slots[at].who() else {
+            return;
+        };
+        self.slots[at].child = None;
+        if self.banned && self.ending.is_none() {
+            self.slots[at].corpse = Some(child.pid);
+        } else {
+            out.push(Action::Reap {
+                slot: at,
+                pid: child.pid,
+            });
+        }
+        if !asked {
+            self.stats.deaths += 1;
+        }
+        let leaves = !asked && self.may_leave(at, exit);
+        let next = if leaves {
+            self.slots[at].release();
+            Next::Left
+        } else if asked || in_reload || self.ending.is_some() {
+            self.slots[at].release();
+            Next::Free
+        } else {
+            self.plan_respawn(at, &child, now)
+        };
+        out.push(Action::Note(Note::Died {
+            slot: at,
+            who,
+            exit,
+            asked,
+            next,
+        }));
+        if in_reload && !asked && !leaves {
+            self.cancel_reload(
+                &format!("a process of the new generation {}", describe(exit)),
+                now,
+                out,
+            );
+        }
+    }
+
+    /// Was this end the last one by the process's own right?
+    fn may_leave(&self, at: usize, exit: Exit) -> bool {
+        match self.slots[at].job {
+            Some(Job::Func { func, .. }) => {
+                let spec = usize::try_from(func)
+                    .ok()
+                    .and_then(|f| self.settings.funcs.get(f));
+                match spec.map_or(Restart::Always, |s| s.restart) {
+                    Restart::Always => exit == Exit::Code(NO_RESTART),
+                    Restart::OnFailure => matches!(exit, Exit::Code(0 | NO_RESTART)),
+                    Restart::Once => true,
+                }
+            }
+            // A worker may ask not to be replaced, unless it is the last one that serves.
+            Some(Job::Worker { .. }) => exit == Exit::Code(NO_RESTART) && self.others_serve(at),
+            _ => false,
+        }
+    }
+
+    fn plan_respawn(&mut self, at: usize, child: &Child, now: Ms) -> Next {
+        let reset = self.settings.respawn_reset_ms;
+        let slot = &mut self.slots[at];
+        slot.deaths = if now.saturating_sub(child.since) >= reset {
+            1
+        } else {
+            slot.deaths + 1
+        };
+        let delay = backoff(&self.settings, self.slots[at].deaths, child.spawn);
+        self.slots[at].due = Some(now + delay);
+        if self.banned {
+            Next::Deferred
+        } else {
+            Next::Respawn(delay)
+        }
+    }
+
+    fn others_serve(&self, at: usize) -> bool {
+        self.slots.iter().enumerate().any(|(i, s)| {
+            i != at && s.is_worker() && s.running().is_some_and(|c| c.phase == Phase::Open)
+        })
+    }
+
+    /// flow: M10: deaths that fell into the ban are acted on now, each once.
+    pub(super) fn ban(&mut self, on: bool, out: &mut Actions) {
+        self.banned = on;
+        if !on {
+            self.reap_corpses(out);
+        }
+    }
+
+    pub(super) fn reap_corpses(&mut self, out: &mut Actions) {
+        for (slot, s) in self.slots.iter_mut().enumerate() {
+            if let Some(pid) = s.corpse.take() {
+                out.push(Action::Reap { slot, pid });
+            }
+        }
+    }
+}
+
+const NO_RESTART: i32 = crate::ffi::DTM_EXIT_NO_RESTART;
+
+/// 0, then the base doubling up to the cap, less up to a tenth: slots that died
+/// together do not come back together.
+fn backoff(settings: &Settings, deaths: u32, spawn: u64) -> Ms {
+    if deaths <= 1 {
+        return 0;
+    }
+    let doubled = settings.respawn_ms << (deaths - 2).min(20);
+    let delay = doubled.min(settings.respawn_max_ms);
+    let jitter = spawn.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    delay - jitter % (delay / 10 + 1)
+}
+
+/// "exited with status 1" and the like.
+pub(crate) fn describe(exit: Exit) -> String {
+    match exit {
+        Exit::Code(crate::ffi::DTM_EXIT_INIT) => "failed in its init callback (status 64)".into(),
+        Exit::Code(status) => format!("exited with status {status}"),
+        Exit::Signal { number, core } => {
+            let name = nix::sys::signal::Signal::try_from(number)
+                .map_or("a real-time signal", |s| s.as_str());
+            format!(
+                "was killed by {name} ({number}){}",
+                if core { ", core dumped" } else { "" }
+            )
+        }
+        Exit::Unknown => "ended, status unknown (somebody else waited for it)".into(),
+    }
+}

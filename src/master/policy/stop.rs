@@ -1,0 +1,179 @@
+//! Telling children to end, deadlines, the end of everything. flow: M8, M18, M21
+
+use super::reload::reply_all;
+use super::slot::Stop;
+use super::*;
+use crate::ffi::DTM_EFAILED;
+
+/// The service is ending.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ending {
+    pub(super) fast: bool,
+    pub(super) signal: i32,
+}
+
+impl Policy {
+    /// Tell one child to end. A stricter order replaces a milder one.
+    pub(super) fn tell(
+        &mut self,
+        at: usize,
+        order: Order,
+        why: &'static str,
+        now: Ms,
+        out: &mut Actions,
+    ) {
+        let grace = self.settings.grace_ms;
+        let deadline = match order {
+            Order::Drain => self.settings.drain_ms.map(|drain| now + drain + grace),
+            Order::Stop => Some(now + grace),
+        };
+        let Some(child) = self.slots[at].child.as_mut() else {
+            return;
+        };
+        if child.stop.is_some_and(|s| s.order >= order) {
+            return;
+        }
+        let killed = child.stop.is_some_and(|s| s.killed);
+        child.stop = Some(Stop {
+            order,
+            deadline,
+            killed,
+        });
+        // The original's signals: USR1 to a child that is to leave by itself,
+        // TERM at the end of everything.
+        let signal = if order == Order::Stop || self.ending.is_some() {
+            libc::SIGTERM
+        } else {
+            libc::SIGUSR1
+        };
+        out.push(Action::Note(Note::Draining { slot: at, why }));
+        out.push(Action::Order {
+            slot: at,
+            order,
+            signal,
+        });
+    }
+
+    pub(super) fn slot_deadline(&self, slot: &Slot) -> Option<Ms> {
+        let due = slot
+            .due
+            .filter(|_| !self.banned && slot.child.is_none() && slot.corpse.is_none());
+        let child = slot.child.as_ref().and_then(|c| match c.stop {
+            Some(stop) => stop.deadline.filter(|_| !stop.killed),
+            None if c.phase == Phase::Starting => self.settings.start_ms.map(|ms| c.since + ms),
+            None => None,
+        });
+        match (due, child) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Whatever is overdue.
+    pub(super) fn timers(&mut self, now: Ms, out: &mut Actions) {
+        if self
+            .reload
+            .as_ref()
+            .and_then(|r| r.deadline)
+            .is_some_and(|d| d <= now)
+        {
+            self.cancel_reload(
+                "the new generation was not ready and up to date in time",
+                now,
+                out,
+            );
+        }
+        for at in 0..self.slots.len() {
+            if self.slots[at].child.is_none()
+                || self.slot_deadline(&self.slots[at]).is_none_or(|d| d > now)
+            {
+                continue;
+            }
+            let Some(child) = self.slots[at].child.as_mut() else {
+                continue;
+            };
+            let why = match &mut child.stop {
+                Some(stop) => {
+                    stop.killed = true;
+                    "it did not leave in time"
+                }
+                None => {
+                    // Not `asked`: the slot keeps its job, the death its back-off.
+                    child.since = now;
+                    "its init took longer than start_timeout"
+                }
+            };
+            self.stats.killed += 1;
+            out.push(Action::Kill {
+                slot: at,
+                signal: libc::SIGKILL,
+            });
+            out.push(Action::Note(Note::Killed { slot: at, why }));
+        }
+    }
+
+    pub(super) fn end(&mut self, fast: bool, signal: i32, now: Ms, out: &mut Actions) {
+        // Asking twice means now.
+        let fast = fast || self.ending.is_some();
+        if self.ending.is_some_and(|e| e.fast) {
+            return;
+        }
+        out.push(Action::Note(Note::Ending { fast }));
+        self.cancel_reload("the service is ending", now, out);
+        self.ending = Some(Ending { fast, signal });
+        let mut askers = std::mem::take(&mut self.next_load);
+        askers.extend(std::mem::take(&mut self.next_start));
+        askers.extend(self.next_reload.take().unwrap_or_default());
+        reply_all(askers, DTM_EFAILED, "the service is ending", out);
+        self.reap_corpses(out);
+        let order = if fast { Order::Stop } else { Order::Drain };
+        for at in 0..self.slots.len() {
+            let slot = &mut self.slots[at];
+            if slot.child.is_none() && !slot.forking {
+                slot.release();
+            } else if fast || slot.job != Some(Job::Controller) {
+                self.tell(at, order, "the service is ending", now, out);
+            }
+        }
+    }
+
+    /// What follows from the state, whatever the event was.
+    pub(super) fn settle(&mut self, now: Ms, out: &mut Actions) {
+        let alone = self.living().next().is_none();
+        if alone {
+            reply_all(
+                std::mem::take(&mut self.stop_askers),
+                0,
+                "all workers and funcs have stopped",
+                out,
+            );
+        }
+        match self.ending {
+            Some(ending) => {
+                if alone && self.slots.iter().any(|s| s.running().is_some()) {
+                    // The controller goes last, so that it can tell the others' end.
+                    let order = if ending.fast {
+                        Order::Stop
+                    } else {
+                        Order::Drain
+                    };
+                    for at in 0..self.slots.len() {
+                        self.tell(at, order, "the service is ending", now, out);
+                    }
+                }
+                let over = self
+                    .slots
+                    .iter()
+                    .all(|s| s.child.is_none() && !s.forking && s.corpse.is_none());
+                if over && !self.finished {
+                    self.finished = true;
+                    out.push(Action::Finish {
+                        fast: ending.fast,
+                        signal: ending.signal,
+                    });
+                }
+            }
+            None => self.run_waiting(alone, now, out),
+        }
+    }
+}

@@ -1,0 +1,620 @@
+//! The policy against a simulated world: children that start, fail, hang, die
+//! and leave in any order, and a controller that asks for anything.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+const SLOTS: usize = 24;
+
+fn settings(workers: u32, funcs: Vec<FuncSpec>) -> Settings {
+    Settings {
+        workers,
+        funcs,
+        drain_ms: Some(30_000),
+        grace_ms: 2_000,
+        start_ms: Some(60_000),
+        respawn_ms: 100,
+        respawn_max_ms: 5_000,
+        respawn_reset_ms: 30_000,
+    }
+}
+
+/// Carries actions out at once and remembers what matters.
+struct World {
+    policy: Policy,
+    now: Ms,
+    next_pid: i32,
+    /// spawn -> (slot, job, generation, told to end)
+    alive: BTreeMap<u64, (usize, Job, u32, bool)>,
+    zombies: BTreeSet<usize>,
+    open: BTreeSet<u64>,
+    replies: Vec<(Asker, i32, String)>,
+    forks: Vec<(usize, Job, u32, u64)>,
+    loads: u32,
+    reverts: u32,
+    next_load: Result<Settings, (i32, String)>,
+    fork_fails: bool,
+    banned: bool,
+    finished: Option<bool>,
+    log: Vec<Note>,
+}
+
+impl World {
+    fn new(settings: Settings) -> Self {
+        let next_load = Ok(settings.clone());
+        let mut world = World {
+            policy: Policy::new(settings, SLOTS),
+            now: 1_000,
+            next_pid: 100,
+            alive: BTreeMap::new(),
+            zombies: BTreeSet::new(),
+            open: BTreeSet::new(),
+            replies: Vec::new(),
+            forks: Vec::new(),
+            loads: 0,
+            reverts: 0,
+            next_load,
+            fork_fails: false,
+            banned: false,
+            finished: None,
+            log: Vec::new(),
+        };
+        world.send(Event::Begin);
+        world
+    }
+
+    fn send(&mut self, event: Event) {
+        if let Event::Ban(on) = event {
+            self.banned = on;
+        }
+        let mut out = Vec::new();
+        self.policy.step(event, self.now, &mut out);
+        let mut follow = Vec::new();
+        for action in out {
+            self.carry_out(action, &mut follow);
+        }
+        for event in follow {
+            self.send(event);
+        }
+    }
+
+    fn carry_out(&mut self, action: Action, follow: &mut Vec<Event>) {
+        match action {
+            Action::Fork {
+                slot,
+                job,
+                generation,
+                spawn,
+            } => {
+                assert!(!self.banned, "forked while it is forbidden");
+                assert!(self.finished.is_none(), "forked after the end");
+                assert!(
+                    !self.alive.values().any(|a| a.0 == slot),
+                    "slot {slot} is occupied"
+                );
+                assert!(!self.zombies.contains(&slot), "slot {slot} holds a zombie");
+                if self.fork_fails {
+                    follow.push(Event::ForkFailed {
+                        slot,
+                        banned: false,
+                    });
+                    return;
+                }
+                if job == Job::Controller {
+                    let others = self
+                        .alive
+                        .values()
+                        .filter(|a| a.1 == Job::Controller)
+                        .count();
+                    assert_eq!(others, 0, "two controllers");
+                }
+                self.next_pid += 1;
+                self.alive.insert(spawn, (slot, job, generation, false));
+                self.forks.push((slot, job, generation, spawn));
+                follow.push(Event::Forked {
+                    slot,
+                    spawn,
+                    pid: self.next_pid,
+                });
+            }
+            Action::Order { slot, .. } => {
+                if let Some(child) = self.alive.values_mut().find(|a| a.0 == slot) {
+                    child.3 = true;
+                }
+            }
+            Action::Kill { slot, .. } => {
+                let spawn = self
+                    .alive
+                    .iter()
+                    .find(|(_, a)| a.0 == slot)
+                    .map(|(s, _)| *s);
+                if let Some(spawn) = spawn {
+                    follow.push(self.death(
+                        spawn,
+                        Exit::Signal {
+                            number: 9,
+                            core: false,
+                        },
+                    ));
+                }
+            }
+            Action::Open { slot } => {
+                let found = self.alive.iter().find(|(_, a)| a.0 == slot);
+                self.open.insert(*found.expect("opened a dead slot").0);
+            }
+            Action::Reap { slot, .. } => {
+                assert!(self.zombies.remove(&slot), "nothing to reap in slot {slot}");
+            }
+            Action::LoadConfig => {
+                self.loads += 1;
+                follow.push(Event::Config(self.next_load.clone()));
+            }
+            Action::RevertConfig => self.reverts += 1,
+            Action::KeepConfig => {}
+            Action::Reply { asker, code, text } => self.replies.push((asker, code, text)),
+            Action::Note(note) => self.log.push(note),
+            Action::Finish { fast, .. } => {
+                assert!(
+                    self.alive.is_empty() && self.zombies.is_empty(),
+                    "left children behind"
+                );
+                assert!(self.finished.replace(fast).is_none(), "finished twice");
+            }
+        }
+    }
+
+    fn death(&mut self, spawn: u64, exit: Exit) -> Event {
+        let (slot, ..) = self.alive.remove(&spawn).expect("it lives");
+        self.open.remove(&spawn);
+        self.zombies.insert(slot);
+        Event::Died { slot, spawn, exit }
+    }
+
+    fn die(&mut self, spawn: u64, exit: Exit) {
+        let event = self.death(spawn, exit);
+        self.send(event);
+    }
+
+    fn advance(&mut self, ms: Ms) {
+        self.now += ms;
+        self.send(Event::Tick);
+    }
+
+    /// Let every child do what it should until nothing moves any more.
+    fn cooperate(&mut self) {
+        for _ in 0..200 {
+            let leaving = self.alive.iter().find(|(_, a)| a.3).map(|(s, _)| *s);
+            if let Some(spawn) = leaving {
+                self.die(spawn, Exit::Code(0));
+                continue;
+            }
+            let slots = self.policy.slots();
+            let phase = |slot: usize| slots[slot].child.as_ref().map(|c| c.phase);
+            let starting = self
+                .alive
+                .iter()
+                .find(|(_, a)| phase(a.0) == Some(Phase::Starting));
+            if let Some((&spawn, &(slot, ..))) = starting {
+                self.send(Event::Ready { slot, spawn });
+                continue;
+            }
+            let ready = self
+                .alive
+                .iter()
+                .find(|(_, a)| phase(a.0) == Some(Phase::Ready));
+            if let Some((&spawn, &(slot, ..))) = ready {
+                self.send(Event::Updated { slot, spawn });
+                continue;
+            }
+            match self.policy.next_deadline() {
+                Some(at) if at > self.now && !self.banned => self.advance(at - self.now),
+                _ => return,
+            }
+        }
+    }
+
+    fn workers(&self) -> BTreeSet<u64> {
+        let worker = |a: &(usize, Job, u32, bool)| matches!(a.1, Job::Worker { .. });
+        self.alive
+            .iter()
+            .filter(|(_, a)| worker(a))
+            .map(|(s, _)| *s)
+            .collect()
+    }
+
+    fn ask(&mut self, id: u64, command: Command) {
+        self.send(Event::Command {
+            asker: asker(id),
+            command,
+        });
+    }
+
+    fn answers(&self, id: u64) -> Vec<i32> {
+        self.replies
+            .iter()
+            .filter(|r| r.0 == asker(id))
+            .map(|r| r.1)
+            .collect()
+    }
+}
+
+fn asker(id: u64) -> Asker {
+    Asker::Controller { spawn: 1, id }
+}
+
+fn running(workers: u32) -> World {
+    let mut world = World::new(settings(workers, Vec::new()));
+    world.cooperate();
+    world
+}
+
+/// flow: M6, M7
+#[test]
+fn start_forks_controller_and_workers_and_opens_them() {
+    let world = running(4);
+    assert_eq!(world.forks[0].1, Job::Controller);
+    assert_eq!(world.workers().len(), 4);
+    assert_eq!(world.open.len(), 5);
+}
+
+/// flow: M13, M14
+#[test]
+fn a_death_is_replaced_in_its_slot_with_growing_delays() {
+    let mut world = running(2);
+    let mut delays = Vec::new();
+    for _ in 0..9 {
+        let (&spawn, &(slot, ..)) = world
+            .alive
+            .iter()
+            .find(|(_, a)| matches!(a.1, Job::Worker { index: 0 }))
+            .unwrap();
+        let died_at = world.now;
+        world.die(spawn, Exit::Code(1));
+        world.cooperate();
+        assert_eq!(world.forks.last().unwrap().0, slot);
+        delays.push(world.now - died_at);
+    }
+    let expected = [0, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000];
+    for (delay, expected) in delays.iter().zip(expected) {
+        assert!(
+            *delay <= expected && *delay >= expected - expected / 10,
+            "{delays:?}"
+        );
+    }
+}
+
+/// flow: M17
+#[test]
+fn reload_opens_the_new_generation_before_the_old_is_told() {
+    let mut world = running(3);
+    let old = world.workers();
+    world.ask(7, Command::Reload);
+    assert_eq!(world.workers().len(), 6);
+    let told = |w: &World| old.iter().filter(|s| w.alive[s].3).count();
+    let new: Vec<u64> = world.workers().difference(&old).copied().collect();
+    for (i, spawn) in new.iter().enumerate() {
+        let slot = world.alive[spawn].0;
+        world.send(Event::Ready {
+            slot,
+            spawn: *spawn,
+        });
+        world.send(Event::Updated {
+            slot,
+            spawn: *spawn,
+        });
+        assert_eq!(told(&world), if i + 1 == new.len() { 3 } else { 0 });
+    }
+    world.cooperate();
+    assert_eq!(world.answers(7), [0]);
+    assert_eq!(world.workers().into_iter().collect::<Vec<_>>(), new);
+}
+
+#[test]
+fn a_reload_whose_worker_dies_leaves_the_old_generation_untouched() {
+    let mut world = running(3);
+    let old = world.workers();
+    world.ask(1, Command::Reload);
+    let new = *world.workers().difference(&old).next().unwrap();
+    world.die(new, Exit::Code(64));
+    world.cooperate();
+    assert_eq!(world.workers(), old);
+    assert!(old.iter().all(|s| !world.alive[s].3));
+    assert_eq!(world.answers(1), [crate::ffi::DTM_EFAILED]);
+    assert_eq!(world.reverts, 1);
+}
+
+#[test]
+fn a_reload_whose_worker_hangs_is_cancelled_at_the_start_timeout() {
+    let mut world = running(2);
+    let old = world.workers();
+    world.ask(1, Command::Reload);
+    world.advance(60_000);
+    world.cooperate();
+    assert_eq!(world.workers(), old);
+    assert_eq!(world.answers(1), [crate::ffi::DTM_EFAILED]);
+}
+
+#[test]
+fn a_wrong_config_forks_nothing() {
+    let mut world = running(2);
+    let forks = world.forks.len();
+    world.next_load = Err((crate::ffi::DTM_ECONFIG, "line 3".into()));
+    world.ask(1, Command::Reload);
+    assert_eq!(world.answers(1), [crate::ffi::DTM_ECONFIG]);
+    assert_eq!(world.forks.len(), forks);
+}
+
+/// flow: M10, M16, M19
+#[test]
+fn nothing_is_forked_under_a_ban_and_nothing_is_forgotten() {
+    let mut world = running(4);
+    world.send(Event::Ban(true));
+    let victims: Vec<u64> = world.workers().into_iter().take(3).collect();
+    for spawn in victims {
+        world.die(
+            spawn,
+            Exit::Signal {
+                number: 9,
+                core: false,
+            },
+        );
+    }
+    world.ask(1, Command::LoadConfig);
+    world.ask(2, Command::LoadConfig);
+    world.ask(3, Command::Start);
+    world.advance(20_000);
+    assert_eq!(world.zombies.len(), 3);
+    assert_eq!(
+        (world.loads, world.answers(3)),
+        (0, vec![crate::ffi::DTM_ENOFORK])
+    );
+    let forks = world.forks.len();
+    world.send(Event::Ban(false));
+    world.cooperate();
+    assert_eq!(world.forks.len() - forks, 3);
+    assert_eq!(
+        (world.loads, world.answers(1), world.answers(2)),
+        (1, vec![0], vec![0])
+    );
+    assert_eq!(world.workers().len(), 4);
+}
+
+/// flow: M18, M19, L8
+#[test]
+fn stop_spares_the_controller_and_start_waits_for_the_last_child() {
+    let mut world = running(2);
+    world.send(Event::Ban(true));
+    world.ask(1, Command::Stop);
+    world.send(Event::Ban(false));
+    assert!(world.answers(1).is_empty());
+    world.ask(2, Command::Start);
+    assert_eq!(world.workers().len(), 2);
+    world.cooperate();
+    assert_eq!((world.answers(1), world.answers(2)), (vec![0], vec![0]));
+    assert_eq!(world.workers().len(), 2);
+    assert_eq!(
+        world
+            .forks
+            .iter()
+            .filter(|f| f.1 == Job::Controller)
+            .count(),
+        1
+    );
+    world.ask(3, Command::Start);
+    assert_eq!((world.answers(3), world.workers().len()), (vec![0], 2));
+}
+
+/// flow: M8, M21
+#[test]
+fn shutdown_waits_for_all_and_kills_at_the_deadline() {
+    let mut world = running(3);
+    world.ask(1, Command::Shutdown);
+    assert!(
+        world
+            .alive
+            .values()
+            .filter(|a| a.1 != Job::Controller)
+            .all(|a| a.3)
+    );
+    assert!(world.alive.values().any(|a| a.1 == Job::Controller && !a.3));
+    world.advance(31_999);
+    assert_eq!(world.alive.len(), 4);
+    world.advance(1);
+    assert_eq!(world.policy.stats.killed, 3);
+    world.cooperate();
+    assert_eq!(world.finished, Some(false));
+}
+
+#[test]
+fn asking_twice_for_the_end_makes_it_fast() {
+    let mut world = running(2);
+    world.ask(1, Command::Shutdown);
+    world.ask(2, Command::Shutdown);
+    world.advance(2_000);
+    world.cooperate();
+    assert_eq!(world.finished, Some(true));
+}
+
+#[test]
+fn a_failed_fork_is_tried_again_by_its_own_timer() {
+    let mut world = running(2);
+    world.fork_fails = true;
+    let victim = *world.workers().first().unwrap();
+    world.die(victim, Exit::Code(1));
+    for _ in 0..20 {
+        let at = world.policy.next_deadline().unwrap();
+        assert!(at > world.now && at - world.now <= 2_000);
+        world.advance(at - world.now);
+    }
+    world.fork_fails = false;
+    world.advance(2_000);
+    assert_eq!(world.workers().len(), 2);
+}
+
+#[test]
+fn helpers_keep_their_phase_and_policy() {
+    let spec = |restart, after_open| FuncSpec {
+        count: 1,
+        restart,
+        after_open,
+    };
+    let funcs = vec![
+        spec(Restart::Always, false),
+        spec(Restart::OnFailure, true),
+        spec(Restart::Once, true),
+    ];
+    let mut world = World::new(settings(1, funcs));
+    assert!(
+        world.workers().is_empty(),
+        "workers wait for the first helper"
+    );
+    world.cooperate();
+    let order: Vec<Job> = world.forks.iter().map(|f| f.1).collect();
+    assert!(
+        matches!(order[1], Job::Func { func: 0, .. }) && matches!(order[2], Job::Worker { .. })
+    );
+    let spawn = |w: &World, func| {
+        w.alive
+            .iter()
+            .find(|(_, a)| matches!(a.1, Job::Func { func: f, .. } if f == func))
+            .map(|(s, _)| *s)
+    };
+    for func in 0..3 {
+        let victim = spawn(&world, func).unwrap();
+        world.die(victim, Exit::Code(0));
+        world.cooperate();
+    }
+    assert!(spawn(&world, 0).is_some() && spawn(&world, 1).is_none() && spawn(&world, 2).is_none());
+}
+
+#[test]
+fn the_last_worker_cannot_leave_for_good() {
+    let mut world = running(2);
+    for _ in 0..2 {
+        let victim = *world.workers().first().unwrap();
+        world.die(victim, Exit::Code(crate::ffi::DTM_EXIT_NO_RESTART));
+        world.cooperate();
+    }
+    assert_eq!(world.workers().len(), 1);
+}
+
+#[test]
+fn scale_adds_and_drains() {
+    let mut world = running(2);
+    world.ask(1, Command::Scale(5));
+    world.cooperate();
+    assert_eq!(world.workers().len(), 5);
+    world.ask(2, Command::Scale(1));
+    world.cooperate();
+    assert_eq!(world.workers().len(), 1);
+    world.ask(3, Command::Scale(100));
+    assert_eq!(world.answers(3), [-libc::ENOSPC]);
+    assert_eq!(world.workers().len(), 1);
+}
+
+#[derive(Debug, Clone)]
+enum Move {
+    Progress(usize),
+    Die(usize, i32),
+    Ask(u8),
+    Ban(bool),
+    Time(Ms),
+    ForkFails(bool),
+    BadConfig(bool),
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let one = prop_oneof![
+        6 => (0..64usize).prop_map(Move::Progress),
+        3 => (0..64usize, 0..3i32).prop_map(|(n, c)| Move::Die(n, c)),
+        3 => (0..7u8).prop_map(Move::Ask),
+        1 => any::<bool>().prop_map(Move::Ban),
+        2 => (0..70_000u64).prop_map(Move::Time),
+        1 => any::<bool>().prop_map(Move::ForkFails),
+        1 => any::<bool>().prop_map(Move::BadConfig),
+    ];
+    prop::collection::vec(one, 0..120)
+}
+
+fn make(world: &mut World, step: Move, id: u64) -> bool {
+    let nth = |w: &World, n: usize| w.alive.keys().nth(n % w.alive.len().max(1)).copied();
+    match step {
+        Move::Progress(n) => {
+            let Some(spawn) = nth(world, n) else {
+                return false;
+            };
+            let (slot, _, _, told) = world.alive[&spawn];
+            match world.policy.slots()[slot].child.as_ref().map(|c| c.phase) {
+                _ if told => world.die(spawn, Exit::Code(0)),
+                Some(Phase::Starting) => world.send(Event::Ready { slot, spawn }),
+                _ => world.send(Event::Updated { slot, spawn }),
+            }
+        }
+        Move::Die(n, code) => {
+            if let Some(spawn) = nth(world, n) {
+                world.die(spawn, Exit::Code(code));
+            }
+        }
+        Move::Ask(n) => {
+            let commands = [
+                Command::LoadConfig,
+                Command::Reload,
+                Command::Reload,
+                Command::Start,
+                Command::Stop,
+                Command::Scale(2),
+                Command::Scale(4),
+            ];
+            world.ask(id, commands[usize::from(n) % commands.len()]);
+            return true;
+        }
+        Move::Ban(on) => world.send(Event::Ban(on)),
+        Move::Time(ms) => world.advance(ms),
+        Move::ForkFails(on) => world.fork_fails = on,
+        Move::BadConfig(on) => {
+            let good = settings(world.policy.settings.workers, Vec::new());
+            world.next_load = if on {
+                Err((crate::ffi::DTM_ECONFIG, String::new()))
+            } else {
+                Ok(good)
+            };
+        }
+    }
+    false
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Whatever happens, the rules inside World hold (no fork under a ban, one
+    /// controller, no slot used twice), and once all goes well again the wanted
+    /// processes run, every question has exactly one answer, and the end is complete.
+    #[test]
+    fn any_history_ends_well(history in moves()) {
+        let mut world = running(3);
+        let mut asked = Vec::new();
+        for (id, step) in (100u64..).zip(history) {
+            if make(&mut world, step, id) {
+                asked.push(id);
+            }
+            let open: Vec<u64> = world.open.iter().copied().collect();
+            prop_assert!(open.iter().all(|s| world.alive.contains_key(s)));
+        }
+        world.fork_fails = false;
+        let workers = world.policy.settings.workers;
+        world.next_load = Ok(settings(workers, Vec::new()));
+        world.send(Event::Ban(false));
+        world.cooperate();
+        world.ask(1, Command::Start);
+        world.cooperate();
+        prop_assert_eq!(world.workers().len(), usize::try_from(world.policy.settings.workers).unwrap());
+        prop_assert!(world.workers().iter().all(|s| world.open.contains(s)));
+        for id in asked {
+            prop_assert_eq!(world.answers(id).len(), 1, "question {}", id);
+        }
+        world.ask(2, Command::Shutdown);
+        world.cooperate();
+        prop_assert_eq!(world.finished, Some(false));
+    }
+}

@@ -1,0 +1,242 @@
+//! The vocabulary of the policy: what it is told, what it asks for.
+
+/// CLOCK_MONOTONIC in milliseconds.
+pub(crate) type Ms = u64;
+
+/// What the policy needs to know of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) workers: u32,
+    pub(crate) funcs: Vec<FuncSpec>,
+    pub(crate) drain_ms: Option<Ms>,
+    pub(crate) grace_ms: Ms,
+    pub(crate) start_ms: Option<Ms>,
+    pub(crate) respawn_ms: Ms,
+    pub(crate) respawn_max_ms: Ms,
+    pub(crate) respawn_reset_ms: Ms,
+}
+
+/// One registered helper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FuncSpec {
+    pub(crate) count: u32,
+    pub(crate) restart: Restart,
+    pub(crate) after_open: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Restart {
+    Always,
+    OnFailure,
+    Once,
+}
+
+/// What a slot is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Job {
+    Controller,
+    Worker { index: u32 },
+    Func { func: u32, index: u32 },
+}
+
+impl Job {
+    /// DTM_ROLE_*
+    pub(crate) fn role(self) -> u32 {
+        match self {
+            Self::Controller => crate::ffi::DTM_ROLE_CONTROLLER,
+            Self::Worker { .. } => crate::ffi::DTM_ROLE_WORKER,
+            Self::Func { .. } => crate::ffi::DTM_ROLE_FUNC,
+        }
+    }
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Code(i32),
+    Signal {
+        number: i32,
+        core: bool,
+    },
+    /// Somebody else took the status (the host waits for any child).
+    Unknown,
+}
+
+/// Who asked, and is owed an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Asker {
+    /// A command of the controller with this spawn.
+    Controller { spawn: u64, id: u64 },
+    /// A signal to the master, or dtm_request(): the log is the answer.
+    Signal(i32),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Command {
+    LoadConfig,
+    Reload,
+    Start,
+    Stop,
+    Scale(u32),
+    Shutdown,
+    ShutdownNow,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The loop starts; the configuration is loaded.
+    Begin,
+    Forked {
+        slot: usize,
+        spawn: u64,
+        pid: i32,
+    },
+    /// fork() failed for want of something; `banned`: it was not even tried.
+    ForkFailed {
+        slot: usize,
+        banned: bool,
+    },
+    /// The child finished its init.
+    Ready {
+        slot: usize,
+        spawn: u64,
+    },
+    /// The worker handled every update and refused none.
+    Updated {
+        slot: usize,
+        spawn: u64,
+    },
+    /// The child ended; it is still a zombie.
+    Died {
+        slot: usize,
+        spawn: u64,
+        exit: Exit,
+    },
+    /// Forking was forbidden or allowed.
+    Ban(bool),
+    Command {
+        asker: Asker,
+        command: Command,
+    },
+    /// Outcome of [`Action::LoadConfig`]; `Ok` brings the settings now in force.
+    Config(Result<Settings, (i32, String)>),
+    /// Time has passed.
+    Tick,
+}
+
+/// How a child is told to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Order {
+    /// Take no new client, finish the busy ones.
+    Drain,
+    /// Close everything now.
+    Stop,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    Fork {
+        slot: usize,
+        job: Job,
+        generation: u32,
+        spawn: u64,
+    },
+    /// Publish the order and nudge the child with this signal.
+    Order {
+        slot: usize,
+        order: Order,
+        signal: i32,
+    },
+    Kill {
+        slot: usize,
+        signal: i32,
+    },
+    /// Open the worker's gate, or give the controller the control lock.
+    Open {
+        slot: usize,
+    },
+    /// Wait for the zombie; afterwards nothing of the dead may reach the slot's next process.
+    Reap {
+        slot: usize,
+        pid: i32,
+    },
+    LoadConfig,
+    /// The reload for which it was loaded is cancelled.
+    RevertConfig,
+    /// The reload for which it was loaded has opened: no way back.
+    KeepConfig,
+    Reply {
+        asker: Asker,
+        code: i32,
+        text: String,
+    },
+    Note(Note),
+    /// Everything is over; leave the loop.
+    Finish {
+        fast: bool,
+        signal: i32,
+    },
+}
+
+/// One life event, for the log and the `event` callback.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Note {
+    Ready {
+        slot: usize,
+    },
+    Opened {
+        slot: usize,
+    },
+    Draining {
+        slot: usize,
+        why: &'static str,
+    },
+    Died {
+        slot: usize,
+        who: Who,
+        exit: Exit,
+        asked: bool,
+        next: Next,
+    },
+    Killed {
+        slot: usize,
+        why: &'static str,
+    },
+    ReloadBegins {
+        generation: u32,
+    },
+    ReloadEnds {
+        generation: u32,
+        code: i32,
+        text: String,
+    },
+    Deferred {
+        what: &'static str,
+    },
+    Ending {
+        fast: bool,
+    },
+}
+
+/// A child, as a note names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Who {
+    /// DTM_ROLE_*
+    pub(crate) role: u32,
+    pub(crate) generation: u32,
+    pub(crate) spawn: u64,
+    pub(crate) pid: i32,
+}
+
+/// What follows a death.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// The slot is free.
+    Free,
+    /// A replacement is forked after so many milliseconds.
+    Respawn(Ms),
+    /// A replacement is forked when forking is allowed again.
+    Deferred,
+    /// It asked not to be replaced, or its policy says so.
+    Left,
+}

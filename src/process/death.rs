@@ -1,0 +1,68 @@
+//! Deaths: notice, look, reap. SIGCHLD coalesces and may be lost to the host,
+//! so each child has a pidfd; where there are none (valgrind, old kernels), a
+//! look at every child on SIGCHLD and once a second does the same.
+
+use crate::master::policy::Exit;
+use std::os::fd::{FromRawFd, OwnedFd};
+
+/// An fd that is readable when the process has ended.
+pub(crate) fn pidfd(pid: i32) -> Option<OwnedFd> {
+    // SAFETY: a plain system call; the result is a new fd or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
+    // SAFETY: a new descriptor that nobody else owns; pidfds are close-on-exec.
+    Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Has it ended? The zombie stays: its pid cannot be reused before [`reap`].
+pub(crate) fn look(pid: i32) -> Option<Exit> {
+    wait(pid, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)
+}
+
+/// Let the zombie go.
+pub(crate) fn reap(pid: i32) {
+    let _ = wait(pid, libc::WEXITED | libc::WNOHANG);
+}
+
+fn wait(pid: i32, options: i32) -> Option<Exit> {
+    let id = libc::id_t::try_from(pid).ok()?;
+    loop {
+        // SAFETY: zeroed siginfo is valid storage; si_pid stays 0 when nobody ended.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: waits for this very child, never for any of the host's.
+        let result = unsafe { libc::waitid(libc::P_PID, id, &raw mut info, options) };
+        if result == 0 {
+            return decode(&info);
+        }
+        match nix::errno::Errno::last() {
+            nix::errno::Errno::EINTR => {}
+            // Gone, and the host's wait() has taken its status.
+            nix::errno::Errno::ECHILD => return Some(Exit::Unknown),
+            _ => return None,
+        }
+    }
+}
+
+fn decode(info: &libc::siginfo_t) -> Option<Exit> {
+    // SAFETY: filled by waitid for SIGCHLD, for which these fields are defined.
+    let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+    if pid == 0 {
+        return None;
+    }
+    Some(match info.si_code {
+        libc::CLD_EXITED => Exit::Code(status),
+        code => Exit::Signal {
+            number: status,
+            core: code == libc::CLD_DUMPED,
+        },
+    })
+}
+
+/// The wait status as wait(2) encodes it, for the `event` callback.
+pub(crate) fn encode(exit: Exit) -> i32 {
+    match exit {
+        Exit::Code(code) => (code & 0xff) << 8,
+        Exit::Signal { number, core } => number | if core { 0x80 } else { 0 },
+        Exit::Unknown => -1,
+    }
+}

@@ -1,0 +1,61 @@
+//! The only fork() of the library.
+
+use crate::error::{Error, Result};
+use crate::ffi::DTM_ETHREADS;
+use crate::signal::mask;
+use std::os::unix::fs::MetadataExt;
+
+/// In whom the caller goes on.
+pub(crate) enum Forked {
+    /// In the parent; all as before.
+    Parent(i32),
+    /// In the child: every signal is blocked until its own handlers stand.
+    Child,
+}
+
+/// Threads of this process: /proc/self/task has two links more.
+pub(crate) fn threads() -> u64 {
+    std::fs::metadata("/proc/self/task").map_or(1, |m| m.nlink().saturating_sub(2))
+}
+
+/// Refuse when other threads live: their locks would be held for ever in the child.
+pub(crate) fn check_threads(allowed: bool) -> Result<()> {
+    let threads = threads();
+    if threads <= 1 || allowed {
+        return Ok(());
+    }
+    Err(Error::new(
+        DTM_ETHREADS,
+        format!(
+            "the process has {threads} threads, so forking is unsafe: start threads in worker_init \
+             instead, or set DTM_F_ALLOW_THREADS"
+        ),
+    ))
+}
+
+/// Fork with all signals blocked: none is lost, and none runs the parent's
+/// handler in the child. A plain fork(), never a raw clone: robust mutexes and
+/// the C library's own state depend on it.
+pub(crate) fn fork() -> Result<Forked> {
+    #[cfg(feature = "fault")]
+    crate::fault::fallible("fork")?;
+    // SAFETY: NULL means all streams; what is buffered must not be written twice.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
+    let before = mask::block_all();
+    // SAFETY: the one place; the child goes on with async-signal-safe calls and
+    // its own memory only, as it is the only thread (see check_threads).
+    #[allow(clippy::disallowed_methods)]
+    let pid = unsafe { libc::fork() };
+    match pid {
+        0 => Ok(Forked::Child),
+        -1 => {
+            let error = Error::last_os("fork");
+            mask::set(&before);
+            Err(error)
+        }
+        pid => {
+            mask::set(&before);
+            Ok(Forked::Parent(pid))
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What each process tells about itself: one row per slot, each on cache lines
+//! of its own, plus the service's own counters. For the master these are hints.
+
+use super::Region;
+use crate::error::Result;
+use crate::ffi::DTM_COUNTERS_MAX;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// The library's own words of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gauge {
+    /// Open clients.
+    Clients,
+    /// Clients accepted by this process.
+    Accepted,
+    /// Steps run by this process.
+    Steps,
+    /// CLOCK_MONOTONIC in ms when the process left its wait; 0: it waits.
+    BusySince,
+    /// Passes of the loop.
+    Passes,
+    /// Frames dropped because they were for another process.
+    Fenced,
+}
+
+const GAUGES: usize = 16;
+const COUNTERS: usize = DTM_COUNTERS_MAX as usize;
+const ROW: usize = GAUGES + COUNTERS;
+// Two rows never share a line, nor a pair of lines that are fetched together.
+const _: () = assert!((ROW * size_of::<u64>()).is_multiple_of(128));
+
+pub(crate) struct Board {
+    region: Region,
+    slots: usize,
+}
+
+impl Board {
+    pub(crate) fn new(slots: usize) -> Result<Self> {
+        let region = Region::new("dtm-board", slots * ROW * size_of::<u64>())?;
+        Ok(Self { region, slots })
+    }
+
+    pub(crate) fn get(&self, slot: usize, gauge: Gauge) -> u64 {
+        self.gauge(slot, gauge).load(Relaxed)
+    }
+
+    /// Only the slot's own process.
+    pub(crate) fn set(&self, slot: usize, gauge: Gauge, value: u64) {
+        self.gauge(slot, gauge).store(value, Relaxed);
+    }
+
+    /// Only the slot's own process: there is one writer, so no locked addition.
+    pub(crate) fn add(&self, slot: usize, gauge: Gauge, n: u64) {
+        let word = self.gauge(slot, gauge);
+        word.store(word.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    /// Before a fork: the gauges belong to the new process. The service's
+    /// counters belong to the slot and go on.
+    pub(crate) fn reset(&self, slot: usize) {
+        for word in &self.row(slot)[..GAUGES] {
+            word.store(0, Relaxed);
+        }
+    }
+
+    /// Add to one of the service's counters.
+    pub(crate) fn count(&self, slot: usize, counter: usize, delta: u64) {
+        self.counters(slot)[counter].fetch_add(delta, Relaxed);
+    }
+
+    /// One of the service's counters; of all slots together without `slot`.
+    pub(crate) fn counter(&self, slot: Option<usize>, counter: usize) -> u64 {
+        let one = |slot| self.counters(slot)[counter].load(Relaxed);
+        match slot {
+            Some(slot) => one(slot),
+            None => (0..self.slots).map(one).fold(0, u64::wrapping_add),
+        }
+    }
+
+    fn gauge(&self, slot: usize, gauge: Gauge) -> &AtomicU64 {
+        &self.row(slot)[gauge as usize]
+    }
+
+    fn counters(&self, slot: usize) -> &[AtomicU64] {
+        &self.row(slot)[GAUGES..]
+    }
+
+    fn row(&self, slot: usize) -> &[AtomicU64] {
+        self.region.u64s(slot * ROW * size_of::<u64>(), ROW)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gauges_end_with_the_process_and_counters_do_not() {
+        let board = Board::new(3).unwrap();
+        board.set(1, Gauge::Clients, 4);
+        board.add(1, Gauge::Steps, 2);
+        board.add(1, Gauge::Steps, 3);
+        board.count(1, 31, 10);
+        board.count(2, 31, 5);
+        assert_eq!(board.get(1, Gauge::Steps), 5);
+
+        board.reset(1);
+        assert_eq!(board.get(1, Gauge::Clients), 0);
+        assert_eq!(board.get(1, Gauge::Steps), 0);
+        assert_eq!(board.counter(Some(1), 31), 10);
+        assert_eq!(board.counter(None, 31), 15);
+        assert_eq!(board.counter(None, 0), 0);
+    }
+}

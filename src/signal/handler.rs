@@ -1,0 +1,205 @@
+//! The handler: set a bit, write an eventfd. Everything else happens in the loop.
+
+use crate::error::{Context, Result};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use std::cell::RefCell;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
+
+/// Bit n: signal n arrived. Bits 32..: requests by dtm_request().
+static PENDING: AtomicU64 = AtomicU64::new(0);
+static WAKE: AtomicI32 = AtomicI32::new(-1);
+/// A signal that a child of the service gets before it execs must not count here.
+static OWNER: AtomicI32 = AtomicI32::new(0);
+/// A child that is to be killed when this long an orphan; 0: no.
+static ORPHAN_OF: AtomicI32 = AtomicI32::new(0);
+static ORPHAN_SECONDS: AtomicU32 = AtomicU32::new(0);
+/// The host's SIGCHLD handler, which goes on being called.
+static HOST_CHLD: AtomicPtr<libc::c_void> = AtomicPtr::new(std::ptr::null_mut());
+static HOST_CHLD_FLAGS: AtomicI32 = AtomicI32::new(0);
+
+/// Requests, in the upper half of the bits.
+pub(crate) const REQUEST_BASE: u32 = 32;
+
+thread_local! {
+    static SAVED: RefCell<Vec<(i32, libc::sigaction)>> = const { RefCell::new(Vec::new()) };
+}
+
+extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let errno = nix::errno::Errno::last_raw();
+    // SAFETY: getpid is async-signal-safe.
+    if unsafe { libc::getpid() } == OWNER.load(Relaxed) {
+        raise(1 << (signal & 31));
+        leave_if_orphan();
+    }
+    if signal == libc::SIGCHLD {
+        call_host(signal, info, context);
+    }
+    nix::errno::Errno::set_raw(errno);
+}
+
+/// The loop may hang in a callback for ever: the kernel's alarm will not.
+fn leave_if_orphan() {
+    let master = ORPHAN_OF.load(Relaxed);
+    // SAFETY: getppid, sigaction and alarm are async-signal-safe; the struct is
+    // a valid default disposition.
+    unsafe {
+        if master != 0 && libc::getppid() != master {
+            let mut fatal: libc::sigaction = std::mem::zeroed();
+            fatal.sa_sigaction = libc::SIG_DFL;
+            libc::sigaction(libc::SIGALRM, &raw const fatal, std::ptr::null_mut());
+            let mut set = std::mem::zeroed();
+            libc::sigemptyset(&raw mut set);
+            libc::sigaddset(&raw mut set, libc::SIGALRM);
+            libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+            libc::alarm(ORPHAN_SECONDS.load(Relaxed));
+        }
+    }
+}
+
+fn call_host(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let host = HOST_CHLD.load(Relaxed);
+    if host.is_null() {
+        return;
+    }
+    // SAFETY: the host registered this function for this signal with the form
+    // that its flags say.
+    unsafe {
+        if HOST_CHLD_FLAGS.load(Relaxed) & libc::SA_SIGINFO != 0 {
+            let f: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) =
+                std::mem::transmute(host);
+            f(signal, info, context);
+        } else {
+            let f: extern "C" fn(i32) = std::mem::transmute(host);
+            f(signal);
+        }
+    }
+}
+
+/// Set bits and wake the loop. Async-signal-safe, from any thread.
+pub(crate) fn raise(bits: u64) {
+    PENDING.fetch_or(bits, SeqCst);
+    let one = 1u64.to_ne_bytes();
+    // SAFETY: write is async-signal-safe; a closed fd only makes it fail.
+    unsafe { libc::write(WAKE.load(Relaxed), one.as_ptr().cast(), one.len()) };
+}
+
+/// What arrived since the last call.
+pub(crate) fn take() -> u64 {
+    PENDING.swap(0, SeqCst)
+}
+
+/// Wakes the loop of this process; inherited ones would wake the parent's.
+pub(crate) struct Wake(EventFd);
+
+impl Wake {
+    /// The fd to watch for reading.
+    pub(crate) fn fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    pub(crate) fn clear(&self) {
+        // EAGAIN: nothing was there.
+        let _ = self.0.read();
+    }
+}
+
+impl Drop for Wake {
+    fn drop(&mut self) {
+        let _ = WAKE.compare_exchange(self.fd(), -1, SeqCst, SeqCst);
+    }
+}
+
+/// This process takes the signals from now on. Signals must be blocked.
+pub(crate) fn own() -> Result<Wake> {
+    let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
+    let wake = Wake(EventFd::from_value_and_flags(0, flags).context("eventfd")?);
+    PENDING.store(0, SeqCst);
+    WAKE.store(wake.fd(), SeqCst);
+    OWNER.store(nix::unistd::getpid().as_raw(), SeqCst);
+    Ok(wake)
+}
+
+/// A child whose orphan policy is to drain: killed so long after the master's end.
+pub(crate) fn limit_orphan(master: i32, seconds: u32) {
+    ORPHAN_SECONDS.store(seconds, Relaxed);
+    ORPHAN_OF.store(master, Relaxed);
+}
+
+/// Install the handler for these signals, once per process image.
+pub(crate) fn install(signals: impl Iterator<Item = i32>) -> Result<()> {
+    SAVED.with_borrow_mut(|saved| {
+        for signal in signals {
+            if saved.iter().any(|(s, _)| *s == signal) {
+                continue;
+            }
+            let old = set_action(signal, &ours())?;
+            if signal == libc::SIGCHLD && old.sa_sigaction > libc::SIG_IGN {
+                HOST_CHLD_FLAGS.store(old.sa_flags, Relaxed);
+                HOST_CHLD.store(
+                    std::ptr::with_exposed_provenance_mut(old.sa_sigaction),
+                    Relaxed,
+                );
+            }
+            saved.push((signal, old));
+        }
+        Ok(())
+    })
+}
+
+/// Has somebody else taken one of our signals? Its number.
+pub(crate) fn stolen() -> Option<i32> {
+    let mine = ours().sa_sigaction;
+    SAVED.with_borrow(|saved| {
+        saved.iter().map(|(signal, _)| *signal).find(|signal| {
+            // SAFETY: a query with a NULL new action; `now` is valid storage.
+            unsafe {
+                let mut now: libc::sigaction = std::mem::zeroed();
+                libc::sigaction(*signal, std::ptr::null(), &raw mut now) == 0
+                    && now.sa_sigaction != mine
+            }
+        })
+    })
+}
+
+/// Take a stolen signal back.
+pub(crate) fn retake(signal: i32) -> Result<()> {
+    set_action(signal, &ours()).map(|_| ())
+}
+
+/// Put the host's dispositions back: all (dtm_run() ends) or one.
+pub(crate) fn restore(only: Option<i32>) {
+    SAVED.with_borrow_mut(|saved| {
+        saved.retain(|(signal, old)| {
+            let hit = only.is_none_or(|o| o == *signal);
+            if hit {
+                let _ = set_action(*signal, old);
+            }
+            !hit
+        });
+    });
+}
+
+fn ours() -> libc::sigaction {
+    // SAFETY: zeroed storage is a valid sigaction; the mask is initialised.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) = on_signal;
+        action.sa_sigaction = handler as usize;
+        action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK | libc::SA_SIGINFO;
+        libc::sigemptyset(&raw mut action.sa_mask);
+        action
+    }
+}
+
+fn set_action(signal: i32, action: &libc::sigaction) -> Result<libc::sigaction> {
+    // SAFETY: valid pointers; the handler is async-signal-safe.
+    unsafe {
+        let mut old: libc::sigaction = std::mem::zeroed();
+        if libc::sigaction(signal, action, &raw mut old) != 0 {
+            let name = super::table::name(signal);
+            return Err(crate::error::Error::last_os(format!("sigaction({name})")));
+        }
+        Ok(old)
+    }
+}

@@ -1,0 +1,42 @@
+#!/bin/sh
+# The programs that the gates need: installed when we may, otherwise named.
+
+set -u
+if ! command -v cargo >/dev/null; then
+    echo "cargo is missing: install Rust 1.88 or newer with rustfmt and clippy"
+    exit 1
+fi
+
+missing() { # prints the Debian packages of the commands that are not there
+    while read -r command package; do
+        command -v "$command" >/dev/null || echo "$package"
+    done <<LIST | sort -u | tr '\n' ' '
+cmake cmake
+make make
+gcc gcc
+g++ g++
+clang clang
+clang++ clang
+clang-format clang-format
+valgrind valgrind
+pkg-config pkg-config
+readelf binutils
+redis-server redis-server
+redis-cli redis-tools
+redis-benchmark redis-tools
+LIST
+}
+
+packages=$(missing)
+[ -n "$packages" ] || exit 0
+echo "missing packages: $packages"
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+    # RUNLEVEL=1: the packages must not start their daemons.
+    apt-get update &&
+        DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+            apt-get install -y --no-install-recommends $packages
+fi
+packages=$(missing)
+[ -z "$packages" ] && exit 0
+echo "please install: apt-get install $packages"
+exit 1

@@ -1,0 +1,175 @@
+#!/bin/sh
+# sh tests/run.sh [STAGE...]   everything that must hold, or only some stages.
+# The last line is `N passed, N failed`; the exit status is 0 when none failed.
+#
+# Builds go to target/ (cargo's own) and build/gates/, output to build/gates/log/.
+
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+ALL="fmt clippy cargo header gcc symbols clang consumers flow asan valgrind"
+# Programs that start processes make no sense to repeat under valgrind in full.
+VALGRIND_TESTS="t_abi_sizes t_abi_layout"
+
+OUT=build/gates
+LOGS=$OUT/log
+JOBS=$(nproc 2>/dev/null || echo 2)
+PASSED=0
+FAILED=0
+mkdir -p "$LOGS"
+
+count() { # count PASSED FAILED
+    PASSED=$((PASSED + $1))
+    FAILED=$((FAILED + $2))
+}
+
+# run NAME COMMAND...: its output to a log; the log's end is shown on failure.
+run() {
+    name=$1
+    shift
+    begin=$(date +%s)
+    printf '  ..   %s\n' "$name"
+    log=$LOGS/$(printf %s "$name" | tr ' /' '__').log
+    if "$@" >"$log" 2>&1; then
+        printf '  ok   %s (%s s)\n' "$name" $(($(date +%s) - begin))
+        return 0
+    fi
+    tail -n 25 "$log" | sed 's/^/       | /'
+    printf '  FAIL %s (%s s); all of it: %s\n' "$name" $(($(date +%s) - begin)) "$log"
+    return 1
+}
+
+# gate NAME HINT COMMAND...: one thing that counts as one test.
+gate() {
+    gate_name=$1
+    hint=$2
+    shift 2
+    if run "$gate_name" "$@"; then
+        count 1 0
+    else
+        count 0 1
+        printf '       -> %s\n' "$hint"
+        return 1
+    fi
+}
+
+stage_fmt() {
+    gate "rustfmt" "run: cargo fmt" cargo fmt --check
+    gate "clang-format" "run: clang-format -i \$(git ls-files '*.c' '*.cpp' 'tests/*.h' 'c-examples/*.h')" \
+        sh tests/gates/clang_format.sh
+}
+
+stage_clippy() {
+    gate "clippy" "mend what it names; the deny list is in Cargo.toml and clippy.toml" \
+        cargo clippy --locked --all-targets --features fault -- -D warnings
+}
+
+stage_cargo() {
+    run "cargo test" cargo test --locked --features fault ||
+        printf '       -> a stale header is renewed by: DTM_BLESS=1 cargo test\n'
+    results=$(awk '/^test result:/ { ok += $4; bad += $6 } END { print ok + 0, bad + 0 }' "$log")
+    [ "$results" != "0 0" ] || results="0 1"
+    count ${results% *} ${results#* }
+    printf '       %s passed, %s failed\n' ${results% *} ${results#* }
+}
+
+stage_header() {
+    for cc in gcc clang; do
+        gate "header with $cc" "include/dtm.h must compile as C and C++ without a warning" \
+            sh tests/gates/header.sh $cc
+    done
+}
+
+# configure_and_build NAME CC CXX OPTION...: a build tree in build/gates/NAME.
+configure_and_build() {
+    tree=$1
+    cc=$2
+    cxx=$3
+    shift 3
+    gate "$tree: build" "see the log; the same by hand: cmake --build $OUT/$tree" sh -c '
+        tree=$1 cc=$2 cxx=$3 jobs=$4
+        shift 4
+        cmake -S . -B "$tree" -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" \
+            -DDTM_BUILD_TESTS=ON "$@" && cmake --build "$tree" -j "$jobs"
+    ' sh "$OUT/$tree" "$cc" "$cxx" "$JOBS" "$@"
+}
+
+# c_tests TREE: ctest, each of its tests counted.
+c_tests() {
+    run "$1: ctest" ctest --test-dir "$OUT/$1" --output-on-failure -j "$JOBS" ||
+        printf '       -> one test alone: %s/%s/tests/c/NAME\n' "$OUT" "$1"
+    # "90% tests passed, 1 tests failed out of 10"
+    results=$(awk '/tests failed out of/ { print $NF - $4, $4 }' "$log")
+    [ -n "$results" ] || results="0 1"
+    count ${results% *} ${results#* }
+    printf '       %s passed, %s failed\n' ${results% *} ${results#* }
+}
+
+# gcc and clang trees share what cargo builds: it does not depend on the C compiler.
+SHARED="-DDTM_CARGO_TARGET_DIR=$PWD/$OUT/cargo"
+
+stage_gcc() {
+    configure_and_build gcc gcc g++ -DCMAKE_BUILD_TYPE=Release "$SHARED" && c_tests gcc
+}
+
+stage_clang() {
+    configure_and_build clang clang clang++ -DCMAKE_BUILD_TYPE=Debug "$SHARED" && c_tests clang
+}
+
+stage_symbols() {
+    [ -f $OUT/gcc/lib/libdtm.a ] || stage_gcc
+    for lib in libdtm.so libdtm.a; do
+        gate "symbols of $lib" "new function? add it to abi/libdtm.symbols; gone? that breaks the ABI" \
+            sh tests/gates/symbols.sh "$OUT/gcc/lib/$lib"
+    done
+    gate "system libraries" "set DTM_STATIC_LIBS in cmake/DtmCargo.cmake to what rustc asks for" \
+        sh tests/gates/static_libs.sh
+}
+
+stage_consumers() {
+    for how in add_subdirectory fetchcontent find_package pkgconfig pkgconfig_static two_rust; do
+        gate "consumer: $how" "the program is in tests/consumer/" \
+            sh tests/consumer/run.sh $how "$PWD/$OUT/consumer" "$PWD/$OUT/cargo"
+    done
+}
+
+stage_flow() {
+    gate "flow table" "give each id a line in tests/flow.tsv and a 'flow:' comment in its test" \
+        sh tests/gates/flow_table.sh
+}
+
+stage_asan() {
+    configure_and_build asan gcc g++ -DCMAKE_BUILD_TYPE=Debug -DDTM_CARGO_PROFILE=dev \
+        -DDTM_SANITIZE=address,undefined && c_tests asan
+}
+
+stage_valgrind() {
+    [ -d $OUT/gcc/tests/c ] || stage_gcc
+    for test in $VALGRIND_TESTS; do
+        gate "valgrind: $test" "the same by hand: valgrind $OUT/gcc/tests/c/$test" \
+            valgrind -q --error-exitcode=99 --track-fds=no "$OUT/gcc/tests/c/$test"
+    done
+}
+
+finish() {
+    printf '%s passed, %s failed\n' "$PASSED" "$FAILED"
+    [ "$FAILED" -eq 0 ]
+    exit
+}
+
+for stage in "$@"; do
+    case " $ALL " in
+    *" $stage "*) ;;
+    *)
+        printf 'no such stage: %s\nstages: %s\n' "$stage" "$ALL" >&2
+        exit 2
+        ;;
+    esac
+done
+
+gate "tools" "install what is named above" sh tests/gates/tools.sh || finish
+for stage in ${*:-$ALL}; do
+    printf '== %s\n' "$stage"
+    "stage_$stage"
+done
+finish
