@@ -37,7 +37,7 @@ fn defaults() {
     );
     assert_eq!(
         (config.signals, config.orphan),
-        (SignalTable::Default, Orphan::Drain)
+        (SignalTable::Default, Orphan::Exit)
     );
     assert_eq!(config.channel_queue, 64 << 20);
     assert_eq!(config.log.target, Target::Stderr);

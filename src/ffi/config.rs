@@ -196,7 +196,7 @@ mod tests {
             name: c"svc".as_ptr(),
             config_file: c"x.conf".as_ptr(),
             workers: 7,
-            orphan: DTM_ORPHAN_EXIT,
+            orphan: DTM_ORPHAN_DRAIN,
             ..init()
         };
         let found = read(&config).unwrap();
