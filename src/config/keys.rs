@@ -105,7 +105,7 @@ const MODES: &[(&str, u32)] = &[
     ("lock", DTM_ACCEPT_LOCK),
 ];
 const SIGNALS: &[(&str, u32)] = &[("default", DTM_SIGNALS_DEFAULT), ("dtm", DTM_SIGNALS_DTM)];
-const ORPHAN: &[(&str, u32)] = &[("drain", DTM_ORPHAN_DRAIN), ("exit", DTM_ORPHAN_EXIT)];
+const ORPHAN: &[(&str, u32)] = &[("exit", DTM_ORPHAN_EXIT), ("drain", DTM_ORPHAN_DRAIN)];
 const LEVELS: &[(&str, u32)] = &[
     ("error", DTM_LOG_ERROR),
     ("warn", DTM_LOG_WARN),
@@ -238,7 +238,11 @@ mod tests {
         for key in KEYS {
             let computed = key.default == 0 && !matches!(key.kind, Name(_));
             assert!(computed || key.check(key.default), "{}", key.name);
-            if !matches!(key.kind, Name(_)) {
+            if let Name(names) = key.kind {
+                // 0 is "not set", too: whoever asks for its name must get it.
+                let zero = names.iter().any(|(_, value)| *value == 0);
+                assert!(!zero || key.default == 0, "{}", key.name);
+            } else {
                 assert_eq!(key.parse(&key.show(key.min)), Some(key.min), "{}", key.name);
                 assert_eq!(key.parse(&key.show(key.max)), Some(key.max), "{}", key.name);
                 assert!(!key.check(key.min - 1), "{}", key.name);
@@ -264,7 +268,7 @@ mod tests {
         assert_eq!(text("workers", "0"), "f:1: workers = 0: must be 1..512");
         assert_eq!(
             text("orphan", "x\n"),
-            "f:1: orphan = x\\n: must be one of drain, exit"
+            "f:1: orphan = x\\n: must be one of exit, drain"
         );
         assert_eq!(
             text("channel_queue", "1"),
