@@ -18,6 +18,7 @@
 
 mod accept;
 mod channel;
+mod child;
 mod config;
 mod controller;
 mod error;
@@ -35,4 +36,5 @@ mod role;
 mod runtime;
 mod shm;
 mod signal;
+mod sys;
 mod worker;

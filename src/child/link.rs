@@ -2,7 +2,7 @@
 //! this very spawn is dropped and counted. flow: W1, W7, M13
 
 use super::birth::Birth;
-use crate::channel::{Buffer, Frame, Kind, Received, Sent, recv, send};
+use crate::channel::{Buffer, Fence, Frame, Head, Kind, Recv, Sent, recv, send};
 use crate::error::{Error, Result};
 use std::cell::Cell;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -14,8 +14,8 @@ pub(crate) struct Link {
     slot: u32,
     spawn: u64,
     sequence: Cell<u64>,
-    fenced: Cell<u64>,
-    buffer: Cell<Option<Box<Buffer>>>,
+    fence: Fence,
+    buffer: Cell<Option<Buffer>>,
 }
 
 impl Link {
@@ -27,8 +27,8 @@ impl Link {
             slot: birth.slot_number(),
             spawn: birth.spawn,
             sequence: Cell::new(0),
-            fenced: Cell::new(0),
-            buffer: Cell::new(Some(Box::default())),
+            fence: Fence::new(birth.slot_number(), birth.spawn),
+            buffer: Cell::new(Some(Buffer::new())),
         }
     }
 
@@ -44,24 +44,27 @@ impl Link {
     /// To the master. -EAGAIN: its end is full.
     pub(crate) fn send(&self, kind: Kind, arg: u64, arg2: u64, payload: &[u8]) -> Result<()> {
         let sequence = self.sequence.get() + 1;
-        let frame = Frame {
+        let head = Head {
             kind,
-            generation: self.generation,
             slot: self.slot,
+            generation: self.generation,
             spawn: self.spawn,
             seq: sequence,
             arg,
             arg2,
-            payload,
         };
+        let frame = Frame { head, payload };
         #[cfg(feature = "fault")]
         crate::fault::hit("channel.send");
-        match send(self.fd.as_fd(), &frame) {
+        match send(self.fd.as_fd(), &frame)? {
             Sent::Done => {
                 self.sequence.set(sequence);
                 Ok(())
             }
-            Sent::Full => Err(Error::new(-libc::EAGAIN, "the channel to the master is full")),
+            Sent::Full => Err(Error::new(
+                -libc::EAGAIN,
+                "the channel to the master is full",
+            )),
             Sent::Gone => Err(Error::new(crate::ffi::DTM_EGONE, "the master is gone")),
         }
     }
@@ -81,23 +84,20 @@ impl Link {
         }
     }
 
-    /// Hand each waiting frame to `f`, until there is none or `f` says stop.
-    pub(crate) fn read(&self, f: &mut dyn FnMut(&Frame<'_>) -> bool) {
+    /// Hand each waiting frame to `f`.
+    pub(crate) fn read(&self, f: &mut dyn FnMut(&Frame<'_>)) {
         // Taken out, so that nothing is borrowed while callbacks run.
-        let Some(mut buffer) = self.buffer.take() else { return };
+        let Some(mut buffer) = self.buffer.take() else {
+            return;
+        };
         loop {
             match recv(self.fd.as_fd(), &mut buffer) {
-                Received::Frame(frame) if frame.slot == self.slot && frame.spawn == self.spawn => {
-                    if !f(&frame) {
-                        break;
-                    }
+                Recv::Frame(frame) if self.fence.accepts(&frame.head) => f(&frame),
+                Recv::Frame(_) => {
+                    ::log::debug!("dropped a message for an earlier process of this slot")
                 }
-                Received::Frame(_) => {
-                    self.fenced.set(self.fenced.get() + 1);
-                    ::log::debug!("dropped a message for an earlier process of this slot");
-                }
-                Received::Bad(why) => ::log::warn!("dropped a malformed message: {why:?}"),
-                Received::Empty | Received::Closed => break,
+                Recv::Bad(why) => ::log::warn!("dropped a malformed message: {why:?}"),
+                Recv::Empty | Recv::Closed => break,
             }
         }
         self.buffer.set(Some(buffer));

@@ -4,10 +4,11 @@
 pub(crate) mod birth;
 pub(crate) mod link;
 
+use crate::config::{Orphan, SignalTable};
 use crate::master::policy::Order;
 use crate::process::lifeline;
 use crate::runtime::{Runtime, Shared};
-use crate::shm::table;
+use crate::shm;
 use crate::signal::table::{Meaning, TAKEN, meaning, name};
 use crate::signal::{handler, mask};
 use birth::Birth;
@@ -73,13 +74,17 @@ impl Child {
     }
 
     /// Signals arrived: see what they mean to a child.
-    pub(crate) fn signals(&self, style: u32) {
+    pub(crate) fn signals(&self, style: SignalTable) {
         self.wake.clear();
         let bits = handler::take();
         for signal in TAKEN.iter().copied().filter(|s| bits & (1 << s) != 0) {
             match meaning(style, self.birth.role, signal, false) {
                 Meaning::Leave => self.told_by_signal(),
-                _ => ::log::info!("{} means nothing to a {}: ignored", name(signal), self.birth.kind()),
+                _ => ::log::info!(
+                    "{} means nothing to a {}: ignored",
+                    name(signal),
+                    self.birth.kind()
+                ),
             }
         }
         let asked = |command: u32| bits & (1 << (handler::REQUEST_BASE + command)) != 0;
@@ -100,18 +105,18 @@ impl Child {
     /// Is there an order of the master's to leave? Then begin.
     pub(crate) fn look_at_order(&self) -> bool {
         match self.shared.table.order(self.birth.slot, self.birth.spawn) {
-            table::Order::Run => return false,
-            table::Order::Drain => self.leave(Order::Drain, Cause::Ordered),
-            table::Order::Stop => self.leave(Order::Stop, Cause::Ordered),
+            shm::Order::Run => return false,
+            shm::Order::Drain => self.leave(Order::Drain, Cause::Ordered),
+            shm::Order::Stop => self.leave(Order::Stop, Cause::Ordered),
         }
         true
     }
 
     /// The pipe to the master broke. Answers what to do.
-    pub(crate) fn orphaned(&self, policy: u32) {
+    pub(crate) fn orphaned(&self, policy: Orphan) {
         if lifeline::is_cut(&self.lifeline) {
             ::log::warn!("the master is gone: leaving");
-            if policy == crate::ffi::DTM_ORPHAN_EXIT {
+            if policy == Orphan::Exit {
                 crate::process::exit_now(crate::ffi::DTM_EXIT_ORPHAN);
             }
             self.leave(Order::Drain, Cause::Orphaned);
@@ -126,6 +131,12 @@ impl Child {
         }
     }
 
+    /// Told to, whether it has begun or not: for the service to ask.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.get().is_some()
+            || self.shared.table.order(self.birth.slot, self.birth.spawn) != shm::Order::Run
+    }
+
     pub(crate) fn leaving(&self) -> Option<(Order, Cause)> {
         self.leaving.get()
     }
@@ -133,6 +144,12 @@ impl Child {
     /// The lifeline need not be watched any longer (it stays readable).
     pub(crate) fn forget_lifeline(&self, reactor: &crate::event::Reactor) {
         reactor.own_del(self.lifeline.as_raw_fd());
+    }
+
+    pub(crate) fn reopen_log(&self) {
+        if let Err(error) = crate::log::reopen() {
+            ::log::error!("log: {error}");
+        }
     }
 
     /// Have our descriptors been closed or replaced by the service? Checked when

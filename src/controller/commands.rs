@@ -25,7 +25,10 @@ impl Controller {
         data: *mut c_void,
     ) -> Result<u64> {
         if !self.acting() {
-            return Err(Error::new(DTM_EROLE, "this controller does not hold the control lock"));
+            return Err(Error::new(
+                DTM_EROLE,
+                "this controller does not hold the control lock",
+            ));
         }
         let id = self.commands.last.get() + 1;
         self.prepare_ban(kind, arg)?;
@@ -60,13 +63,21 @@ impl Controller {
     }
 
     pub(super) fn reply(&self, frame: &Frame<'_>) {
-        let Some((done, data)) = self.commands.waiting.borrow_mut().remove(&frame.arg) else {
+        let Some((done, data)) = self.commands.waiting.borrow_mut().remove(&frame.head.arg) else {
             return;
         };
         let Some(done) = done else { return };
-        let status = -i32::try_from(frame.arg2).unwrap_or(0);
+        let status = -i32::try_from(frame.head.arg2).unwrap_or(0);
         let detail = CString::new(frame.payload).unwrap_or_default();
         // SAFETY: the service's function; detail lives during the call.
-        callback(|| unsafe { done(self.rt.handle(), frame.arg, status, detail.as_ptr(), data) });
+        callback(|| unsafe {
+            done(
+                self.rt.handle(),
+                frame.head.arg,
+                status,
+                detail.as_ptr(),
+                data,
+            )
+        });
     }
 }

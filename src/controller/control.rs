@@ -11,12 +11,17 @@ const BATCH: usize = 16;
 
 impl Controller {
     pub(super) fn listen_to_operators(&self) -> Result<()> {
-        let Some((fd, _)) = self.rt.control_listener() else { return Ok(()) };
-        self.reactor().own_add(fd, libc::EPOLLIN.unsigned_abs(), CONTROL)
+        let Some((fd, _)) = self.rt.control_listener() else {
+            return Ok(());
+        };
+        self.reactor()
+            .own_add(fd, libc::EPOLLIN.unsigned_abs(), CONTROL)
     }
 
     pub(super) fn accept_operators(&self) {
-        let Some((fd, tag)) = self.rt.control_listener() else { return };
+        let Some((fd, tag)) = self.rt.control_listener() else {
+            return;
+        };
         for _ in 0..BATCH {
             // SAFETY: the listener stays open as long as the runtime.
             match net::accept(unsafe { BorrowedFd::borrow_raw(fd) }) {

@@ -8,8 +8,14 @@ use crate::process::lifeline;
 
 impl Controller {
     pub(super) fn carry_on_leaving(&self) {
-        let Some((order, cause)) = self.child.leaving() else { return };
-        let status = if cause == Cause::Orphaned { DTM_EXIT_ORPHAN } else { 0 };
+        let Some((order, cause)) = self.child.leaving() else {
+            return;
+        };
+        let status = if cause == Cause::Orphaned {
+            DTM_EXIT_ORPHAN
+        } else {
+            0
+        };
         if order == Order::Stop {
             self.reactor().close_clients(DTM_CLOSE_SHUTDOWN);
             return self.done.set(Some(status));

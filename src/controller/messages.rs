@@ -2,11 +2,11 @@
 //! order, queued while a channel is full, and never to another spawn. flow: C9
 
 use super::{Controller, WRITABLE};
-use crate::channel::{Frame, Kind, Outbox};
+use crate::channel::{Frame, Head, Kind, Outbox, Sent};
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::shm::Row;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 pub(crate) struct Messages {
@@ -18,7 +18,7 @@ struct Peer {
     /// The master end of the slot's channel; none for the controller's own slot.
     end: Option<OwnedFd>,
     spawn: Cell<u64>,
-    outbox: RefCell<Outbox>,
+    outbox: Outbox,
     watched: Cell<bool>,
 }
 
@@ -27,10 +27,13 @@ impl Messages {
         let peer = |end| Peer {
             end,
             spawn: Cell::new(0),
-            outbox: RefCell::new(Outbox::new(limit)),
+            outbox: Outbox::new(limit),
             watched: Cell::new(false),
         };
-        Self { peers: ends.into_iter().map(peer).collect(), sequence: Cell::new(0) }
+        Self {
+            peers: ends.into_iter().map(peer).collect(),
+            sequence: Cell::new(0),
+        }
     }
 
     /// The slot has another process now: what waits for the last one is void.
@@ -38,7 +41,7 @@ impl Messages {
         if let Some(peer) = self.peers.get(slot)
             && peer.spawn.replace(spawn) != spawn
         {
-            peer.outbox.borrow_mut().clear();
+            peer.outbox.clear();
         }
     }
 }
@@ -57,36 +60,43 @@ impl Controller {
         let end = peer.end.as_ref().ok_or_else(gone)?;
         let sequence = self.messages.sequence.get() + 1;
         self.messages.sequence.set(sequence);
-        let frame = Frame {
+        let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+        let (generation, spawn) = (row.generation, row.spawn);
+        let head = Head {
             kind,
-            generation: row.generation,
-            slot: u32::try_from(slot).unwrap_or(u32::MAX),
-            spawn: row.spawn,
+            slot,
+            generation,
+            spawn,
             seq: sequence,
             arg,
             arg2: 0,
-            payload,
         };
         #[cfg(feature = "fault")]
         crate::fault::hit("channel.send");
-        let mut outbox = peer.outbox.borrow_mut();
-        outbox.push(end.as_fd(), &frame)?;
-        if !outbox.is_empty() && !peer.watched.get() {
-            let token = WRITABLE + frame.slot;
-            self.reactor().own_add(end.as_raw_fd(), libc::EPOLLOUT.unsigned_abs(), token)?;
+        match peer.outbox.push(end.as_fd(), &Frame { head, payload })? {
+            Sent::Done => {}
+            Sent::Full => return Err(Error::new(-libc::EAGAIN, "channel_queue is full")),
+            Sent::Gone => return Err(gone()),
+        }
+        if !peer.outbox.is_empty() && !peer.watched.get() {
+            let output = libc::EPOLLOUT.unsigned_abs();
+            self.reactor()
+                .own_add(end.as_raw_fd(), output, WRITABLE + slot)?;
             peer.watched.set(true);
         }
         Ok(())
     }
 
     pub(super) fn flush(&self, slot: u32) {
-        let Some(peer) = usize::try_from(slot).ok().and_then(|s| self.messages.peers.get(s)) else {
+        let Some(peer) = usize::try_from(slot)
+            .ok()
+            .and_then(|s| self.messages.peers.get(s))
+        else {
             return;
         };
         let Some(end) = &peer.end else { return };
-        let mut outbox = peer.outbox.borrow_mut();
-        outbox.flush(end.as_fd());
-        if outbox.is_empty() {
+        peer.outbox.flush(end.as_fd());
+        if peer.outbox.is_empty() {
             self.reactor().own_del(end.as_raw_fd());
             peer.watched.set(false);
         }
@@ -96,7 +106,10 @@ impl Controller {
     pub(crate) fn send_to(&self, spawn: u64, payload: &[u8]) -> Result<()> {
         self.refresh();
         let (slot, row) = self.roster.find(spawn).ok_or_else(|| {
-            Error::new(DTM_EGONE, format!("there is no process with spawn id {spawn} any more"))
+            Error::new(
+                DTM_EGONE,
+                format!("there is no process with spawn id {spawn} any more"),
+            )
         })?;
         self.post(slot, &row, Kind::Data, 0, payload)
     }

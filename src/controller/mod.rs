@@ -83,7 +83,10 @@ impl Controller {
         rt.become_process(reactor, Process::Controller(controller))?;
         match rt.process() {
             Some(Process::Controller(controller)) => Ok(controller),
-            _ => Err(crate::error::Error::new(DTM_ESTATE, "this process is no controller")),
+            _ => Err(crate::error::Error::new(
+                DTM_ESTATE,
+                "this process is no controller",
+            )),
         }
     }
 
@@ -142,10 +145,7 @@ impl Controller {
         match token {
             CHANNEL => {
                 self.child.check_fds();
-                self.child.link.read(&mut |frame| {
-                    self.incoming(frame);
-                    true
-                });
+                self.child.link.read(&mut |frame| self.incoming(frame));
             }
             WAKE => self.child.signals(self.rt.config().signals),
             LIFELINE => {
@@ -160,10 +160,10 @@ impl Controller {
     }
 
     fn incoming(&self, frame: &Frame<'_>) {
-        match frame.kind {
-            Kind::Open => self.grant(frame.arg),
+        match frame.head.kind {
+            Kind::Open => self.grant(frame.head.arg),
             Kind::Reply => self.reply(frame),
-            Kind::Answer => self.answer(frame.arg, 0, frame.payload),
+            Kind::Answer => self.answer(frame.head.arg, 0, frame.payload),
             Kind::Refused => self.refused(frame),
             Kind::Nudge => {
                 self.child.look_at_order();
@@ -171,7 +171,7 @@ impl Controller {
             Kind::TableChanged => {}
             Kind::ConfigLoaded => self.load_config(),
             Kind::ConfigReverted => self.revert_config(),
-            Kind::ReopenLog => crate::log::reopen(),
+            Kind::ReopenLog => self.child.reopen_log(),
             other => ::log::warn!("the controller does not know message {other:?}: dropped"),
         }
     }
@@ -191,8 +191,13 @@ impl Controller {
     /// same callback. It stays when the workers are replaced.
     fn load_config(&self) {
         if let Err(error) = self.rt.load_config() {
-            ::log::error!("the configuration that the master took fails here ({error}): restarting");
-            self.child.leave(crate::master::policy::Order::Drain, crate::child::Cause::Asked);
+            ::log::error!(
+                "the configuration that the master took fails here ({error}): restarting"
+            );
+            self.child.leave(
+                crate::master::policy::Order::Drain,
+                crate::child::Cause::Asked,
+            );
         }
     }
 

@@ -13,11 +13,18 @@ pub(crate) struct Roster {
 
 impl Roster {
     pub(super) fn new() -> Self {
-        Self { rows: RefCell::new(Vec::new()), epoch: Cell::new(None) }
+        Self {
+            rows: RefCell::new(Vec::new()),
+            epoch: Cell::new(None),
+        }
     }
 
     pub(crate) fn row(&self, slot: usize) -> Option<Row> {
-        self.rows.borrow().get(slot).copied().filter(|r| r.spawn != 0)
+        self.rows
+            .borrow()
+            .get(slot)
+            .copied()
+            .filter(|r| r.spawn != 0)
     }
 
     pub(crate) fn slots(&self) -> usize {
@@ -27,7 +34,9 @@ impl Roster {
     /// The slot of a spawn that lives.
     pub(crate) fn find(&self, spawn: u64) -> Option<(usize, Row)> {
         let rows = self.rows.borrow();
-        let found = rows.iter().position(|r| r.spawn == spawn && spawn != 0 && r.pid != 0)?;
+        let found = rows
+            .iter()
+            .position(|r| r.spawn == spawn && spawn != 0 && r.pid != 0)?;
         Some((found, rows[found]))
     }
 }
@@ -46,14 +55,19 @@ impl Controller {
         if let Some(epoch) = read {
             self.roster.epoch.set(Some(epoch));
             for slot in 0..self.roster.slots() {
-                self.messages.occupied_by(slot, self.roster.row(slot).map_or(0, |r| r.spawn));
+                self.messages
+                    .occupied_by(slot, self.roster.row(slot).map_or(0, |r| r.spawn));
             }
         }
     }
 
     /// One worker, as C sees it.
     pub(crate) fn describe(&self, slot: usize, row: &Row) -> dtm_worker_t {
-        let clients = self.child.shared.board.get(slot, crate::shm::Gauge::Clients);
+        let clients = self
+            .child
+            .shared
+            .board
+            .get(slot, crate::shm::Gauge::Clients);
         dtm_worker_t {
             size: size_of::<dtm_worker_t>(),
             spawn: row.spawn,

@@ -29,12 +29,21 @@ pub(super) struct Updates {
 
 impl Updates {
     pub(super) fn new(slots: usize) -> Self {
-        Self { records: (0..slots).map(|_| Cell::new(Record::default())).collect() }
+        Self {
+            records: (0..slots).map(|_| Cell::new(Record::default())).collect(),
+        }
     }
 
     fn record(&self, slot: usize, spawn: u64) -> Record {
-        let found = self.records.get(slot).map(Cell::get).filter(|r| r.spawn == spawn);
-        found.unwrap_or(Record { spawn, ..Record::default() })
+        let found = self
+            .records
+            .get(slot)
+            .map(Cell::get)
+            .filter(|r| r.spawn == spawn);
+        found.unwrap_or(Record {
+            spawn,
+            ..Record::default()
+        })
     }
 
     fn keep(&self, slot: usize, record: Record) {
@@ -59,13 +68,18 @@ impl Controller {
         let now = crate::sys::now_ms();
         let mut next: Option<u64> = None;
         for slot in 0..self.roster.slots() {
-            let Some(row) = self.roster.row(slot).filter(wants_update) else { continue };
+            let Some(row) = self.roster.row(slot).filter(wants_update) else {
+                continue;
+            };
             let record = self.updates.record(slot, row.spawn);
             if record.sent || !self.acting() {
                 continue;
             }
-            let record =
-                if record.not_before <= now { self.update(slot, &row, record, now) } else { record };
+            let record = if record.not_before <= now {
+                self.update(slot, &row, record, now)
+            } else {
+                record
+            };
             if !record.sent {
                 let wait = record.not_before.saturating_sub(now).max(1);
                 next = Some(next.map_or(wait, |n| n.min(wait)));
@@ -81,7 +95,11 @@ impl Controller {
         #[cfg(feature = "fault")]
         crate::fault::hit("update.sent");
         record.attempts += 1;
-        let code = if code == 0 { self.sync(slot, row, record.attempts) } else { code };
+        let code = if code == 0 {
+            self.sync(slot, row, record.attempts)
+        } else {
+            code
+        };
         if code == 0 {
             record.sent = true;
         } else if code == -libc::EAGAIN {
@@ -98,34 +116,40 @@ impl Controller {
     }
 
     fn call_update(&self, slot: usize, row: &Row) -> i32 {
-        let Some(update) = self.rt.callbacks.update_new_worker else { return 0 };
+        let Some(update) = self.rt.callbacks.update_new_worker else {
+            return 0;
+        };
         let worker = self.describe(slot, row);
         // SAFETY: the service's function; worker lives during the call.
-        callback(|| unsafe { update(self.rt.handle(), &raw const worker, self.rt.user_data) }).min(0)
+        callback(|| unsafe { update(self.rt.handle(), &raw const worker, self.rt.user_data) })
+            .min(0)
     }
 
     /// Tell the worker that this was all: it answers to the master.
     fn sync(&self, slot: usize, row: &Row, attempt: u32) -> i32 {
-        self.post(slot, row, Kind::Sync, u64::from(attempt), &[]).map_or_else(|e| e.code, |()| 0)
+        self.post(slot, row, Kind::Sync, u64::from(attempt), &[])
+            .map_or_else(|e| e.code, |()| 0)
     }
 
     /// A worker said no: once more, later.
     pub(super) fn refused(&self, frame: &crate::channel::Frame<'_>) {
-        let code = -i32::try_from(frame.arg2).unwrap_or(i32::MAX).max(1);
+        let code = -i32::try_from(frame.head.arg2).unwrap_or(i32::MAX).max(1);
         self.refresh();
-        if let Some((slot, _)) = self.roster.find(frame.arg) {
-            let mut record = self.updates.record(slot, frame.arg);
+        if let Some((slot, _)) = self.roster.find(frame.head.arg) {
+            let mut record = self.updates.record(slot, frame.head.arg);
             record.failures += 1;
             record.sent = false;
             record.not_before = crate::sys::now_ms() + delay(record.failures);
             self.updates.keep(slot, record);
         }
-        self.answer(frame.arg, code, &[]);
+        self.answer(frame.head.arg, code, &[]);
     }
 
     /// Hand a worker's answer or refusal to the service.
     pub(super) fn answer(&self, spawn: u64, status: i32, payload: &[u8]) {
-        let Some(answer) = self.rt.callbacks.worker_answer else { return };
+        let Some(answer) = self.rt.callbacks.worker_answer else {
+            return;
+        };
         self.refresh();
         let worker = match self.roster.find(spawn) {
             Some((slot, row)) => self.describe(slot, &row),
@@ -146,7 +170,14 @@ impl Controller {
         let (data, len) = (payload.as_ptr().cast(), payload.len());
         // SAFETY: the service's function; worker and data live during the call.
         callback(|| unsafe {
-            answer(self.rt.handle(), &raw const worker, status, data, len, self.rt.user_data);
+            answer(
+                self.rt.handle(),
+                &raw const worker,
+                status,
+                data,
+                len,
+                self.rt.user_data,
+            );
         });
     }
 }
@@ -155,7 +186,10 @@ impl Controller {
 /// one has never brought up to date.
 fn wants_update(row: &Row) -> bool {
     row.role == DTM_ROLE_WORKER
-        && matches!(row.state, DTM_WORKER_READY | DTM_WORKER_UPDATED | DTM_WORKER_OPEN)
+        && matches!(
+            row.state,
+            DTM_WORKER_READY | DTM_WORKER_UPDATED | DTM_WORKER_OPEN
+        )
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Durable actions and their store.
 
-#![allow(unused_imports, unused_variables)]
+#![allow(unused_variables)]
 use super::{callbacks::*, config::*, consts::*, types::*};
 use std::ffi::{c_char, c_void};
 

@@ -1,6 +1,6 @@
 //! The ready-made console: commands of the service.
 
-#![allow(unused_imports, unused_variables)]
+#![allow(unused_variables)]
 use super::{callbacks::*, config::*, consts::*, types::*};
 use std::ffi::{c_char, c_void};
 

@@ -1,7 +1,7 @@
 //! Helper processes. flow: M7, L18
 
-use crate::child::{CHANNEL, Child, LIFELINE, WAKE};
 use crate::channel::{Frame, Kind};
+use crate::child::{CHANNEL, Child, LIFELINE, WAKE};
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
 use crate::ffi::*;
@@ -33,7 +33,9 @@ pub(crate) struct Helper {
 pub(crate) fn main(rt: &'static Runtime, child: Child) -> i32 {
     let registered = usize::try_from(child.birth.func).ok();
     let found = rt.funcs.borrow();
-    let Some(func) = registered.and_then(|f| found.get(f)) else { return DTM_EXIT_INIT };
+    let Some(func) = registered.and_then(|f| found.get(f)) else {
+        return DTM_EXIT_INIT;
+    };
     let (entry, message, data) = (func.main, func.message, func.data);
     drop(found);
     match Helper::begin(rt, child, message, data) {
@@ -67,16 +69,27 @@ impl Helper {
             step: None,
             close: None,
             client_timeout_ms: DTM_OFF,
-            watch_timeout_ms: config.watch_timeout_ms.unwrap_or(DTM_OFF),
+            watch_timeout_ms: config.watch_timeout.map_or(DTM_OFF, crate::sys::ms32),
             max_clients: 0,
         };
         let reactor = Reactor::new(crate::sys::epoll()?, setup)?;
         child.watch(&reactor)?;
-        reactor.foreign();
-        rt.become_process(reactor, Process::Func(Helper { rt, child, message, data }))?;
+        reactor.foreign()?;
+        rt.become_process(
+            reactor,
+            Process::Func(Helper {
+                rt,
+                child,
+                message,
+                data,
+            }),
+        )?;
         match rt.process() {
             Some(Process::Func(helper)) => Ok(helper),
-            _ => Err(crate::error::Error::new(DTM_ESTATE, "this process is no func")),
+            _ => Err(crate::error::Error::new(
+                DTM_ESTATE,
+                "this process is no func",
+            )),
         }
     }
 
@@ -95,10 +108,7 @@ impl Helper {
         match token {
             CHANNEL => {
                 self.child.check_fds();
-                self.child.link.read(&mut |frame| {
-                    self.incoming(frame);
-                    true
-                });
+                self.child.link.read(&mut |frame| self.incoming(frame));
             }
             WAKE => self.child.signals(self.rt.config().signals),
             LIFELINE => {
@@ -110,7 +120,7 @@ impl Helper {
     }
 
     fn incoming(&self, frame: &Frame<'_>) {
-        match frame.kind {
+        match frame.head.kind {
             Kind::Data => {
                 let Some(message) = self.message else {
                     return ::log::warn!("a message arrived, but the func takes none: dropped");
@@ -120,13 +130,15 @@ impl Helper {
                 let code = callback(|| unsafe { message(self.rt.handle(), data, len, self.data) });
                 if code < 0 {
                     let code = u64::from(code.unsigned_abs());
-                    self.child.link.must_send(Kind::Refusal, code, frame.seq, &[]);
+                    self.child
+                        .link
+                        .must_send(Kind::Refusal, code, frame.head.seq, &[]);
                 }
             }
             Kind::Nudge => {
                 self.child.look_at_order();
             }
-            Kind::ReopenLog => crate::log::reopen(),
+            Kind::ReopenLog => self.child.reopen_log(),
             other => ::log::warn!("a func does not know message {other:?}: dropped"),
         }
     }

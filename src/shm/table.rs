@@ -49,10 +49,6 @@ fn pair(high: u32, low: u32) -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the half that was asked for"
-)]
 fn high(word: u64) -> u32 {
     (word >> 32) as u32
 }

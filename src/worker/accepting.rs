@@ -2,6 +2,7 @@
 
 use super::{PAUSE, Worker};
 use crate::net::{self, AcceptError};
+use crate::shm::Gauge;
 use std::os::fd::BorrowedFd;
 
 /// How long a worker without free descriptors takes no turn.
@@ -11,15 +12,16 @@ impl Worker {
     /// One client per turn: a second one waiting is the next worker's.
     pub(super) fn accept(&self, index: u32) {
         // Armed by the master an instant before its message was read.
-        if !self.is_open() || self.paused.get() {
-            return;
+        if self.is_open() && self.seat.may_accept(index) {
+            self.take_one(index);
         }
-        self.take_one(index);
     }
 
     /// Accept one client of this listener. False: there was none.
     pub(super) fn take_one(&self, index: u32) -> bool {
-        let Some((fd, tag)) = self.rt.listener(index) else { return false };
+        let Some((fd, tag)) = self.rt.listener(index) else {
+            return false;
+        };
         #[cfg(feature = "fault")]
         if crate::fault::fallible("accept").is_err() {
             self.exhausted();
@@ -32,7 +34,10 @@ impl Worker {
                 self.seat.accepted(index);
                 #[cfg(feature = "fault")]
                 crate::fault::hit("token.armed");
-                self.child.shared.board.add_accepted(self.child.birth.slot);
+                self.child
+                    .shared
+                    .board
+                    .add(self.child.birth.slot, Gauge::Accepted, 1);
                 let listener = i32::try_from(index).unwrap_or(-1);
                 if let Err(error) = self.reactor().client_add(client, listener, tag, peer) {
                     ::log::warn!("a client was refused: {error}");
@@ -54,10 +59,14 @@ impl Worker {
     }
 
     fn accept_failed(&self, index: u32, error: AcceptError) {
+        self.seat.failed(index);
         match error {
-            AcceptError::Transient(_) => self.seat.empty(index),
+            AcceptError::Transient(_) => {}
             AcceptError::Exhausted(errno) => {
-                ::log::warn!("accept: {}: no new clients for {EXHAUSTED_MS} ms", errno.desc());
+                ::log::warn!(
+                    "accept: {}: no new clients for {EXHAUSTED_MS} ms",
+                    errno.desc()
+                );
                 self.exhausted();
             }
             AcceptError::Broken(errno) => {

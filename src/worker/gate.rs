@@ -26,21 +26,18 @@ impl Worker {
 
     pub(super) fn channel(&self) {
         self.child.check_fds();
-        self.child.link.read(&mut |frame| {
-            self.message(frame);
-            true
-        });
+        self.child.link.read(&mut |frame| self.message(frame));
     }
 
     fn message(&self, frame: &Frame<'_>) {
-        match frame.kind {
+        match frame.head.kind {
             Kind::Data => self.data(frame),
             Kind::Sync => self.sync(frame),
             Kind::Open => self.open(),
             Kind::Nudge => {
                 self.child.look_at_order();
             }
-            Kind::ReopenLog => crate::log::reopen(),
+            Kind::ReopenLog => self.child.reopen_log(),
             other => ::log::warn!("a worker does not know message {other:?}: dropped"),
         }
     }
@@ -51,12 +48,13 @@ impl Worker {
         };
         let (data, len) = (frame.payload.as_ptr().cast(), frame.payload.len());
         // SAFETY: the service's function; data is valid for len during the call.
-        let code =
-            callback(|| unsafe { message(self.rt.handle(), data, len, self.rt.user_data) });
+        let code = callback(|| unsafe { message(self.rt.handle(), data, len, self.rt.user_data) });
         if code < 0 {
             ::log::warn!("worker_message refused a message with {code}");
             self.refused.set(code);
-            self.child.link.must_send(Kind::Refusal, refusal(code), frame.seq, &[]);
+            self.child
+                .link
+                .must_send(Kind::Refusal, refusal(code), frame.head.seq, &[]);
         }
     }
 
@@ -66,16 +64,22 @@ impl Worker {
         if code == 0 && self.gate.get() == Gate::Shut {
             code = self.health();
             if code < 0 {
-                self.child.link.must_send(Kind::Refusal, refusal(code), frame.seq, &[]);
+                self.child
+                    .link
+                    .must_send(Kind::Refusal, refusal(code), frame.head.seq, &[]);
             }
         }
         if code == 0 {
-            self.child.link.must_send(Kind::Updated, frame.arg, 0, &[]);
+            self.child
+                .link
+                .must_send(Kind::Updated, frame.head.arg, 0, &[]);
         }
     }
 
     fn health(&self) -> i32 {
-        let Some(health) = self.rt.callbacks.worker_health else { return 0 };
+        let Some(health) = self.rt.callbacks.worker_health else {
+            return 0;
+        };
         // SAFETY: the service's function, with the arguments it declared.
         let code = callback(|| unsafe { health(self.rt.handle(), self.rt.user_data) });
         if code < 0 {

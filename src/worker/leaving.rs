@@ -1,8 +1,8 @@
 //! Leaving: no new client, idle ones closed, busy ones finish up to a deadline.
 //! flow: W4, W9, W10, L15
 
-use super::gate::Gate;
 use super::Worker;
+use super::gate::Gate;
 use crate::child::{Cause, DEADLINE};
 use crate::ffi::*;
 use crate::guard::callback;
@@ -16,7 +16,9 @@ const LAST_TURNS: u32 = 1024;
 impl Worker {
     /// After every pass: begin to leave, or end it.
     pub(super) fn carry_on_leaving(&self) {
-        let Some((order, cause)) = self.child.leaving() else { return };
+        let Some((order, cause)) = self.child.leaving() else {
+            return;
+        };
         if order == Order::Stop {
             self.gate.set(Gate::Closed);
             self.reactor().close_clients(DTM_CLOSE_SHUTDOWN);
@@ -43,7 +45,7 @@ impl Worker {
         }
         let limit = match cause {
             Cause::Orphaned => Some(u64::from(lifeline::DRAIN_SECONDS) * 1000),
-            _ => self.rt.config().drain_timeout_ms,
+            _ => self.rt.config().drain_timeout,
         };
         self.reactor().own_timer(DEADLINE, limit);
         self.reactor().start_drain();
@@ -72,5 +74,9 @@ impl Worker {
 }
 
 fn status(cause: Cause) -> i32 {
-    if cause == Cause::Orphaned { DTM_EXIT_ORPHAN } else { 0 }
+    if cause == Cause::Orphaned {
+        DTM_EXIT_ORPHAN
+    } else {
+        0
+    }
 }

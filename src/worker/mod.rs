@@ -11,6 +11,7 @@ use crate::event::{Reactor, Setup};
 use crate::ffi::*;
 use crate::guard::callback;
 use crate::runtime::{Process, Runtime};
+use crate::shm::Gauge;
 use gate::Gate;
 use std::cell::Cell;
 
@@ -53,8 +54,8 @@ impl Worker {
             open: rt.callbacks.client_open,
             step: rt.callbacks.client_step,
             close: rt.callbacks.client_close,
-            client_timeout_ms: config.client_timeout_ms.unwrap_or(DTM_OFF),
-            watch_timeout_ms: config.watch_timeout_ms.unwrap_or(DTM_OFF),
+            client_timeout_ms: config.client_timeout.map_or(DTM_OFF, crate::sys::ms32),
+            watch_timeout_ms: config.watch_timeout.map_or(DTM_OFF, crate::sys::ms32),
             max_clients: config.max_clients,
         };
         let reactor = Reactor::new(crate::sys::duplicate(seat.epoll_fd())?, setup)?;
@@ -73,7 +74,10 @@ impl Worker {
         rt.become_process(reactor, Process::Worker(worker))?;
         match rt.process() {
             Some(Process::Worker(worker)) => Ok(worker),
-            _ => Err(crate::error::Error::new(DTM_ESTATE, "this process is no worker")),
+            _ => Err(crate::error::Error::new(
+                DTM_ESTATE,
+                "this process is no worker",
+            )),
         }
     }
 
@@ -97,7 +101,10 @@ impl Worker {
 
     /// The service runs its own loop, and calls dtm_loop_dispatch().
     fn foreign(&self, main: unsafe extern "C-unwind" fn(*mut dtm_t, *mut std::ffi::c_void) -> i32) {
-        self.reactor().foreign();
+        if let Err(error) = self.reactor().foreign() {
+            ::log::error!("{error}");
+            return self.done.set(Some(DTM_EXIT_INIT));
+        }
         // SAFETY: the service's function, with the arguments it declared.
         let status = callback(|| unsafe { main(self.rt.handle(), self.rt.user_data) });
         if self.done.get().is_none() {
@@ -155,8 +162,8 @@ impl Worker {
     }
 
     pub(super) fn arm_tick(&self) {
-        if let Some(period) = self.rt.config().worker_tick_ms {
-            self.reactor().own_timer(TICK, Some(u64::from(period)));
+        if let Some(period) = self.rt.config().worker_tick {
+            self.reactor().own_timer(TICK, Some(period));
         }
     }
 
@@ -172,8 +179,12 @@ impl Worker {
     fn publish(&self) {
         let clients = self.reactor().clients();
         let load = self.load.get();
-        self.seat.set_load(if load == DTM_OFF { clients } else { load });
-        self.child.shared.board.set_clients(self.child.birth.slot, clients);
+        self.seat
+            .set_load(if load == DTM_OFF { clients } else { load });
+        self.child
+            .shared
+            .board
+            .set(self.child.birth.slot, Gauge::Clients, u64::from(clients));
         if self.paused.get() && !self.reactor().full() {
             self.resume();
         }

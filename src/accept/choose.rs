@@ -1,0 +1,276 @@
+//! Who gets the token next. Pure.
+
+/// A worker that is open for business.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate {
+    pub(super) slot: usize,
+    pub(super) load: u32,
+    /// Has a token of the listener in question.
+    pub(super) armed: bool,
+    /// Takes no client for the moment.
+    pub(super) paused: bool,
+}
+
+/// What one look at all candidates tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Survey {
+    /// How many have a token.
+    pub(super) armed: usize,
+    /// How many could have one.
+    pub(super) eligible: usize,
+    /// The least loaded that could have one and has none, and its load.
+    pub(super) best: Option<(usize, u32)>,
+    /// The least load of all but the one who looks.
+    pub(super) rival: Option<u32>,
+}
+
+/// Who looks, when it is no worker.
+pub(super) const MASTER: usize = usize::MAX;
+
+/// Slot `me` looks. Among equals the first after it wins, so that each gets its turn.
+pub(super) fn survey(candidates: impl Iterator<Item = Candidate>, me: usize) -> Survey {
+    let turn = |slot: usize| slot.wrapping_sub(me).wrapping_sub(1);
+    let mut survey = Survey::default();
+    for worker in candidates.filter(|worker| !worker.paused) {
+        survey.eligible += 1;
+        if worker.slot != me {
+            let rival = survey
+                .rival
+                .map_or(worker.load, |load| load.min(worker.load));
+            survey.rival = Some(rival);
+        }
+        if worker.armed {
+            survey.armed += 1;
+        } else if survey
+            .best
+            .is_none_or(|(slot, load)| (worker.load, turn(worker.slot)) < (load, turn(slot)))
+        {
+            survey.best = Some((worker.slot, worker.load));
+        }
+    }
+    survey
+}
+
+/// What a worker does with its token after it accepted a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Pass it to that slot.
+    Pass(usize),
+    /// Give it up: there are more than the limit.
+    Drop,
+    /// Keep it, behind the others: all that have none are busier.
+    Requeue,
+    /// Keep it and the place: all others are busier.
+    Keep,
+}
+
+/// `load` is the worker's own, the client just accepted included.
+pub(super) fn turn(load: u32, survey: Survey, limit: usize) -> Turn {
+    match survey.best {
+        _ if survey.armed > limit => Turn::Drop,
+        Some((slot, least)) if least <= load => Turn::Pass(slot),
+        _ if survey.rival.is_some_and(|rival| rival <= load) => Turn::Requeue,
+        _ => Turn::Keep,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    /// The workers, and the kernel's exclusive wait queue of one listener.
+    #[derive(Debug, Default)]
+    struct World {
+        load: Vec<u32>,
+        paused: Vec<bool>,
+        /// In a step, stopped, or anything but asleep in its wait.
+        busy: Vec<bool>,
+        queue: VecDeque<usize>,
+        k: usize,
+        extra: usize,
+    }
+
+    impl World {
+        fn new(workers: usize, k: usize) -> Self {
+            let mut world = Self {
+                load: vec![0; workers],
+                paused: vec![false; workers],
+                busy: vec![false; workers],
+                k,
+                ..Self::default()
+            };
+            world.top_up();
+            world
+        }
+
+        fn survey(&self, after: usize) -> Survey {
+            let candidate = |slot| Candidate {
+                slot,
+                load: self.load[slot],
+                armed: self.queue.contains(&slot),
+                paused: self.paused[slot],
+            };
+            survey((0..self.load.len()).map(candidate), after)
+        }
+
+        fn top_up(&mut self) {
+            while let Survey {
+                armed,
+                best: Some((slot, _)),
+                ..
+            } = self.survey(MASTER)
+                && armed < self.k + self.extra
+            {
+                self.queue.push_back(slot);
+            }
+        }
+
+        /// A client comes; the slot that accepts it. `None`: nobody can.
+        fn arrive(&mut self) -> Option<usize> {
+            while self.queue.iter().all(|slot| self.busy[*slot]) {
+                // The sentinel: one more token.
+                let (slot, _) = self.survey(MASTER).best?;
+                self.extra += 1;
+                self.queue.push_back(slot);
+            }
+            let place = self.queue.iter().position(|slot| !self.busy[*slot])?;
+            let slot = self.queue[place];
+            self.load[slot] += 1;
+            match turn(self.load[slot], self.survey(slot), self.k + self.extra) {
+                Turn::Pass(next) => {
+                    self.queue.remove(place);
+                    self.queue.push_back(next);
+                }
+                Turn::Drop => drop(self.queue.remove(place)),
+                Turn::Requeue => {
+                    self.queue.remove(place);
+                    self.queue.push_back(slot);
+                }
+                Turn::Keep => {}
+            }
+            Some(slot)
+        }
+
+        fn act(&mut self, act: Act) -> Result<(), TestCaseError> {
+            let workers = self.load.len();
+            match act {
+                Act::Arrive => {
+                    let able = (0..workers).any(|w| !self.busy[w] && !self.paused[w]);
+                    let taken = self.arrive();
+                    prop_assert_eq!(taken.is_some(), able, "{:?}", self);
+                }
+                Act::Leave(w) => self.load[w % workers] = self.load[w % workers].saturating_sub(1),
+                Act::Busy(w) => self.busy[w % workers] ^= true,
+                Act::Pause(w) => {
+                    self.paused[w % workers] ^= true;
+                    let paused = &self.paused;
+                    self.queue.retain(|slot| !paused[*slot]);
+                    self.top_up();
+                }
+                Act::Calm => self.extra = 0,
+            }
+            let eligible = self.survey(MASTER).eligible;
+            prop_assert!(self.queue.len() >= self.k.min(eligible), "{:?}", self);
+            Ok(())
+        }
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Act {
+        Arrive,
+        Leave(usize),
+        Busy(usize),
+        Pause(usize),
+        /// The extra tokens of an alarm run out.
+        Calm,
+    }
+
+    fn acts() -> impl Strategy<Value = Vec<Act>> {
+        let act = prop_oneof![
+            8 => Just(Act::Arrive),
+            4 => any::<usize>().prop_map(Act::Leave),
+            2 => any::<usize>().prop_map(Act::Busy),
+            1 => any::<usize>().prop_map(Act::Pause),
+            1 => Just(Act::Calm),
+        ];
+        proptest::collection::vec(act, 0..300)
+    }
+
+    proptest! {
+        /// Liveness: as long as one worker is awake and willing, every client is
+        /// accepted. Fairness: when all are, the loads become equal.
+        #[test]
+        fn every_client_is_taken_and_loads_become_equal(
+            workers in 2usize..20, k in 1usize..10, acts in acts()
+        ) {
+            let k = k.min(workers);
+            let mut world = World::new(workers, k);
+            for act in acts {
+                world.act(act)?;
+            }
+
+            world.busy.fill(false);
+            world.paused.fill(false);
+            world.extra = 0;
+            world.top_up();
+            let most = world.load.iter().max().map_or(0, |load| *load as usize);
+            for _ in 0..(most + 2) * workers * 2 {
+                prop_assert!(world.arrive().is_some());
+            }
+            let (least, most) = (world.load.iter().min(), world.load.iter().max());
+            // With more tokens there are too few unarmed ones to choose from.
+            if 2 * k <= workers {
+                prop_assert!(most.unwrap() - least.unwrap() <= 1, "{:?}", world);
+            }
+            prop_assert_eq!(world.queue.len(), k);
+        }
+    }
+
+    fn candidate(slot: usize, load: u32) -> Candidate {
+        Candidate {
+            slot,
+            load,
+            armed: false,
+            paused: false,
+        }
+    }
+
+    #[test]
+    fn equals_take_turns() {
+        let all = [0, 1, 2].map(|slot| candidate(slot, 5));
+        let best = |me| survey(all.into_iter(), me).best;
+        assert_eq!(best(0), Some((1, 5)));
+        assert_eq!(best(1), Some((2, 5)));
+        assert_eq!(best(2), Some((0, 5)));
+        assert_eq!(best(MASTER), Some((0, 5)));
+    }
+
+    #[test]
+    fn the_lone_worker_keeps_its_token() {
+        let alone = survey(
+            [Candidate {
+                armed: true,
+                ..candidate(0, 9)
+            }]
+            .into_iter(),
+            0,
+        );
+        assert_eq!(turn(9, alone, 1), Turn::Keep);
+    }
+
+    #[test]
+    fn a_busier_worker_does_not_get_the_token() {
+        let seen = Survey {
+            armed: 2,
+            eligible: 4,
+            best: Some((3, 10)),
+            rival: Some(8),
+        };
+        assert_eq!(turn(7, seen, 2), Turn::Keep);
+        assert_eq!(turn(8, seen, 2), Turn::Requeue);
+        assert_eq!(turn(10, seen, 2), Turn::Pass(3));
+        assert_eq!(turn(10, seen, 1), Turn::Drop);
+    }
+}
