@@ -32,8 +32,22 @@ const EPOLLONESHOT: u32 = libc::EPOLLONESHOT.cast_unsigned();
 const FAILURE: u32 = (libc::EPOLLHUP | libc::EPOLLERR).cast_unsigned();
 
 impl Poller {
+    /// The epoll may be one that a process used which was killed: descriptors which
+    /// that one had inherited, as we have, are still in it.
     pub(super) fn new(epoll: OwnedFd) -> Self {
-        Self { epoll }
+        let poller = Self { epoll };
+        for fd in poller.registered() {
+            poller.delete(fd);
+        }
+        poller
+    }
+
+    /// What is in this epoll, as far as /proc tells.
+    fn registered(&self) -> Vec<RawFd> {
+        let path = format!("/proc/self/fdinfo/{}", self.fd());
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let number = |line: &str| line.strip_prefix("tfd:")?.split_whitespace().next()?.parse().ok();
+        text.lines().filter_map(number).collect()
     }
 
     pub(super) fn fd(&self) -> RawFd {
