@@ -28,11 +28,6 @@ pub(crate) fn check(rt: &'static Runtime) -> Result<()> {
 pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     fork::check_threads(rt.flags & DTM_F_ALLOW_THREADS != 0)?;
     open_standard_fds()?;
-    if rt.callbacks.client_step.is_none() && rt.callbacks.worker_main.is_none() {
-        return Err(Error::invalid(
-            "callbacks.client_step is NULL, and there is no worker_main",
-        ));
-    }
     rt.ask_service()?;
     let config = rt.config();
     let settings = settings(&config, rt);
