@@ -1,7 +1,7 @@
 //! System calls that several places need.
 
 use crate::error::{Context, Result};
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// A second descriptor for the same open file, close-on-exec.
 pub(crate) fn duplicate(fd: RawFd) -> Result<OwnedFd> {
@@ -46,4 +46,19 @@ pub(crate) fn ms32(ms: u64) -> u32 {
 pub(crate) fn close_now(fd: RawFd) {
     // SAFETY: closing is all that is ever done with it in this process.
     unsafe { libc::close(fd) };
+}
+
+/// A program may be started without stdin, stdout or stderr. Nothing of ours may
+/// land there, where everybody writes: what is missing is filled for good.
+pub(crate) fn open_standard_fds() -> Result<()> {
+    use nix::fcntl::{OFlag, open};
+    loop {
+        let fd = open("/dev/null", OFlag::O_RDWR, nix::sys::stat::Mode::empty())
+            .context("open /dev/null")?;
+        if fd.as_raw_fd() > 2 {
+            return Ok(());
+        }
+        // One of 0, 1, 2: inherited by children, and across exec.
+        let _ = fd.into_raw_fd();
+    }
 }
