@@ -16,7 +16,8 @@ set(DTM_RUST_TARGET "")
 set(DTM_RUST_ENV "")
 set(DTM_SANITIZE_FLAGS "")
 if(DTM_SANITIZE)
-    set(DTM_SANITIZE_FLAGS -fsanitize=${DTM_SANITIZE} -fno-omit-frame-pointer)
+    set(DTM_SANITIZE_FLAGS
+        -fsanitize=${DTM_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
     if(DTM_SANITIZE MATCHES "address")
         # Without --target, cargo would instrument build scripts as well.
         set(DTM_RUST_TARGET ${CMAKE_SYSTEM_PROCESSOR}-unknown-linux-gnu)

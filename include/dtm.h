@@ -755,427 +755,6 @@ typedef struct dtm_txn_t dtm_txn_t;
 typedef struct dtm_watch_t dtm_watch_t;
 
 /**
- * A byte string with a length. Not terminated.
- */
-typedef struct {
-    /**
-     * First byte; may be NULL when `len` is 0.
-     */
-    const char *ptr;
-    /**
-     * Length in bytes.
-     */
-    size_t len;
-} dtm_str_t;
-
-/**
- * What an action phase is told.
- */
-typedef struct {
-    /**
-     * sizeof(dtm_phase_t), set by libdtm.
-     */
-    size_t size;
-    /**
-     * The action instance.
-     */
-    uint64_t id;
-    /**
-     * The action's name.
-     */
-    const char *name;
-    /**
-     * The phase, from 0.
-     */
-    uint32_t phase;
-    /**
-     * How often this phase was begun, from 1. Above 1: an earlier attempt may
-     * have taken effect outside of the transaction.
-     */
-    uint32_t attempt;
-    /**
-     * The same for every attempt of one phase: for idempotent effects elsewhere.
-     */
-    dtm_str_t token;
-    /**
-     * What the starter gave.
-     */
-    dtm_str_t args;
-    /**
-     * The store's transaction; NULL when the store has none.
-     */
-    dtm_txn_t *txn;
-} dtm_phase_t;
-
-/**
- * A phase of an action: DTM_ACTION_* or a negative code.
- */
-typedef int32_t (*dtm_phase_cb)(dtm_t *rt, const dtm_phase_t *phase, void *data);
-
-/**
- * A durable action.
- */
-typedef struct {
-    /**
-     * sizeof(dtm_action_t).
-     */
-    size_t size;
-    /**
-     * Name. Copied.
-     */
-    const char *name;
-    /**
-     * Number of phases, at least 1.
-     */
-    uint32_t phases;
-    /**
-     * Attempts before a phase is parked; 0: 5.
-     */
-    uint32_t attempts;
-    /**
-     * Runs once when the instance becomes the current one; may be NULL.
-     */
-    dtm_phase_cb preaction;
-    /**
-     * Runs one phase. NULL is an error.
-     */
-    dtm_phase_cb action;
-    /**
-     * Runs when a phase was parked; may be NULL.
-     */
-    dtm_phase_cb failed;
-    /**
-     * Handed to the callbacks.
-     */
-    void *data;
-} dtm_action_t;
-
-/**
- * One instance of an action, for dtm_action_list().
- */
-typedef struct {
-    /**
-     * sizeof(dtm_action_info_t), set by libdtm.
-     */
-    size_t size;
-    /**
-     * The instance.
-     */
-    uint64_t id;
-    /**
-     * Its action's name; valid until the next call of dtm_action_list().
-     */
-    const char *name;
-    /**
-     * The phase it stands at.
-     */
-    uint32_t phase;
-    /**
-     * Attempts of that phase so far.
-     */
-    uint32_t attempt;
-    /**
-     * 1 active, 2 waiting, 3 paused, 4 parked, 5 done, 6 cancelled.
-     */
-    uint32_t state;
-    /**
-     * Reserved, 0.
-     */
-    uint32_t reserved;
-} dtm_action_info_t;
-
-/**
- * Store: connect.
- */
-typedef int32_t (*dtm_store_open_cb)(void *data,
-                                     const char *uri,
-                                     void **ret_store,
-                                     char *err,
-                                     size_t err_len,
-                                     uint32_t timeout_ms);
-
-/**
- * Store: disconnect.
- */
-typedef void (*dtm_store_close_cb)(void *store);
-
-/**
- * Store: liveness probe.
- */
-typedef int32_t (*dtm_store_ping_cb)(void *store, uint32_t timeout_ms);
-
-/**
- * Takes one key and value found by a store; non-zero ends the walk.
- */
-typedef int32_t (*dtm_store_sink_cb)(void *sink,
-                                     dtm_str_t key,
-                                     dtm_str_t value,
-                                     uint64_t version);
-
-/**
- * Store: read one key.
- */
-typedef int32_t (*dtm_store_get_cb)(void *store,
-                                    dtm_str_t key,
-                                    dtm_store_sink_cb emit,
-                                    void *sink,
-                                    uint32_t timeout_ms);
-
-/**
- * Store: walk a prefix.
- */
-typedef dtm_store_get_cb dtm_store_list_cb;
-
-/**
- * Store: compare version and set. `txn` may be NULL.
- */
-typedef int32_t (*dtm_store_cas_cb)(void *store,
-                                    dtm_txn_t *txn,
-                                    dtm_str_t key,
-                                    uint64_t expected,
-                                    dtm_str_t value,
-                                    uint64_t *ret_version,
-                                    uint32_t timeout_ms);
-
-/**
- * Store: compare version and delete.
- */
-typedef int32_t (*dtm_store_del_cb)(void *store,
-                                    dtm_txn_t *txn,
-                                    dtm_str_t key,
-                                    uint64_t expected,
-                                    uint32_t timeout_ms);
-
-/**
- * Store: acquire or renew a lease; the fence only grows.
- */
-typedef int32_t (*dtm_store_lease_cb)(void *store,
-                                      dtm_str_t name,
-                                      dtm_str_t owner,
-                                      uint32_t ttl_ms,
-                                      uint64_t *ret_fence,
-                                      uint32_t timeout_ms);
-
-/**
- * Store: give a lease back.
- */
-typedef int32_t (*dtm_store_unlease_cb)(void *store,
-                                        dtm_str_t name,
-                                        uint64_t fence,
-                                        uint32_t timeout_ms);
-
-/**
- * Store: fd for change notification.
- */
-typedef int32_t (*dtm_store_watch_fd_cb)(void *store);
-
-/**
- * Store: begin a transaction.
- */
-typedef int32_t (*dtm_store_begin_cb)(void *store, dtm_txn_t **ret_txn, uint32_t timeout_ms);
-
-/**
- * Store: commit or roll back.
- */
-typedef int32_t (*dtm_store_commit_cb)(void *store, dtm_txn_t *txn, uint32_t timeout_ms);
-
-/**
- * A database for actions. Every call comes from the controller's only thread,
- * after fork, and returns within `timeout_ms`. Results: 0, -ENOENT, DTM_EGONE
- * (version conflict), -ETIMEDOUT, -EIO (down), DTM_EFAILED (outcome unknown:
- * libdtm reads again before it decides).
- */
-typedef struct {
-    /**
-     * sizeof(dtm_store_t).
-     */
-    size_t size;
-    /**
-     * Scheme by which a `store` URI chooses this store, such as "mydb". Copied.
-     */
-    const char *scheme;
-    /**
-     * Connect; `err` takes one line for people.
-     */
-    dtm_store_open_cb open;
-    /**
-     * Disconnect.
-     */
-    dtm_store_close_cb close;
-    /**
-     * Liveness probe.
-     */
-    dtm_store_ping_cb ping;
-    /**
-     * Read one key and its version.
-     */
-    dtm_store_get_cb get;
-    /**
-     * Walk all keys with a prefix.
-     */
-    dtm_store_list_cb list;
-    /**
-     * Compare the version (0: must not exist) and set.
-     */
-    dtm_store_cas_cb cas;
-    /**
-     * Compare the version and delete.
-     */
-    dtm_store_del_cb del;
-    /**
-     * Acquire or renew a named lease; NULL for a store of one host.
-     */
-    dtm_store_lease_cb lease;
-    /**
-     * Give a lease back.
-     */
-    dtm_store_unlease_cb unlease;
-    /**
-     * An fd that becomes readable when keys change; NULL or -1: libdtm polls.
-     */
-    dtm_store_watch_fd_cb watch_fd;
-    /**
-     * Begin a transaction in which a phase and its effect commit together; NULL: none.
-     */
-    dtm_store_begin_cb begin;
-    /**
-     * Commit.
-     */
-    dtm_store_commit_cb commit;
-    /**
-     * Roll back.
-     */
-    dtm_store_commit_cb rollback;
-    /**
-     * Handed to `open`.
-     */
-    void *data;
-} dtm_store_t;
-
-/**
- * Handler of a console command; argv[0] is the name. Fills the reply.
- */
-typedef int32_t (*dtm_console_cb)(dtm_t *rt,
-                                  dtm_reply_t *reply,
-                                  size_t argc,
-                                  const dtm_str_t *argv,
-                                  void *data);
-
-/**
- * A command of the service's own on the ready-made console.
- */
-typedef struct {
-    /**
-     * sizeof(dtm_console_t).
-     */
-    size_t size;
-    /**
-     * Name, case-insensitive. Copied.
-     */
-    const char *name;
-    /**
-     * As in Redis: number of arguments with the name; negative: at least so many.
-     */
-    int32_t arity;
-    /**
-     * 0: any observer may call it; 1: operators only.
-     */
-    uint32_t operator_only;
-    /**
-     * One line of help. Copied.
-     */
-    const char *help;
-    /**
-     * The handler. NULL is an error.
-     */
-    dtm_console_cb handler;
-    /**
-     * Handed to the handler.
-     */
-    void *data;
-} dtm_console_t;
-
-/**
- * One worker, as the controller sees it.
- */
-typedef struct {
-    /**
-     * sizeof(dtm_worker_t), set by libdtm.
-     */
-    size_t size;
-    /**
-     * Unique id of the fork: the address for dtm_send(). A dead worker's id
-     * never means another process.
-     */
-    uint64_t spawn;
-    /**
-     * Index in the process table.
-     */
-    uint32_t slot;
-    /**
-     * Generation.
-     */
-    uint32_t generation;
-    /**
-     * Position among the workers of the generation, from 0.
-     */
-    uint32_t index;
-    /**
-     * DTM_WORKER_*.
-     */
-    uint32_t state;
-    /**
-     * Process id; 0 when there is none.
-     */
-    int32_t pid;
-    /**
-     * Open clients, as the worker reports them.
-     */
-    uint32_t clients;
-    /**
-     * How often the update of this worker was tried before, by this controller.
-     */
-    uint32_t attempt;
-    /**
-     * Reserved, 0.
-     */
-    uint32_t reserved;
-} dtm_worker_t;
-
-/**
- * A command for the master.
- */
-typedef struct {
-    /**
-     * sizeof(dtm_command_t). DTM_COMMAND_INIT sets it.
-     */
-    size_t size;
-    /**
-     * DTM_CMD_*.
-     */
-    uint32_t kind;
-    /**
-     * Reserved, 0.
-     */
-    uint32_t reserved;
-    /**
-     * The command's argument, see DTM_CMD_*; otherwise 0.
-     */
-    uint64_t arg;
-} dtm_command_t;
-
-/**
- * Controller: the master's answer to a command. `status`: DTM_OK, or why not;
- * `detail` is one line for people. Exactly once per command; not called when
- * the controller itself ends first.
- */
-typedef void (*dtm_command_cb)(dtm_t *rt,
-                               uint64_t id,
-                               int32_t status,
-                               const char *detail,
-                               void *data);
-
-/**
  * Configuration. Zero means the default everywhere; DTM_OFF switches a timeout
  * or limit off. All strings are copied by dtm_new(). Every member but `size`,
  * `flags` and `config_file` can also be set in the `[dtm]` section of
@@ -1406,6 +985,53 @@ typedef void (*dtm_client_close_cb)(dtm_t *rt,
                                     dtm_client_t *client,
                                     int32_t reason,
                                     void *user_data);
+
+/**
+ * One worker, as the controller sees it.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_worker_t), set by libdtm.
+     */
+    size_t size;
+    /**
+     * Unique id of the fork: the address for dtm_send(). A dead worker's id
+     * never means another process.
+     */
+    uint64_t spawn;
+    /**
+     * Index in the process table.
+     */
+    uint32_t slot;
+    /**
+     * Generation.
+     */
+    uint32_t generation;
+    /**
+     * Position among the workers of the generation, from 0.
+     */
+    uint32_t index;
+    /**
+     * DTM_WORKER_*.
+     */
+    uint32_t state;
+    /**
+     * Process id; 0 when there is none.
+     */
+    int32_t pid;
+    /**
+     * Open clients, as the worker reports them.
+     */
+    uint32_t clients;
+    /**
+     * How often the update of this worker was tried before, by this controller.
+     */
+    uint32_t attempt;
+    /**
+     * Reserved, 0.
+     */
+    uint32_t reserved;
+} dtm_worker_t;
 
 /**
  * Controller: bring this worker to the newest state with dtm_send(). 0: it is
@@ -1700,11 +1326,6 @@ typedef struct {
 } dtm_self_t;
 
 /**
- * A timer fired.
- */
-typedef void (*dtm_timer_cb)(dtm_t *rt, dtm_timer_t *timer, void *data);
-
-/**
  * The step of a watch, like a client's.
  */
 typedef int32_t (*dtm_watch_step_cb)(dtm_t *rt, dtm_watch_t *watch, uint32_t events, void *data);
@@ -1714,413 +1335,445 @@ typedef int32_t (*dtm_watch_step_cb)(dtm_t *rt, dtm_watch_t *watch, uint32_t eve
  */
 typedef void (*dtm_watch_close_cb)(dtm_t *rt, dtm_watch_t *watch, int32_t reason, void *data);
 
+/**
+ * A timer fired.
+ */
+typedef void (*dtm_timer_cb)(dtm_t *rt, dtm_timer_t *timer, void *data);
+
+/**
+ * A command for the master.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_command_t). DTM_COMMAND_INIT sets it.
+     */
+    size_t size;
+    /**
+     * DTM_CMD_*.
+     */
+    uint32_t kind;
+    /**
+     * Reserved, 0.
+     */
+    uint32_t reserved;
+    /**
+     * The command's argument, see DTM_CMD_*; otherwise 0.
+     */
+    uint64_t arg;
+} dtm_command_t;
+
+/**
+ * Controller: the master's answer to a command. `status`: DTM_OK, or why not;
+ * `detail` is one line for people. Exactly once per command; not called when
+ * the controller itself ends first.
+ */
+typedef void (*dtm_command_cb)(dtm_t *rt,
+                               uint64_t id,
+                               int32_t status,
+                               const char *detail,
+                               void *data);
+
+/**
+ * A byte string with a length. Not terminated.
+ */
+typedef struct {
+    /**
+     * First byte; may be NULL when `len` is 0.
+     */
+    const char *ptr;
+    /**
+     * Length in bytes.
+     */
+    size_t len;
+} dtm_str_t;
+
+/**
+ * Handler of a console command; argv[0] is the name. Fills the reply.
+ */
+typedef int32_t (*dtm_console_cb)(dtm_t *rt,
+                                  dtm_reply_t *reply,
+                                  size_t argc,
+                                  const dtm_str_t *argv,
+                                  void *data);
+
+/**
+ * A command of the service's own on the ready-made console.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_console_t).
+     */
+    size_t size;
+    /**
+     * Name, case-insensitive. Copied.
+     */
+    const char *name;
+    /**
+     * As in Redis: number of arguments with the name; negative: at least so many.
+     */
+    int32_t arity;
+    /**
+     * 0: any observer may call it; 1: operators only.
+     */
+    uint32_t operator_only;
+    /**
+     * One line of help. Copied.
+     */
+    const char *help;
+    /**
+     * The handler. NULL is an error.
+     */
+    dtm_console_cb handler;
+    /**
+     * Handed to the handler.
+     */
+    void *data;
+} dtm_console_t;
+
+/**
+ * What an action phase is told.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_phase_t), set by libdtm.
+     */
+    size_t size;
+    /**
+     * The action instance.
+     */
+    uint64_t id;
+    /**
+     * The action's name.
+     */
+    const char *name;
+    /**
+     * The phase, from 0.
+     */
+    uint32_t phase;
+    /**
+     * How often this phase was begun, from 1. Above 1: an earlier attempt may
+     * have taken effect outside of the transaction.
+     */
+    uint32_t attempt;
+    /**
+     * The same for every attempt of one phase: for idempotent effects elsewhere.
+     */
+    dtm_str_t token;
+    /**
+     * What the starter gave.
+     */
+    dtm_str_t args;
+    /**
+     * The store's transaction; NULL when the store has none.
+     */
+    dtm_txn_t *txn;
+} dtm_phase_t;
+
+/**
+ * A phase of an action: DTM_ACTION_* or a negative code.
+ */
+typedef int32_t (*dtm_phase_cb)(dtm_t *rt, const dtm_phase_t *phase, void *data);
+
+/**
+ * A durable action.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_action_t).
+     */
+    size_t size;
+    /**
+     * Name. Copied.
+     */
+    const char *name;
+    /**
+     * Number of phases, at least 1.
+     */
+    uint32_t phases;
+    /**
+     * Attempts before a phase is parked; 0: 5.
+     */
+    uint32_t attempts;
+    /**
+     * Runs once when the instance becomes the current one; may be NULL.
+     */
+    dtm_phase_cb preaction;
+    /**
+     * Runs one phase. NULL is an error.
+     */
+    dtm_phase_cb action;
+    /**
+     * Runs when a phase was parked; may be NULL.
+     */
+    dtm_phase_cb failed;
+    /**
+     * Handed to the callbacks.
+     */
+    void *data;
+} dtm_action_t;
+
+/**
+ * One instance of an action, for dtm_action_list().
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_action_info_t), set by libdtm.
+     */
+    size_t size;
+    /**
+     * The instance.
+     */
+    uint64_t id;
+    /**
+     * Its action's name; valid until the next call of dtm_action_list().
+     */
+    const char *name;
+    /**
+     * The phase it stands at.
+     */
+    uint32_t phase;
+    /**
+     * Attempts of that phase so far.
+     */
+    uint32_t attempt;
+    /**
+     * 1 active, 2 waiting, 3 paused, 4 parked, 5 done, 6 cancelled.
+     */
+    uint32_t state;
+    /**
+     * Reserved, 0.
+     */
+    uint32_t reserved;
+} dtm_action_info_t;
+
+/**
+ * Store: connect.
+ */
+typedef int32_t (*dtm_store_open_cb)(void *data,
+                                     const char *uri,
+                                     void **ret_store,
+                                     char *err,
+                                     size_t err_len,
+                                     uint32_t timeout_ms);
+
+/**
+ * Store: disconnect.
+ */
+typedef void (*dtm_store_close_cb)(void *store);
+
+/**
+ * Store: liveness probe.
+ */
+typedef int32_t (*dtm_store_ping_cb)(void *store, uint32_t timeout_ms);
+
+/**
+ * Takes one key and value found by a store; non-zero ends the walk.
+ */
+typedef int32_t (*dtm_store_sink_cb)(void *sink,
+                                     dtm_str_t key,
+                                     dtm_str_t value,
+                                     uint64_t version);
+
+/**
+ * Store: read one key.
+ */
+typedef int32_t (*dtm_store_get_cb)(void *store,
+                                    dtm_str_t key,
+                                    dtm_store_sink_cb emit,
+                                    void *sink,
+                                    uint32_t timeout_ms);
+
+/**
+ * Store: walk a prefix.
+ */
+typedef dtm_store_get_cb dtm_store_list_cb;
+
+/**
+ * Store: compare version and set. `txn` may be NULL.
+ */
+typedef int32_t (*dtm_store_cas_cb)(void *store,
+                                    dtm_txn_t *txn,
+                                    dtm_str_t key,
+                                    uint64_t expected,
+                                    dtm_str_t value,
+                                    uint64_t *ret_version,
+                                    uint32_t timeout_ms);
+
+/**
+ * Store: compare version and delete.
+ */
+typedef int32_t (*dtm_store_del_cb)(void *store,
+                                    dtm_txn_t *txn,
+                                    dtm_str_t key,
+                                    uint64_t expected,
+                                    uint32_t timeout_ms);
+
+/**
+ * Store: acquire or renew a lease; the fence only grows.
+ */
+typedef int32_t (*dtm_store_lease_cb)(void *store,
+                                      dtm_str_t name,
+                                      dtm_str_t owner,
+                                      uint32_t ttl_ms,
+                                      uint64_t *ret_fence,
+                                      uint32_t timeout_ms);
+
+/**
+ * Store: give a lease back.
+ */
+typedef int32_t (*dtm_store_unlease_cb)(void *store,
+                                        dtm_str_t name,
+                                        uint64_t fence,
+                                        uint32_t timeout_ms);
+
+/**
+ * Store: fd for change notification.
+ */
+typedef int32_t (*dtm_store_watch_fd_cb)(void *store);
+
+/**
+ * Store: begin a transaction.
+ */
+typedef int32_t (*dtm_store_begin_cb)(void *store, dtm_txn_t **ret_txn, uint32_t timeout_ms);
+
+/**
+ * Store: commit or roll back.
+ */
+typedef int32_t (*dtm_store_commit_cb)(void *store, dtm_txn_t *txn, uint32_t timeout_ms);
+
+/**
+ * A database for actions. Every call comes from the controller's only thread,
+ * after fork, and returns within `timeout_ms`. Results: 0, -ENOENT, DTM_EGONE
+ * (version conflict), -ETIMEDOUT, -EIO (down), DTM_EFAILED (outcome unknown:
+ * libdtm reads again before it decides).
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_store_t).
+     */
+    size_t size;
+    /**
+     * Scheme by which a `store` URI chooses this store, such as "mydb". Copied.
+     */
+    const char *scheme;
+    /**
+     * Connect; `err` takes one line for people.
+     */
+    dtm_store_open_cb open;
+    /**
+     * Disconnect.
+     */
+    dtm_store_close_cb close;
+    /**
+     * Liveness probe.
+     */
+    dtm_store_ping_cb ping;
+    /**
+     * Read one key and its version.
+     */
+    dtm_store_get_cb get;
+    /**
+     * Walk all keys with a prefix.
+     */
+    dtm_store_list_cb list;
+    /**
+     * Compare the version (0: must not exist) and set.
+     */
+    dtm_store_cas_cb cas;
+    /**
+     * Compare the version and delete.
+     */
+    dtm_store_del_cb del;
+    /**
+     * Acquire or renew a named lease; NULL for a store of one host.
+     */
+    dtm_store_lease_cb lease;
+    /**
+     * Give a lease back.
+     */
+    dtm_store_unlease_cb unlease;
+    /**
+     * An fd that becomes readable when keys change; NULL or -1: libdtm polls.
+     */
+    dtm_store_watch_fd_cb watch_fd;
+    /**
+     * Begin a transaction in which a phase and its effect commit together; NULL: none.
+     */
+    dtm_store_begin_cb begin;
+    /**
+     * Commit.
+     */
+    dtm_store_commit_cb commit;
+    /**
+     * Roll back.
+     */
+    dtm_store_commit_cb rollback;
+    /**
+     * Handed to `open`.
+     */
+    void *data;
+} dtm_store_t;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
 
 /**
- * Register a durable action (later version).
+ * The library's version, such as "0.1.0".
  *
- * Process: host
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: action is copied
+ * Process: any
+ * Thread: any
+ * Signal: safe
+ * Fork: valid everywhere
+ * Owns: static string
  */
-DTM_API int32_t dtm_action_register(dtm_t *rt, const dtm_action_t *action);
+DTM_API const char *dtm_version(void);
 
 /**
- * Start an instance: it is stored before this returns (later version).
+ * The library's DTM_ABI_VERSION. A program may compare it with the header's.
  *
- * Process: controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: args are copied
- */
-DTM_API int32_t dtm_action_start(dtm_t *rt, const char *name, dtm_str_t args, uint64_t *ret_id);
-
-/**
- * Pause (1), resume (2), cancel (3) an instance, or give the operator's go (4) (later version).
- *
- * Process: controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Process: any
+ * Thread: any
+ * Signal: safe
+ * Fork: valid everywhere
  * Owns: nothing changes hands
  */
-DTM_API int32_t dtm_action_control(dtm_t *rt, uint64_t id, uint32_t verb);
+DTM_API uint32_t dtm_abi_version(void);
 
 /**
- * List the instances (later version).
+ * One line for people about a result code: libdtm's own, or a negated errno.
+ * Unknown codes give "unknown error".
  *
- * Process: controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: the arrays are the caller's
+ * Process: any
+ * Thread: any
+ * Signal: safe
+ * Fork: valid everywhere
+ * Owns: static string
  */
-DTM_API
-int32_t dtm_action_list(dtm_t *rt,
-                        dtm_action_info_t *ret_infos,
-                        size_t size,
-                        uint32_t capacity,
-                        uint32_t *ret_count);
+DTM_API const char *dtm_strerror(int32_t code);
 
 /**
- * In a phase: go on with phase `next` instead of the following one (later version).
+ * The name of a result code, such as "DTM_ECONFIG" or "EAGAIN"; "UNKNOWN" otherwise.
  *
- * Process: controller (in a phase)
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: nothing changes hands
+ * Process: any
+ * Thread: any
+ * Signal: safe
+ * Fork: valid everywhere
+ * Owns: static string
  */
-DTM_API int32_t dtm_action_jump(const dtm_phase_t *phase, uint32_t next);
+DTM_API const char *dtm_errname(int32_t code);
 
 /**
- * In a phase: do not go on before `ms` have passed (kind 0), all workers are up to date
- * (1), the drain is over (2) or an operator said go (3) (later version).
+ * What went wrong in the last failed call of this thread: what, where, and how to
+ * mend it. Empty when nothing failed yet.
  *
- * Process: controller (in a phase)
- * Thread: owner
+ * Process: any
+ * Thread: any
  * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: nothing changes hands
+ * Fork: valid everywhere
+ * Owns: library; valid until the next failed call in this thread
  */
-DTM_API int32_t dtm_action_wait(const dtm_phase_t *phase, uint32_t kind, uint64_t ms);
-
-/**
- * Add a database for actions (later version).
- *
- * Process: host
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: store is copied
- */
-DTM_API int32_t dtm_store_register(dtm_t *rt, const dtm_store_t *store);
-
-/**
- * The client's socket, non-blocking. Read and write it; never close it, and leave
- * its place in epoll to libdtm.
- *
- * Process: worker, controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: borrowed: libdtm closes it after the close callback
- */
-DTM_API int32_t dtm_client_fd(const dtm_client_t *client);
-
-/**
- * A number for logs, unique in this process; 0 for a stale handle.
- *
- * Process: worker, controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: nothing changes hands
- */
-DTM_API uint64_t dtm_client_id(const dtm_client_t *client);
-
-/**
- * The tag of the listener that it came from.
- *
- * Process: worker, controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: nothing changes hands
- */
-DTM_API uint64_t dtm_client_tag(const dtm_client_t *client);
-
-/**
- * The index of the listener that it came from; -1 for the control listener.
- *
- * Process: worker, controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: nothing changes hands
- */
-DTM_API int32_t dtm_client_listener(const dtm_client_t *client);
-
-/**
- * Write the peer's address as text, such as "127.0.0.1:4711", "[::1]:4711" or
- * "unix", terminated and cut to `size`. Returns the full length without the
- * terminator. 64 bytes are enough.
- *
- * Process: worker, controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: buffer is the caller's
- */
-DTM_API int32_t dtm_client_peer(const dtm_client_t *client, char *buffer, size_t size);
-
-/**
- * Attach a pointer of the service's own.
- *
- * Process: worker, controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: the service's; libdtm never touches it
- */
-DTM_API int32_t dtm_client_set_data(dtm_client_t *client, void *data);
-
-/**
- * The attached pointer, NULL at first.
- *
- * Process: worker, controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: the service's
- */
-DTM_API void *dtm_client_data(const dtm_client_t *client);
-
-/**
- * Say whether a request of this client is in flight. New clients are busy. A
- * drain closes idle clients at once (after what they already sent was served) and
- * lets busy ones finish until the drain deadline.
- *
- * Process: worker, controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: nothing changes hands
- */
-DTM_API int32_t dtm_client_set_busy(dtm_client_t *client, int32_t busy);
-
-/**
- * Change what the client waits for from outside of its own step: DTM_READ,
- * DTM_WRITE, DTM_HUP or 0. Its own step says so by its result.
- *
- * Process: worker, controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: nothing changes hands
- */
-DTM_API int32_t dtm_client_set_interest(dtm_client_t *client, uint32_t interest);
-
-/**
- * Run this client's step with DTM_WAKE in the same pass. Waking twice is once.
- *
- * Process: worker, controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: nothing changes hands
- */
-DTM_API int32_t dtm_client_wake(dtm_client_t *client);
-
-/**
- * Set this client's idle timeout (0: the configured one; DTM_OFF: none). Each step
- * starts it anew; re-arming costs one store.
- *
- * Process: worker, controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: nothing changes hands
- */
-DTM_API int32_t dtm_client_set_timeout(dtm_client_t *client, uint32_t idle_ms);
-
-/**
- * Close the client: its close callback runs with DTM_CLOSE_ASKED before this pass
- * ends, in its own step after the step returned.
- *
- * Process: worker, controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: the handle is stale when the close callback has returned
- */
-DTM_API int32_t dtm_client_close(dtm_client_t *client);
-
-/**
- * Add a command to the ready-made console (later version).
- *
- * Process: host
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: command is copied
- */
-DTM_API int32_t dtm_console_register(dtm_t *rt, const dtm_console_t *command);
-
-/**
- * Append a string to the reply. (Later version.)
- *
- * Process: controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: copied
- */
-DTM_API int32_t dtm_reply_text(dtm_reply_t *reply, const char *text, size_t len);
-
-/**
- * Append an integer to the reply. (Later version.)
- *
- * Process: controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: copied
- */
-DTM_API int32_t dtm_reply_integer(dtm_reply_t *reply, int64_t value);
-
-/**
- * Make the reply an error. (Later version.)
- *
- * Process: controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: copied
- */
-DTM_API int32_t dtm_reply_error(dtm_reply_t *reply, const char *text);
-
-/**
- * Begin an array; the next `count` parts are its members. (Later version.)
- *
- * Process: controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: copied
- */
-DTM_API int32_t dtm_reply_array(dtm_reply_t *reply, size_t count);
-
-/**
- * The workers of this pass, oldest first, those that are draining or wait for a
- * replacement included. `size` is sizeof(dtm_worker_t). `*ret_count` is how many
- * there are; when that is above `capacity`, the rest is left out and -ENOSPC returned.
- *
- * Process: controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: the arrays are the caller's
- */
-DTM_API
-int32_t dtm_workers(const dtm_t *rt,
-                    dtm_worker_t *ret_workers,
-                    size_t size,
-                    uint32_t capacity,
-                    uint32_t *ret_count);
-
-/**
- * Send a message to one worker or func. DTM_OK: it is in the process's channel, or
- * queued behind others for it, in order. It reaches exactly that spawn, or nobody.
- * -EAGAIN: `channel_queue` is full; DTM_EGONE: no such process any more; -EMSGSIZE.
- *
- * Process: controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: data is copied
- */
-DTM_API int32_t dtm_send(dtm_t *rt, uint64_t spawn, const void *data, size_t len);
-
-/**
- * Send to every worker of a generation (0: of all). `*ret_count` (may be NULL) is
- * how many took it; the result is DTM_OK if all did, otherwise the first error.
- *
- * Process: controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: data is copied
- */
-DTM_API
-int32_t dtm_send_all(dtm_t *rt,
-                     uint32_t generation,
-                     const void *data,
-                     size_t len,
-                     uint32_t *ret_count);
-
-/**
- * Send a command to the master; it takes effect at its next loop pass. `done` (may be
- * NULL) gets the answer: DTM_OK, -EBUSY (one like it is running), DTM_EREFUSED,
- * DTM_ENOFORK, DTM_EFAILED, DTM_ECONFIG, DTM_ENOTSUP. Long ones answer at their end.
- *
- * Process: controller
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: command is copied; data must live until done ran
- */
-DTM_API
-int32_t dtm_command(dtm_t *rt,
-                    const dtm_command_t *command,
-                    dtm_command_cb done,
-                    void *data,
-                    uint64_t *ret_id);
-
-/**
- * Create a lock that all processes of the runtime share (later version).
- *
- * Process: host
- * Thread: owner
- * Signal: unsafe
- * Fork: the handle is valid in every process of the runtime
- * Owns: rt owns the lock; name is copied
- */
-DTM_API int32_t dtm_lock_register(dtm_t *rt, const char *name, dtm_lock_t **ret_lock);
-
-/**
- * Take it: 0 tries, DTM_OFF waits for ever. DTM_OK; DTM_EFAILED: taken, but the last
- * owner died with it: repair what it protects; -ETIMEDOUT; -EDEADLK (later version).
- *
- * Process: worker, controller, func
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: nothing changes hands
- */
-DTM_API int32_t dtm_lock_take(dtm_lock_t *lock, uint32_t timeout_ms);
-
-/**
- * Give it back (later version).
- *
- * Process: worker, controller, func
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: nothing changes hands
- */
-DTM_API int32_t dtm_lock_give(dtm_lock_t *lock);
-
-/**
- * One fd that is readable when dtm_loop_dispatch() has something to do: for
- * `worker_main` or a func that lives in libuv, libevent or an epoll of its own.
- *
- * Process: worker, controller, func
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: borrowed
- */
-DTM_API int32_t dtm_loop_fd(const dtm_t *rt);
-
-/**
- * One pass of libdtm's loop: waits up to `timeout_ms` (0: not at all, -1: until
- * something happens) and runs the callbacks that are due. Returns 0; DTM_EGONE
- * when this process should leave now: return from `worker_main` or `main`.
- * With a foreign loop, call it with 0 when dtm_loop_fd() is readable.
- *
- * Process: worker (in worker_main), func
- * Thread: owner
- * Signal: unsafe
- * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: nothing changes hands
- */
-DTM_API int32_t dtm_loop_dispatch(dtm_t *rt, int32_t timeout_ms);
+DTM_API const char *dtm_last_error(void);
 
 /**
  * Zero a config struct and set its size, for callers that cannot use
@@ -2301,101 +1954,144 @@ DTM_API int32_t dtm_self(const dtm_t *rt, dtm_self_t *ret_self, size_t size);
 DTM_API int32_t dtm_log(const dtm_t *rt, uint32_t level, const char *text);
 
 /**
- * Start a timer on the monotonic clock: after `first_ms`, then every `period_ms`
- * (0: once). Missed periods are not made up for.
+ * The client's socket, non-blocking. Read and write it; never close it, and leave
+ * its place in epoll to libdtm.
  *
- * Process: worker, controller, func
+ * Process: worker, controller
  * Thread: owner
  * Signal: unsafe
  * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: the caller owns the timer until dtm_timer_free(); libdtm frees the rest when the process ends
+ * Owns: borrowed: libdtm closes it after the close callback
  */
-DTM_API
-int32_t dtm_timer_add(dtm_t *rt,
-                      uint32_t first_ms,
-                      uint32_t period_ms,
-                      dtm_timer_cb fire,
-                      void *data,
-                      dtm_timer_t **ret_timer);
+DTM_API int32_t dtm_client_fd(const dtm_client_t *client);
 
 /**
- * Start it anew, whether it runs or has fired. O(1).
+ * A number for logs, unique in this process; 0 for a stale handle.
  *
- * Process: worker, controller, func
+ * Process: worker, controller
  * Thread: owner
  * Signal: unsafe
  * Fork: not inherited; DTM_EFORKED in a process the service forked
  * Owns: nothing changes hands
  */
-DTM_API int32_t dtm_timer_set(dtm_timer_t *timer, uint32_t first_ms, uint32_t period_ms);
+DTM_API uint64_t dtm_client_id(const dtm_client_t *client);
 
 /**
- * Stop and free it; allowed in its own callback.
+ * The tag of the listener that it came from.
  *
- * Process: worker, controller, func
+ * Process: worker, controller
  * Thread: owner
  * Signal: unsafe
  * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: takes timer
- */
-DTM_API int32_t dtm_timer_free(dtm_timer_t *timer);
-
-/**
- * The library's version, such as "0.1.0".
- *
- * Process: any
- * Thread: any
- * Signal: safe
- * Fork: valid everywhere
- * Owns: static string
- */
-DTM_API const char *dtm_version(void);
-
-/**
- * The library's DTM_ABI_VERSION. A program may compare it with the header's.
- *
- * Process: any
- * Thread: any
- * Signal: safe
- * Fork: valid everywhere
  * Owns: nothing changes hands
  */
-DTM_API uint32_t dtm_abi_version(void);
+DTM_API uint64_t dtm_client_tag(const dtm_client_t *client);
 
 /**
- * One line for people about a result code: libdtm's own, or a negated errno.
- * Unknown codes give "unknown error".
+ * The index of the listener that it came from; -1 for the control listener.
  *
- * Process: any
- * Thread: any
- * Signal: safe
- * Fork: valid everywhere
- * Owns: static string
- */
-DTM_API const char *dtm_strerror(int32_t code);
-
-/**
- * The name of a result code, such as "DTM_ECONFIG" or "EAGAIN"; "UNKNOWN" otherwise.
- *
- * Process: any
- * Thread: any
- * Signal: safe
- * Fork: valid everywhere
- * Owns: static string
- */
-DTM_API const char *dtm_errname(int32_t code);
-
-/**
- * What went wrong in the last failed call of this thread: what, where, and how to
- * mend it. Empty when nothing failed yet.
- *
- * Process: any
- * Thread: any
+ * Process: worker, controller
+ * Thread: owner
  * Signal: unsafe
- * Fork: valid everywhere
- * Owns: library; valid until the next failed call in this thread
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
  */
-DTM_API const char *dtm_last_error(void);
+DTM_API int32_t dtm_client_listener(const dtm_client_t *client);
+
+/**
+ * Write the peer's address as text, such as "127.0.0.1:4711", "[::1]:4711" or
+ * "unix", terminated and cut to `size`. Returns the full length without the
+ * terminator. 64 bytes are enough.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: buffer is the caller's
+ */
+DTM_API int32_t dtm_client_peer(const dtm_client_t *client, char *buffer, size_t size);
+
+/**
+ * Attach a pointer of the service's own.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the service's; libdtm never touches it
+ */
+DTM_API int32_t dtm_client_set_data(dtm_client_t *client, void *data);
+
+/**
+ * The attached pointer, NULL at first.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the service's
+ */
+DTM_API void *dtm_client_data(const dtm_client_t *client);
+
+/**
+ * Say whether a request of this client is in flight. New clients are busy. A
+ * drain closes idle clients at once (after what they already sent was served) and
+ * lets busy ones finish until the drain deadline.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_client_set_busy(dtm_client_t *client, int32_t busy);
+
+/**
+ * Change what the client waits for from outside of its own step: DTM_READ,
+ * DTM_WRITE, DTM_HUP or 0. Its own step says so by its result.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_client_set_interest(dtm_client_t *client, uint32_t interest);
+
+/**
+ * Run this client's step with DTM_WAKE in the same pass. Waking twice is once.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_client_wake(dtm_client_t *client);
+
+/**
+ * Set this client's idle timeout (0: the configured one; DTM_OFF: none). Each step
+ * starts it anew; re-arming costs one store.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_client_set_timeout(dtm_client_t *client, uint32_t idle_ms);
+
+/**
+ * Close the client: its close callback runs with DTM_CLOSE_ASKED before this pass
+ * ends, in its own step after the step returned.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the handle is stale when the close callback has returned
+ */
+DTM_API int32_t dtm_client_close(dtm_client_t *client);
 
 /**
  * Put any fd that epoll can take (socket, pipe, eventfd, ...) into this process's
@@ -2510,6 +2206,46 @@ DTM_API int32_t dtm_watch_close(dtm_watch_t *watch);
 DTM_API int32_t dtm_watch_release(dtm_watch_t *watch);
 
 /**
+ * Start a timer on the monotonic clock: after `first_ms`, then every `period_ms`
+ * (0: once). Missed periods are not made up for.
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the caller owns the timer until dtm_timer_free(); libdtm frees the rest when the process ends
+ */
+DTM_API
+int32_t dtm_timer_add(dtm_t *rt,
+                      uint32_t first_ms,
+                      uint32_t period_ms,
+                      dtm_timer_cb fire,
+                      void *data,
+                      dtm_timer_t **ret_timer);
+
+/**
+ * Start it anew, whether it runs or has fired. O(1).
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_timer_set(dtm_timer_t *timer, uint32_t first_ms, uint32_t period_ms);
+
+/**
+ * Stop and free it; allowed in its own callback.
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: takes timer
+ */
+DTM_API int32_t dtm_timer_free(dtm_timer_t *timer);
+
+/**
  * 1 from the moment this process was told to drain or stop, else 0: time to send
  * `Connection: close` and the like.
  *
@@ -2605,6 +2341,270 @@ int32_t dtm_counter_get(const dtm_t *rt,
                         uint32_t counter,
                         uint32_t slot,
                         uint64_t *ret_value);
+
+/**
+ * One fd that is readable when dtm_loop_dispatch() has something to do: for
+ * `worker_main` or a func that lives in libuv, libevent or an epoll of its own.
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: borrowed
+ */
+DTM_API int32_t dtm_loop_fd(const dtm_t *rt);
+
+/**
+ * One pass of libdtm's loop: waits up to `timeout_ms` (0: not at all, -1: until
+ * something happens) and runs the callbacks that are due. Returns 0; DTM_EGONE
+ * when this process should leave now: return from `worker_main` or `main`.
+ * With a foreign loop, call it with 0 when dtm_loop_fd() is readable.
+ *
+ * Process: worker (in worker_main), func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_loop_dispatch(dtm_t *rt, int32_t timeout_ms);
+
+/**
+ * The workers of this pass, oldest first, those that are draining or wait for a
+ * replacement included. `size` is sizeof(dtm_worker_t). `*ret_count` is how many
+ * there are; when that is above `capacity`, the rest is left out and -ENOSPC returned.
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the arrays are the caller's
+ */
+DTM_API
+int32_t dtm_workers(const dtm_t *rt,
+                    dtm_worker_t *ret_workers,
+                    size_t size,
+                    uint32_t capacity,
+                    uint32_t *ret_count);
+
+/**
+ * Send a message to one worker or func. DTM_OK: it is in the process's channel, or
+ * queued behind others for it, in order. It reaches exactly that spawn, or nobody.
+ * -EAGAIN: `channel_queue` is full; DTM_EGONE: no such process any more; -EMSGSIZE.
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: data is copied
+ */
+DTM_API int32_t dtm_send(dtm_t *rt, uint64_t spawn, const void *data, size_t len);
+
+/**
+ * Send to every worker of a generation (0: of all). `*ret_count` (may be NULL) is
+ * how many took it; the result is DTM_OK if all did, otherwise the first error.
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: data is copied
+ */
+DTM_API
+int32_t dtm_send_all(dtm_t *rt,
+                     uint32_t generation,
+                     const void *data,
+                     size_t len,
+                     uint32_t *ret_count);
+
+/**
+ * Send a command to the master; it takes effect at its next loop pass. `done` (may be
+ * NULL) gets the answer: DTM_OK, -EBUSY (one like it is running), DTM_EREFUSED,
+ * DTM_ENOFORK, DTM_EFAILED, DTM_ECONFIG, DTM_ENOTSUP. Long ones answer at their end.
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: command is copied; data must live until done ran
+ */
+DTM_API
+int32_t dtm_command(dtm_t *rt,
+                    const dtm_command_t *command,
+                    dtm_command_cb done,
+                    void *data,
+                    uint64_t *ret_id);
+
+/**
+ * Add a command to the ready-made console (later version).
+ *
+ * Process: host
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: command is copied
+ */
+DTM_API int32_t dtm_console_register(dtm_t *rt, const dtm_console_t *command);
+
+/**
+ * Append a string to the reply. (Later version.)
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: copied
+ */
+DTM_API int32_t dtm_reply_text(dtm_reply_t *reply, const char *text, size_t len);
+
+/**
+ * Append an integer to the reply. (Later version.)
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: copied
+ */
+DTM_API int32_t dtm_reply_integer(dtm_reply_t *reply, int64_t value);
+
+/**
+ * Make the reply an error. (Later version.)
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: copied
+ */
+DTM_API int32_t dtm_reply_error(dtm_reply_t *reply, const char *text);
+
+/**
+ * Begin an array; the next `count` parts are its members. (Later version.)
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: copied
+ */
+DTM_API int32_t dtm_reply_array(dtm_reply_t *reply, size_t count);
+
+/**
+ * Register a durable action (later version).
+ *
+ * Process: host
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: action is copied
+ */
+DTM_API int32_t dtm_action_register(dtm_t *rt, const dtm_action_t *action);
+
+/**
+ * Start an instance: it is stored before this returns (later version).
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: args are copied
+ */
+DTM_API int32_t dtm_action_start(dtm_t *rt, const char *name, dtm_str_t args, uint64_t *ret_id);
+
+/**
+ * Pause (1), resume (2), cancel (3) an instance, or give the operator's go (4) (later version).
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_action_control(dtm_t *rt, uint64_t id, uint32_t verb);
+
+/**
+ * List the instances (later version).
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the arrays are the caller's
+ */
+DTM_API
+int32_t dtm_action_list(dtm_t *rt,
+                        dtm_action_info_t *ret_infos,
+                        size_t size,
+                        uint32_t capacity,
+                        uint32_t *ret_count);
+
+/**
+ * In a phase: go on with phase `next` instead of the following one (later version).
+ *
+ * Process: controller (in a phase)
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_action_jump(const dtm_phase_t *phase, uint32_t next);
+
+/**
+ * In a phase: do not go on before `ms` have passed (kind 0), all workers are up to date
+ * (1), the drain is over (2) or an operator said go (3) (later version).
+ *
+ * Process: controller (in a phase)
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_action_wait(const dtm_phase_t *phase, uint32_t kind, uint64_t ms);
+
+/**
+ * Add a database for actions (later version).
+ *
+ * Process: host
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: store is copied
+ */
+DTM_API int32_t dtm_store_register(dtm_t *rt, const dtm_store_t *store);
+
+/**
+ * Create a lock that all processes of the runtime share (later version).
+ *
+ * Process: host
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: the handle is valid in every process of the runtime
+ * Owns: rt owns the lock; name is copied
+ */
+DTM_API int32_t dtm_lock_register(dtm_t *rt, const char *name, dtm_lock_t **ret_lock);
+
+/**
+ * Take it: 0 tries, DTM_OFF waits for ever. DTM_OK; DTM_EFAILED: taken, but the last
+ * owner died with it: repair what it protects; -ETIMEDOUT; -EDEADLK (later version).
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_lock_take(dtm_lock_t *lock, uint32_t timeout_ms);
+
+/**
+ * Give it back (later version).
+ *
+ * Process: worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_lock_give(dtm_lock_t *lock);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,16 +1,335 @@
-//! The runtime object behind `dtm_t`.
+//! The runtime object behind `dtm_t`: what dtm_new() checked, what dtm_listen()
+//! opened, and, in a child, the process that this is.
 
-use crate::config::Config;
+use crate::config::{Config, Settings};
+use crate::controller::Controller;
+use crate::error::{Error, Result};
 use crate::event::Reactor;
 use crate::ffi::*;
-use std::cell::{OnceCell, RefCell};
-use std::ffi::c_void;
+use crate::func::{Func, Helper};
+use crate::guard::callback;
+use crate::net::Listener;
+use crate::worker::Worker;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::ffi::{CString, c_void};
+use std::os::fd::{AsRawFd, RawFd};
+use std::rc::Rc;
 
-/// Everything a process has; each child inherits the master's and adds its own.
+/// How far dtm_run() is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Fresh,
+    Running,
+    Over,
+}
+
+/// Which child this process is.
+pub(crate) enum Process {
+    Worker(Worker),
+    Controller(Controller),
+    Func(Helper),
+}
+
+/// The shared memory and the accept schedule: made by dtm_run() before any fork.
+pub(crate) struct Shared {
+    pub(crate) table: crate::shm::Table,
+    pub(crate) ban: crate::shm::Ban,
+    pub(crate) board: crate::shm::Board,
+    pub(crate) schedule: crate::accept::Schedule,
+}
+
 pub(crate) struct Runtime {
-    pub(crate) config: RefCell<Config>,
+    settings: Settings,
+    config: RefCell<Rc<Config>>,
+    /// What was in force before a reload that is not decided yet.
+    previous: RefCell<Option<Rc<Config>>>,
+    pub(crate) flags: u64,
     pub(crate) callbacks: dtm_callbacks_t,
     pub(crate) user_data: *mut c_void,
-    /// The event loop of this child; unset in host and master.
-    pub(crate) reactor: OnceCell<Reactor>,
+    listeners: RefCell<Vec<Listener>>,
+    control: RefCell<Option<Listener>>,
+    pub(crate) funcs: RefCell<Vec<Func>>,
+    pub(crate) counters: RefCell<Vec<String>>,
+    pub(crate) stage: Cell<Stage>,
+    shared: RefCell<Option<Rc<Shared>>>,
+    reactor: OnceCell<Reactor>,
+    process: OnceCell<Process>,
+}
+
+impl Runtime {
+    pub(crate) fn new(
+        settings: Settings,
+        config: Config,
+        callbacks: dtm_callbacks_t,
+        user_data: *mut c_void,
+    ) -> Self {
+        Self {
+            flags: settings.flags,
+            settings,
+            config: RefCell::new(Rc::new(config)),
+            previous: RefCell::new(None),
+            callbacks,
+            user_data,
+            listeners: RefCell::default(),
+            control: RefCell::default(),
+            funcs: RefCell::default(),
+            counters: RefCell::default(),
+            stage: Cell::new(Stage::Fresh),
+            shared: RefCell::default(),
+            reactor: OnceCell::new(),
+            process: OnceCell::new(),
+        }
+    }
+
+    /// The address that C knows us by.
+    pub(crate) fn handle(&self) -> *mut dtm_t {
+        std::ptr::from_ref(self).cast_mut().cast()
+    }
+
+    pub(crate) fn config(&self) -> Rc<Config> {
+        Rc::clone(&self.config.borrow())
+    }
+
+    /// Only before dtm_run().
+    pub(crate) fn check_fresh(&self) -> Result<()> {
+        if self.stage.get() == Stage::Fresh {
+            return Ok(());
+        }
+        Err(Error::new(DTM_ESTATE, "too late: dtm_run() was called"))
+    }
+
+    // ---- configuration ------------------------------------------------------
+
+    /// Read the file again, ask the service, and only then take it over. The
+    /// last one is kept until keep_config() or revert_config().
+    pub(crate) fn load_config(&self) -> Result<()> {
+        let (fresh, ignored) = Config::reload(&self.settings, &self.config())?;
+        self.ask_service()?;
+        let old = self.config.replace(Rc::new(fresh));
+        for key in ignored {
+            ::log::warn!("configuration: {key} cannot change while the service runs: ignored");
+        }
+        self.previous.replace(Some(old));
+        if let Err(error) = self.setup_log() {
+            ::log::error!("configuration: log_target: {error}: the old one stays");
+        }
+        Ok(())
+    }
+
+    /// The service's own configuration callback.
+    pub(crate) fn ask_service(&self) -> Result<()> {
+        let Some(load) = self.callbacks.config_load else {
+            return Ok(());
+        };
+        let path = self
+            .settings
+            .config_file
+            .as_deref()
+            .map(CString::new)
+            .and_then(|p| p.ok());
+        let path_ptr = path.as_ref().map_or(std::ptr::null(), |p| p.as_ptr());
+        let began = crate::sys::now_ms();
+        // SAFETY: the service's function; the path lives during the call.
+        let code = callback(|| unsafe { load(self.handle(), path_ptr, self.user_data) });
+        let took = crate::sys::now_ms().saturating_sub(began);
+        if took > 1_000 {
+            ::log::warn!("config_load took {took} ms: nothing was supervised meanwhile");
+        }
+        if code < 0 {
+            let name = crate::error::name(code).to_string_lossy();
+            let text = format!("the service's config_load failed with {code} ({name})");
+            return Err(Error::new(DTM_ECONFIG, text));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn keep_config(&self) {
+        self.previous.take();
+    }
+
+    pub(crate) fn revert_config(&self) {
+        let Some(previous) = self.previous.take() else {
+            return;
+        };
+        self.config.replace(previous);
+        if let Some(revert) = self.callbacks.config_revert {
+            // SAFETY: the service's function, with the arguments it declared.
+            callback(|| unsafe { revert(self.handle(), self.user_data) });
+        }
+        if let Err(error) = self.setup_log() {
+            ::log::error!("configuration: log_target: {error}");
+        }
+    }
+
+    /// Open the log anew: other target, other process. flow: L9
+    pub(crate) fn setup_log(&self) -> Result<()> {
+        let config = self.config();
+        crate::log::setup(
+            &config.log,
+            self.callbacks.log,
+            self.user_data,
+            &config.name,
+        )
+    }
+
+    // ---- listeners ----------------------------------------------------------
+
+    pub(crate) fn add_listener(&self, listener: Listener) -> Result<i32> {
+        let mut listeners = self.listeners.borrow_mut();
+        if listeners.len() >= usize::try_from(DTM_LISTENERS_MAX).unwrap_or(0) {
+            let text = format!("more than {DTM_LISTENERS_MAX} listeners");
+            return Err(Error::new(-libc::ENOSPC, text));
+        }
+        listeners.push(listener);
+        Ok(i32::try_from(listeners.len() - 1).unwrap_or(0))
+    }
+
+    pub(crate) fn set_control(&self, listener: Listener) {
+        self.control.replace(Some(listener));
+    }
+
+    pub(crate) fn has_control(&self) -> bool {
+        self.control.borrow().is_some()
+    }
+
+    /// Descriptor and tag of a service listener.
+    pub(crate) fn listener(&self, index: u32) -> Option<(RawFd, u64)> {
+        let index = usize::try_from(index).ok()?;
+        self.listeners
+            .borrow()
+            .get(index)
+            .map(|l| (l.fd().as_raw_fd(), l.tag))
+    }
+
+    pub(crate) fn listener_count(&self) -> u32 {
+        u32::try_from(self.listeners.borrow().len()).unwrap_or(0)
+    }
+
+    pub(crate) fn listener_fds(&self) -> Vec<RawFd> {
+        self.listeners
+            .borrow()
+            .iter()
+            .map(|l| l.fd().as_raw_fd())
+            .collect()
+    }
+
+    /// The addresses, for people.
+    pub(crate) fn addresses(&self) -> String {
+        let listeners = self.listeners.borrow();
+        let texts: Vec<String> = listeners.iter().map(|l| l.address().to_string()).collect();
+        if texts.is_empty() {
+            "nothing".to_owned()
+        } else {
+            texts.join(", ")
+        }
+    }
+
+    pub(crate) fn port(&self, index: u32) -> Option<u16> {
+        let index = usize::try_from(index).ok()?;
+        self.listeners.borrow().get(index).map(Listener::port)
+    }
+
+    pub(crate) fn control_listener(&self) -> Option<(RawFd, u64)> {
+        self.control
+            .borrow()
+            .as_ref()
+            .map(|l| (l.fd().as_raw_fd(), l.tag))
+    }
+
+    /// Close them all here; the process that bound them removes its socket files.
+    pub(crate) fn close_listeners(&self) {
+        for listener in self
+            .listeners
+            .take()
+            .iter()
+            .chain(self.control.take().iter())
+        {
+            listener.cleanup();
+        }
+    }
+
+    /// Close the service listeners: they are the workers' business.
+    pub(crate) fn close_services(&self) {
+        self.listeners.take();
+    }
+
+    /// Close the control listener: it is the controller's business.
+    pub(crate) fn close_control(&self) {
+        self.control.take();
+    }
+
+    // ---- processes ----------------------------------------------------------
+
+    pub(crate) fn set_shared(&self, shared: Option<Rc<Shared>>) {
+        self.shared.replace(shared);
+    }
+
+    pub(crate) fn shared(&self) -> Result<Rc<Shared>> {
+        let shared = self.shared.borrow().clone();
+        shared.ok_or_else(|| Error::new(DTM_ESTATE, "too early: dtm_run() was not called"))
+    }
+
+    /// In a child: this is who we are from now on.
+    pub(crate) fn become_process(&self, reactor: Reactor, process: Process) -> Result<()> {
+        let again = || Error::new(DTM_ESTATE, "this process is a child already");
+        self.reactor.set(reactor).map_err(|_| again())?;
+        self.process.set(process).map_err(|_| again())
+    }
+
+    pub(crate) fn process(&self) -> Option<&Process> {
+        self.process.get()
+    }
+
+    pub(crate) fn reactor(&self) -> Option<&Reactor> {
+        self.reactor.get()
+    }
+
+    /// Its loop; only called by a child about itself.
+    pub(crate) fn reactor_or_exit(&self) -> &Reactor {
+        match self.reactor.get() {
+            Some(reactor) => reactor,
+            None => crate::process::exit_now(DTM_EXIT_BROKEN),
+        }
+    }
+
+    pub(crate) fn child(&self) -> Option<&crate::child::Child> {
+        Some(match self.process.get()? {
+            Process::Worker(worker) => &worker.child,
+            Process::Controller(controller) => &controller.child,
+            Process::Func(helper) => &helper.child,
+        })
+    }
+
+    pub(crate) fn controller(&self) -> Result<&Controller> {
+        match self.process.get() {
+            Some(Process::Controller(controller)) => Ok(controller),
+            _ => Err(Error::new(DTM_EROLE, "only the controller may do this")),
+        }
+    }
+
+    pub(crate) fn worker(&self) -> Result<&Worker> {
+        match self.process.get() {
+            Some(Process::Worker(worker)) => Ok(worker),
+            _ => Err(Error::new(DTM_EROLE, "only a worker may do this")),
+        }
+    }
+}
+
+impl Shared {
+    /// In a child: what only others write becomes read-only here.
+    pub(crate) fn narrow(&self, role: u32) {
+        let table = self
+            .table
+            .make_read_only()
+            .and(self.schedule.make_read_only());
+        let ban = if role == DTM_ROLE_CONTROLLER {
+            Ok(())
+        } else {
+            self.ban.make_read_only()
+        };
+        if let Err(error) = table.and(ban) {
+            ::log::error!("shared memory: {error}");
+            crate::process::exit_now(DTM_EXIT_BROKEN);
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! `include/dtm.h` is generated from `src/ffi/` and committed: this test fails
 //! when it is stale, `DTM_BLESS=1 cargo test --test header` renews it.
 
+#![allow(clippy::unwrap_used)] // clippy knows only functions marked #[test] as tests
+
 use std::path::Path;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");

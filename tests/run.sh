@@ -8,9 +8,6 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 ALL="fmt clippy cargo header gcc symbols clang consumers flow asan valgrind"
-# Programs that start processes make no sense to repeat under valgrind in full.
-VALGRIND_TESTS="t_abi_sizes t_abi_layout"
-
 OUT=build/gates
 LOGS=$OUT/log
 JOBS=$(nproc 2>/dev/null || echo 2)
@@ -62,15 +59,20 @@ stage_fmt() {
 stage_clippy() {
     gate "clippy" "mend what it names; the deny list is in Cargo.toml and clippy.toml" \
         cargo clippy --locked --all-targets --features fault -- -D warnings
+    gate "clippy without features" "see above; look for #[cfg(feature = ...)]" \
+        cargo clippy --locked --lib --no-default-features -- -D warnings
 }
 
 stage_cargo() {
-    run "cargo test" cargo test --locked --features fault ||
-        printf '       -> a stale header is renewed by: DTM_BLESS=1 cargo test\n'
+    whole=0
+    run "cargo test" cargo test --locked --no-fail-fast --features fault || whole=1
     results=$(awk '/^test result:/ { ok += $4; bad += $6 } END { print ok + 0, bad + 0 }' "$log")
-    [ "$results" != "0 0" ] || results="0 1"
+    # Something that did not even run has no result line.
+    [ "$whole" -eq 0 ] || [ "${results#* }" -ne 0 ] || results="${results% *} 1"
     count ${results% *} ${results#* }
     printf '       %s passed, %s failed\n' ${results% *} ${results#* }
+    [ "$whole" -eq 0 ] ||
+        printf '       -> stale header or layout? DTM_BLESS=1 cargo test renews them\n'
 }
 
 stage_header() {
@@ -94,15 +96,23 @@ configure_and_build() {
     ' sh "$OUT/$tree" "$cc" "$cxx" "$JOBS" "$@"
 }
 
-# c_tests TREE: ctest, each of its tests counted.
+# c_tests TREE: ctest, a line for each test as it ends, and each counted.
 c_tests() {
-    run "$1: ctest" ctest --test-dir "$OUT/$1" --output-on-failure -j "$JOBS" ||
-        printf '       -> one test alone: %s/%s/tests/c/NAME\n' "$OUT" "$1"
+    log=$LOGS/$1-ctest.log
+    printf '  ..   %s: ctest\n' "$1"
+    ctest --test-dir "$OUT/$1" --output-on-failure -j "$JOBS" 2>&1 | tee "$log" |
+        sed -u -n 's/^ *[0-9]*\/[0-9]* Test *#[0-9]*: /       /p'
     # "90% tests passed, 1 tests failed out of 10"
     results=$(awk '/tests failed out of/ { print $NF - $4, $4 }' "$log")
     [ -n "$results" ] || results="0 1"
     count ${results% *} ${results#* }
-    printf '       %s passed, %s failed\n' ${results% *} ${results#* }
+    if [ "${results#* }" -eq 0 ]; then
+        printf '  ok   %s: ctest, %s tests\n' "$1" "${results% *}"
+    else
+        tail -n 25 "$log" | sed 's/^/       | /'
+        printf '  FAIL %s: ctest; all of it: %s\n' "$1" "$log"
+        printf '       -> one test alone: %s/%s/tests/c/NAME\n' "$OUT" "$1"
+    fi
 }
 
 # gcc and clang trees share what cargo builds: it does not depend on the C compiler.
@@ -143,9 +153,11 @@ stage_asan() {
         -DDTM_SANITIZE=address,undefined && c_tests asan
 }
 
+# Slow: only the tests that say `valgrind: yes` in a comment.
 stage_valgrind() {
     [ -d $OUT/gcc/tests/c ] || stage_gcc
-    for test in $VALGRIND_TESTS; do
+    for source in $(grep -l 'valgrind: yes' tests/c/t_*.c); do
+        test=$(basename "$source" .c)
         gate "valgrind: $test" "the same by hand: valgrind $OUT/gcc/tests/c/$test" \
             valgrind -q --error-exitcode=99 --track-fds=no "$OUT/gcc/tests/c/$test"
     done

@@ -26,24 +26,24 @@ mod sentinel;
 #[cfg(test)]
 mod tests;
 
+use crate::config::AcceptMode;
 use crate::error::{Error, Result};
-use crate::ffi::*;
+use crate::ffi::DTM_ENOTSUP;
 
-pub(crate) use pool::Stats;
 pub(crate) use schedule::Schedule;
 pub(crate) use seat::Seat;
 
 /// Listener i is token LISTENER_TOKEN + i of a worker's event loop.
 pub(crate) const LISTENER_TOKEN: u32 = 0x100;
 
-/// The mode in force when the service asks for `mode` (DTM_ACCEPT_*), and its name.
-pub(crate) fn resolve(mode: u32) -> Result<(u32, &'static str)> {
+/// The name of the schedule that a mode asks for, and why it is that one.
+pub(crate) fn resolve(mode: AcceptMode) -> Result<&'static str> {
     match mode {
-        DTM_ACCEPT_AUTO | DTM_ACCEPT_TOKEN => Ok((DTM_ACCEPT_TOKEN, "token")),
-        DTM_ACCEPT_STEER..=DTM_ACCEPT_LOCK => Err(Error::new(
+        AcceptMode::Auto => Ok("token (chosen by auto)"),
+        AcceptMode::Token => Ok("token"),
+        other => Err(Error::new(
             DTM_ENOTSUP,
-            "this version of libdtm has the accept modes auto and token",
+            format!("accept_mode {other:?}: this version of libdtm has auto and token"),
         )),
-        _ => Err(Error::invalid("accept_mode is none of DTM_ACCEPT_*")),
     }
 }

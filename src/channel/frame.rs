@@ -22,22 +22,20 @@ pub(crate) enum Kind {
     ConfigReverted = 6,
     Answer = 7,
     Refused = 8,
-    Release = 9,
+    ReopenLog = 9,
 
     Ready = 16,
     Updated = 17,
     Refusal = 18,
     AnswerUp = 19,
     Command = 20,
-    Leaving = 21,
-    Log = 22,
 
     Data = 32,
     Sync = 33,
 }
 
 impl Kind {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 16] = [
         Self::Open,
         Self::Nudge,
         Self::Reply,
@@ -46,14 +44,12 @@ impl Kind {
         Self::ConfigReverted,
         Self::Answer,
         Self::Refused,
-        Self::Release,
+        Self::ReopenLog,
         Self::Ready,
         Self::Updated,
         Self::Refusal,
         Self::AnswerUp,
         Self::Command,
-        Self::Leaving,
-        Self::Log,
         Self::Data,
         Self::Sync,
     ];

@@ -1,4 +1,279 @@
-//! Configuration: owned, checked values from the C struct and the [dtm] section.
+//! Configuration: owned, checked values.
 
-/// stub
-pub(crate) struct Config;
+mod cpus;
+mod file;
+mod ini;
+mod keys;
+mod layers;
+mod value;
+
+use crate::error::{Error, Result};
+use crate::ffi::*;
+use crate::log::{LogConfig, Target};
+use keys::{KEYS, TEXT_KEYS};
+
+/// Most clients a worker can have.
+pub(crate) const MAX_CLIENTS: u32 = 1 << 24;
+
+/// `dtm_config_t` in Rust: 0 and `None` mean the default, DTM_OFF means off.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) flags: u64,
+    pub(crate) name: Option<String>,
+    pub(crate) config_file: Option<String>,
+    pub(crate) workers: u32,
+    pub(crate) max_processes: u32,
+    pub(crate) accept_mode: u32,
+    pub(crate) accept_tokens: u32,
+    pub(crate) max_clients: u32,
+    pub(crate) client_timeout_ms: u32,
+    pub(crate) watch_timeout_ms: u32,
+    pub(crate) drain_timeout_ms: u32,
+    pub(crate) kill_grace_ms: u32,
+    pub(crate) start_timeout_ms: u32,
+    pub(crate) hang_timeout_ms: u32,
+    pub(crate) respawn_delay_ms: u32,
+    pub(crate) respawn_delay_max_ms: u32,
+    pub(crate) respawn_reset_ms: u32,
+    pub(crate) nofork_max_ms: u32,
+    pub(crate) worker_tick_ms: u32,
+    pub(crate) controller_tick_ms: u32,
+    pub(crate) channel_queue: u32,
+    pub(crate) signals: u32,
+    pub(crate) orphan: u32,
+    pub(crate) log_level: u32,
+    pub(crate) log_target: Option<String>,
+    pub(crate) store: Option<String>,
+    /// LIBDTM_LOG, read once at the start: the environment is the host's.
+    pub(crate) environment: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AcceptMode {
+    Auto,
+    Token,
+    Steer,
+    Hash,
+    Shared,
+    Pass,
+    Lock,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SignalTable {
+    Default,
+    Dtm,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Orphan {
+    Drain,
+    Exit,
+}
+
+/// Every value in force. Durations are in milliseconds; `None` is off.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) name: String,
+    pub(crate) workers: u32,
+    pub(crate) max_processes: u32,
+    pub(crate) accept_mode: AcceptMode,
+    pub(crate) accept_tokens: u32,
+    pub(crate) max_clients: u32,
+    pub(crate) client_timeout: Option<u64>,
+    pub(crate) watch_timeout: Option<u64>,
+    pub(crate) drain_timeout: Option<u64>,
+    pub(crate) kill_grace: u64,
+    pub(crate) start_timeout: Option<u64>,
+    pub(crate) respawn_delay: u64,
+    pub(crate) respawn_delay_max: u64,
+    pub(crate) respawn_reset: u64,
+    pub(crate) nofork_max: u64,
+    pub(crate) worker_tick: Option<u64>,
+    pub(crate) controller_tick: Option<u64>,
+    pub(crate) channel_queue: usize,
+    pub(crate) signals: SignalTable,
+    pub(crate) orphan: Orphan,
+    pub(crate) log: LogConfig,
+    /// The same, by key.
+    values: Settings,
+}
+
+/// What defaults are computed from.
+struct Machine {
+    cpus: u32,
+    /// Soft RLIMIT_NOFILE.
+    nofile: u64,
+}
+
+impl Machine {
+    fn here() -> Self {
+        let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE);
+        Self {
+            cpus: cpus::usable(),
+            nofile: limit.map_or(1024, |(soft, _)| soft),
+        }
+    }
+}
+
+impl Config {
+    /// `read_file`: false leaves the config file out.
+    pub(crate) fn load(base: &Settings, read_file: bool) -> Result<Self> {
+        Self::complete(layers::merge(base, read_file)?, &Machine::here())
+    }
+
+    /// The same while the service runs. Keys that take effect at a start only keep
+    /// their old values; those that were to change are named.
+    pub(crate) fn reload(base: &Settings, old: &Self) -> Result<(Self, Vec<&'static str>)> {
+        Self::succeed(layers::merge(base, true)?, old, &Machine::here())
+    }
+
+    fn succeed(
+        mut settings: Settings,
+        old: &Self,
+        machine: &Machine,
+    ) -> Result<(Self, Vec<&'static str>)> {
+        // Computed from the number of workers, which may well change.
+        default(&mut settings.accept_tokens, || old.accept_tokens);
+        let ignored = Self::complete(settings.clone(), machine)?.changes(old);
+        for key in KEYS.iter().filter(|key| key.fixed) {
+            (key.set)(&mut settings, (key.get)(&old.values));
+        }
+        for key in TEXT_KEYS.iter().filter(|key| key.fixed) {
+            (key.set)(&mut settings, (key.get)(&old.values).map(str::to_string));
+        }
+        Ok((Self::complete(settings, machine)?, ignored))
+    }
+
+    /// Fill in the defaults; check what depends on more than one key.
+    fn complete(mut values: Settings, machine: &Machine) -> Result<Self> {
+        if values.store.is_some() {
+            return Err(Error::new(
+                DTM_ENOTSUP,
+                "store: actions come with a later version",
+            ));
+        }
+        for key in KEYS {
+            if (key.get)(&values) == 0 {
+                (key.set)(&mut values, key.default);
+            }
+        }
+        let v = &mut values;
+        // By default there is room for a reload: two generations, two controllers.
+        let room = v.max_processes / 2 - 1;
+        default(&mut v.workers, || machine.cpus.min(512).min(room));
+        default(&mut v.accept_tokens, || (v.workers / 2).clamp(2, 8));
+        default(&mut v.respawn_delay_max_ms, || {
+            v.respawn_delay_ms.max(5_000)
+        });
+        if v.workers >= v.max_processes {
+            return Err(Error::config(format!(
+                "workers = {}: no room for them and the controller in max_processes = {}",
+                v.workers, v.max_processes
+            )));
+        }
+        if v.respawn_delay_ms > v.respawn_delay_max_ms {
+            return Err(Error::config(format!(
+                "respawn_delay = {} ms: above respawn_delay_max = {} ms",
+                v.respawn_delay_ms, v.respawn_delay_max_ms
+            )));
+        }
+        v.max_clients = clients(v.max_clients, v.max_processes, machine.nofile)?;
+        Ok(Self::from(values))
+    }
+
+    /// Keys that differ from `old` but take effect at a start only.
+    pub(crate) fn changes(&self, old: &Self) -> Vec<&'static str> {
+        let numbers = KEYS
+            .iter()
+            .filter(|key| key.fixed && (key.get)(&self.values) != (key.get)(&old.values))
+            .map(|key| key.name);
+        let texts = TEXT_KEYS
+            .iter()
+            .filter(|key| key.fixed && (key.get)(&self.values) != (key.get)(&old.values))
+            .map(|key| key.name);
+        numbers.chain(texts).collect()
+    }
+}
+
+impl From<Settings> for Config {
+    /// Of complete settings.
+    fn from(v: Settings) -> Self {
+        let ms = u64::from;
+        let or_off = |value: u32| (value != DTM_OFF).then_some(u64::from(value));
+        Self {
+            name: v.name.clone().unwrap_or_else(|| "dtm".into()),
+            workers: v.workers,
+            max_processes: v.max_processes,
+            accept_mode: match v.accept_mode {
+                DTM_ACCEPT_TOKEN => AcceptMode::Token,
+                DTM_ACCEPT_STEER => AcceptMode::Steer,
+                DTM_ACCEPT_HASH => AcceptMode::Hash,
+                DTM_ACCEPT_SHARED => AcceptMode::Shared,
+                DTM_ACCEPT_PASS => AcceptMode::Pass,
+                DTM_ACCEPT_LOCK => AcceptMode::Lock,
+                _ => AcceptMode::Auto,
+            },
+            accept_tokens: v.accept_tokens,
+            max_clients: v.max_clients,
+            client_timeout: or_off(v.client_timeout_ms),
+            watch_timeout: or_off(v.watch_timeout_ms),
+            drain_timeout: or_off(v.drain_timeout_ms),
+            kill_grace: ms(v.kill_grace_ms),
+            start_timeout: or_off(v.start_timeout_ms),
+            respawn_delay: ms(v.respawn_delay_ms),
+            respawn_delay_max: ms(v.respawn_delay_max_ms),
+            respawn_reset: ms(v.respawn_reset_ms),
+            nofork_max: ms(v.nofork_max_ms),
+            worker_tick: or_off(v.worker_tick_ms),
+            controller_tick: or_off(v.controller_tick_ms),
+            channel_queue: v.channel_queue as usize,
+            signals: if v.signals == DTM_SIGNALS_DTM {
+                SignalTable::Dtm
+            } else {
+                SignalTable::Default
+            },
+            orphan: if v.orphan == DTM_ORPHAN_EXIT {
+                Orphan::Exit
+            } else {
+                Orphan::Drain
+            },
+            log: LogConfig {
+                level: crate::log::filter(v.log_level),
+                target: v
+                    .log_target
+                    .as_deref()
+                    .and_then(Target::parse)
+                    .unwrap_or(Target::Stderr),
+            },
+            values: v,
+        }
+    }
+}
+
+fn default(value: &mut u32, computed: impl FnOnce() -> u32) {
+    if *value == 0 {
+        *value = computed();
+    }
+}
+
+/// Every client is a descriptor, next to the runtime's own.
+fn clients(asked: u32, max_processes: u32, nofile: u64) -> Result<u32> {
+    let reserve = 2 * u64::from(max_processes) + 64;
+    let room = nofile.saturating_sub(reserve);
+    let least = if asked == 0 { 16 } else { u64::from(asked) };
+    if room < least {
+        return Err(Error::config(format!(
+            "RLIMIT_NOFILE is {nofile}: {least} clients per worker and {reserve} descriptors for \
+             max_processes = {max_processes} need {}; raise the limit or lower the keys",
+            least + reserve
+        )));
+    }
+    if asked != 0 {
+        return Ok(asked);
+    }
+    Ok(u32::try_from(room).unwrap_or(MAX_CLIENTS).min(MAX_CLIENTS))
+}
+
+#[cfg(test)]
+mod tests;

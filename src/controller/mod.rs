@@ -1,1 +1,207 @@
-//! The controller.
+//! The controller: brings workers up to date, answers operators, commands the
+//! master. It acts only while it holds the control lock, which the master
+//! grants to one process at a time and passes on only after that one's death.
+//! flow: C1-C9, C13, L10
+
+mod commands;
+mod control;
+mod leaving;
+mod messages;
+mod roster;
+mod updates;
+
+use crate::channel::{Frame, Kind};
+use crate::child::{CHANNEL, Child, DEADLINE, LIFELINE, TICK, WAKE};
+use crate::error::Result;
+use crate::event::{Reactor, Setup};
+use crate::ffi::*;
+use crate::guard::callback;
+use crate::runtime::{Process, Runtime};
+use std::cell::Cell;
+use std::os::fd::OwnedFd;
+
+const CONTROL: u32 = 0x100;
+/// + slot: the master end of that slot's channel has room again.
+const WRITABLE: u32 = 0x1000;
+
+pub(crate) struct Controller {
+    rt: &'static Runtime,
+    pub(crate) child: Child,
+    /// The control lock is ours.
+    granted: Cell<bool>,
+    pub(crate) roster: roster::Roster,
+    updates: updates::Updates,
+    pub(crate) commands: commands::Commands,
+    pub(crate) messages: messages::Messages,
+    drain_began: Cell<bool>,
+    done: Cell<Option<i32>>,
+}
+
+/// A controller's whole life, after birth. `ends`: the master ends of all
+/// slots but its own. flow: C1
+pub(crate) fn main(rt: &'static Runtime, child: Child, ends: Vec<Option<OwnedFd>>) -> i32 {
+    match Controller::begin(rt, child, ends) {
+        Ok(controller) => controller.live(),
+        Err(error) => {
+            ::log::error!("controller cannot start: {error}");
+            DTM_EXIT_INIT
+        }
+    }
+}
+
+impl Controller {
+    fn begin(
+        rt: &'static Runtime,
+        child: Child,
+        ends: Vec<Option<OwnedFd>>,
+    ) -> Result<&'static Controller> {
+        let config = rt.config();
+        let setup = Setup {
+            rt: rt.handle(),
+            user_data: rt.user_data,
+            open: rt.callbacks.control_open,
+            step: rt.callbacks.control_step,
+            close: rt.callbacks.control_close,
+            client_timeout_ms: DTM_OFF,
+            watch_timeout_ms: config.watch_timeout.map_or(DTM_OFF, crate::sys::ms32),
+            max_clients: config.max_clients,
+        };
+        let reactor = Reactor::new(crate::sys::epoll()?, setup)?;
+        child.watch(&reactor)?;
+        let slots = ends.len();
+        let controller = Controller {
+            rt,
+            child,
+            granted: Cell::new(false),
+            roster: roster::Roster::new(),
+            updates: updates::Updates::new(slots),
+            commands: commands::Commands::default(),
+            messages: messages::Messages::new(ends, config.channel_queue),
+            drain_began: Cell::new(false),
+            done: Cell::new(None),
+        };
+        rt.become_process(reactor, Process::Controller(controller))?;
+        match rt.process() {
+            Some(Process::Controller(controller)) => Ok(controller),
+            _ => Err(crate::error::Error::new(
+                DTM_ESTATE,
+                "this process is no controller",
+            )),
+        }
+    }
+
+    fn live(&'static self) -> i32 {
+        crate::signal::mask::set(&self.child.mask);
+        if let Some(init) = self.rt.callbacks.controller_init {
+            // SAFETY: the service's function, with the arguments it declared.
+            let code = callback(|| unsafe { init(self.rt.handle(), self.rt.user_data) });
+            if code < 0 {
+                ::log::error!("controller_init failed with {code}");
+                return DTM_EXIT_INIT;
+            }
+        }
+        self.child.link.must_send(Kind::Ready, 0, 0, &[]);
+        while !self.pass() {}
+        self.reactor().shutdown(DTM_CLOSE_SHUTDOWN);
+        if let Some(exit) = self.rt.callbacks.controller_exit {
+            // SAFETY: the service's function, with the arguments it declared.
+            callback(|| unsafe { exit(self.rt.handle(), self.rt.user_data) });
+        }
+        self.done.get().unwrap_or(0)
+    }
+
+    fn reactor(&self) -> &'static Reactor {
+        self.rt.reactor_or_exit()
+    }
+
+    /// One pass: events, then a fresh look at the workers, updates, the service.
+    fn pass(&'static self) -> bool {
+        let mut own = |token: u32, _events: u32| self.own(token);
+        if let Err(error) = self.reactor().pass(-1, &self.child.mask, &mut own) {
+            ::log::error!("the event loop of the controller broke: {error}");
+            crate::process::exit_now(DTM_EXIT_FDS);
+        }
+        self.carry_on_leaving();
+        if self.acting() {
+            self.refresh();
+            let retry = self.run_updates();
+            if let Some(pass) = self.rt.callbacks.controller_pass {
+                // SAFETY: the service's function, with the arguments it declared.
+                callback(|| unsafe { pass(self.rt.handle(), self.rt.user_data) });
+            }
+            let tick = self.rt.config().controller_tick;
+            let next = [retry, tick].into_iter().flatten().min();
+            self.reactor().own_timer(TICK, next);
+        }
+        self.done.get().is_some()
+    }
+
+    /// Does it hold the control lock, and is not on its way out?
+    pub(crate) fn acting(&self) -> bool {
+        self.granted.get() && self.child.leaving().is_none()
+    }
+
+    fn own(&self, token: u32) {
+        match token {
+            CHANNEL => {
+                self.child.check_fds();
+                self.child.link.read(&mut |frame| self.incoming(frame));
+            }
+            WAKE => self.child.signals(self.rt.config().signals),
+            LIFELINE => {
+                self.child.orphaned(self.rt.config().orphan);
+                self.child.forget_lifeline(self.reactor());
+            }
+            DEADLINE => self.reactor().close_clients(DTM_CLOSE_DEADLINE),
+            CONTROL => self.accept_operators(),
+            slot if slot >= WRITABLE => self.flush(slot - WRITABLE),
+            _ => {}
+        }
+    }
+
+    fn incoming(&self, frame: &Frame<'_>) {
+        match frame.head.kind {
+            Kind::Open => self.grant(frame.head.arg),
+            Kind::Reply => self.reply(frame),
+            Kind::Answer => self.answer(frame.head.arg, 0, frame.payload),
+            Kind::Refused => self.refused(frame),
+            Kind::Nudge => {
+                self.child.look_at_order();
+            }
+            Kind::TableChanged => {}
+            Kind::ConfigLoaded => self.load_config(),
+            Kind::ConfigReverted => self.revert_config(),
+            Kind::ReopenLog => self.child.reopen_log(),
+            other => ::log::warn!("the controller does not know message {other:?}: dropped"),
+        }
+    }
+
+    /// The control lock is ours now.
+    fn grant(&self, epoch: u64) {
+        if self.granted.replace(true) {
+            return;
+        }
+        ::log::debug!("control lock granted, epoch {epoch}");
+        if let Err(error) = self.listen_to_operators() {
+            ::log::error!("control listener: {error}");
+        }
+    }
+
+    /// The master loaded a new configuration: so does the controller, by the
+    /// same callback. It stays when the workers are replaced.
+    fn load_config(&self) {
+        if let Err(error) = self.rt.load_config() {
+            ::log::error!(
+                "the configuration that the master took fails here ({error}): restarting"
+            );
+            self.child.leave(
+                crate::master::policy::Order::Drain,
+                crate::child::Cause::Asked,
+            );
+        }
+    }
+
+    fn revert_config(&self) {
+        self.rt.revert_config();
+    }
+}

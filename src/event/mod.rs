@@ -1,4 +1,43 @@
-//! The event loop: poller, timer wheel, clients, watches, wake-ups.
+//! The event loop of worker, controller and func: clients, watches, timers, wake-ups.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `reactor` | the loop: one pass waits, then serves whatever is due |
+//! | `step` | what a step's result means; the end of an entry |
+//! | `client`, `watch`, `timer`, `handle` | the operations behind the C API |
+//! | `foreign` | the loop as one fd inside of somebody else's loop |
+//! | `slab`, `entry` | the objects, and handles that outlive them safely |
+//! | `wheel`, `queue` | when and in which order |
+//! | `poller` | epoll |
+//!
+//! Callbacks of the service re-enter all of this. So everything takes `&self`, state
+//! lies in cells, nothing stays borrowed while a callback runs, and no callback runs
+//! inside of another one's library call: what it asks for waits in the queue.
 
-/// stub
-pub(crate) struct Reactor;
+mod client;
+mod entry;
+mod foreign;
+mod handle;
+mod poller;
+mod queue;
+mod reactor;
+mod slab;
+mod step;
+mod timer;
+mod watch;
+mod wheel;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use reactor::{OWN, Reactor, Setup, TOKENS};
+
+use crate::error::{Error, Result};
+use crate::ffi::DTM_ESTATE;
+use crate::runtime::Runtime;
+
+/// This process's loop, for the C API.
+pub(crate) fn of(runtime: &Runtime) -> Result<&Reactor> {
+    let missing = || Error::new(DTM_ESTATE, "this process's event loop is not set up yet");
+    runtime.reactor().ok_or_else(missing)
+}

@@ -1,7 +1,9 @@
 //! Clients of workers and of the controller.
 
-#![allow(unused_imports, unused_variables)]
-use super::{callbacks::*, config::*, consts::*, types::*};
+use super::types::*;
+use crate::error::Error;
+use crate::event;
+use crate::guard::{SERVING, enter};
 use std::ffi::{c_char, c_void};
 
 /// The client's socket, non-blocking. Read and write it; never close it, and leave
@@ -14,7 +16,7 @@ use std::ffi::{c_char, c_void};
 /// Owns: borrowed: libdtm closes it after the close callback
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_fd(client: *const dtm_client_t) -> i32 {
-    DTM_ENOTSUP
+    enter(SERVING, |rt| event::of(rt)?.client_fd(client))
 }
 
 /// A number for logs, unique in this process; 0 for a stale handle.
@@ -26,7 +28,7 @@ pub unsafe extern "C" fn dtm_client_fd(client: *const dtm_client_t) -> i32 {
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_id(client: *const dtm_client_t) -> u64 {
-    0
+    enter(SERVING, |rt| event::of(rt)?.client_id(client))
 }
 
 /// The tag of the listener that it came from.
@@ -38,7 +40,7 @@ pub unsafe extern "C" fn dtm_client_id(client: *const dtm_client_t) -> u64 {
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_tag(client: *const dtm_client_t) -> u64 {
-    0
+    enter(SERVING, |rt| Ok(event::of(rt)?.client_origin(client)?.1))
 }
 
 /// The index of the listener that it came from; -1 for the control listener.
@@ -50,7 +52,7 @@ pub unsafe extern "C" fn dtm_client_tag(client: *const dtm_client_t) -> u64 {
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_listener(client: *const dtm_client_t) -> i32 {
-    DTM_ENOTSUP
+    enter(SERVING, |rt| Ok(event::of(rt)?.client_origin(client)?.0))
 }
 
 /// Write the peer's address as text, such as "127.0.0.1:4711", "[::1]:4711" or
@@ -68,7 +70,16 @@ pub unsafe extern "C" fn dtm_client_peer(
     buffer: *mut c_char,
     size: usize,
 ) -> i32 {
-    DTM_ENOTSUP
+    enter(SERVING, |rt| {
+        let (_, _, peer) = event::of(rt)?.client_origin(client)?;
+        if buffer.is_null() && size > 0 {
+            return Err(Error::invalid("buffer is NULL"));
+        }
+        let text = peer.to_string();
+        // SAFETY: the caller's buffer of `size` bytes.
+        unsafe { write_text(&text, buffer, size) };
+        i32::try_from(text.len()).map_err(|_| Error::invalid("too long"))
+    })
 }
 
 /// Attach a pointer of the service's own.
@@ -80,7 +91,7 @@ pub unsafe extern "C" fn dtm_client_peer(
 /// Owns: the service's; libdtm never touches it
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_set_data(client: *mut dtm_client_t, data: *mut c_void) -> i32 {
-    DTM_ENOTSUP
+    enter(SERVING, |rt| event::of(rt)?.client_set_data(client, data))
 }
 
 /// The attached pointer, NULL at first.
@@ -92,7 +103,7 @@ pub unsafe extern "C" fn dtm_client_set_data(client: *mut dtm_client_t, data: *m
 /// Owns: the service's
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_data(client: *const dtm_client_t) -> *mut c_void {
-    std::ptr::null_mut()
+    enter(SERVING, |rt| event::of(rt)?.client_data(client))
 }
 
 /// Say whether a request of this client is in flight. New clients are busy. A
@@ -106,7 +117,9 @@ pub unsafe extern "C" fn dtm_client_data(client: *const dtm_client_t) -> *mut c_
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_set_busy(client: *mut dtm_client_t, busy: i32) -> i32 {
-    DTM_ENOTSUP
+    enter(SERVING, |rt| {
+        event::of(rt)?.client_set_busy(client, busy != 0)
+    })
 }
 
 /// Change what the client waits for from outside of its own step: DTM_READ,
@@ -119,7 +132,9 @@ pub unsafe extern "C" fn dtm_client_set_busy(client: *mut dtm_client_t, busy: i3
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_set_interest(client: *mut dtm_client_t, interest: u32) -> i32 {
-    DTM_ENOTSUP
+    enter(SERVING, |rt| {
+        event::of(rt)?.client_set_interest(client, interest)
+    })
 }
 
 /// Run this client's step with DTM_WAKE in the same pass. Waking twice is once.
@@ -131,7 +146,7 @@ pub unsafe extern "C" fn dtm_client_set_interest(client: *mut dtm_client_t, inte
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_wake(client: *mut dtm_client_t) -> i32 {
-    DTM_ENOTSUP
+    enter(SERVING, |rt| event::of(rt)?.client_wake(client))
 }
 
 /// Set this client's idle timeout (0: the configured one; DTM_OFF: none). Each step
@@ -144,7 +159,9 @@ pub unsafe extern "C" fn dtm_client_wake(client: *mut dtm_client_t) -> i32 {
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_set_timeout(client: *mut dtm_client_t, idle_ms: u32) -> i32 {
-    DTM_ENOTSUP
+    enter(SERVING, |rt| {
+        event::of(rt)?.client_set_timeout(client, idle_ms)
+    })
 }
 
 /// Close the client: its close callback runs with DTM_CLOSE_ASKED before this pass
@@ -157,5 +174,35 @@ pub unsafe extern "C" fn dtm_client_set_timeout(client: *mut dtm_client_t, idle_
 /// Owns: the handle is stale when the close callback has returned
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_close(client: *mut dtm_client_t) -> i32 {
-    DTM_ENOTSUP
+    enter(SERVING, |rt| event::of(rt)?.client_close(client))
+}
+
+/// Terminated, and cut to `size`.
+///
+/// # Safety
+/// `buffer` has `size` bytes, or `size` is 0.
+unsafe fn write_text(text: &str, buffer: *mut c_char, size: usize) {
+    let Some(room) = size.checked_sub(1) else {
+        return;
+    };
+    let len = text.len().min(room);
+    // SAFETY: len < size.
+    unsafe { buffer.copy_from_nonoverlapping(text.as_ptr().cast(), len) };
+    // SAFETY: len < size.
+    unsafe { buffer.add(len).write(0) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_and_terminated() {
+        for (size, expected) in [(0, "zzzz"), (1, "\0zzz"), (3, "ab\0z"), (4, "abc\0")] {
+            let mut buffer = *b"zzzz";
+            // SAFETY: size is at most the buffer's.
+            unsafe { write_text("abc", buffer.as_mut_ptr().cast(), size) };
+            assert_eq!(&buffer, expected.as_bytes());
+        }
+    }
 }

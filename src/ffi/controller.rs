@@ -1,8 +1,11 @@
 //! The controller: workers, messages, commands.
 
-#![allow(unused_imports, unused_variables)]
-use super::{callbacks::*, config::*, consts::*, types::*};
-use std::ffi::{c_char, c_void};
+use super::abi::{read_struct, write_struct};
+use super::worker::bytes;
+use super::{callbacks::*, consts::*, types::*};
+use crate::error::Error;
+use crate::guard::enter_rt;
+use std::ffi::c_void;
 
 /// The workers of this pass, oldest first, those that are draining or wait for a
 /// replacement included. `size` is sizeof(dtm_worker_t). `*ret_count` is how many
@@ -21,7 +24,33 @@ pub unsafe extern "C" fn dtm_workers(
     capacity: u32,
     ret_count: *mut u32,
 ) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, DTM_ROLE_CONTROLLER, |rt| {
+        if ret_count.is_null() || (ret_workers.is_null() && capacity > 0) {
+            return Err(Error::invalid("ret_workers or ret_count is NULL"));
+        }
+        if !(size_of::<usize>()..=64 * 1024).contains(&size) {
+            return Err(Error::new(
+                DTM_EABI,
+                format!("size {size}: pass sizeof(dtm_worker_t)"),
+            ));
+        }
+        let workers = rt.controller()?.workers();
+        let room = usize::try_from(capacity).unwrap_or(usize::MAX);
+        for (at, worker) in workers.iter().take(room).enumerate() {
+            // SAFETY: the caller says that `capacity` elements of `size` bytes are there.
+            let target = unsafe { ret_workers.cast::<u8>().add(at * size) };
+            // SAFETY: the same.
+            unsafe { write_struct(target.cast::<dtm_worker_t>(), size, worker) }?;
+        }
+        let count = u32::try_from(workers.len()).unwrap_or(u32::MAX);
+        // SAFETY: not NULL; the caller's variable.
+        unsafe { ret_count.write(count) };
+        if count > capacity {
+            let text = format!("{count} workers, room for {capacity}");
+            return Err(Error::new(-libc::ENOSPC, text));
+        }
+        Ok(())
+    })
 }
 
 /// Send a message to one worker or func. DTM_OK: it is in the process's channel, or
@@ -40,7 +69,11 @@ pub unsafe extern "C" fn dtm_send(
     data: *const c_void,
     len: usize,
 ) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, DTM_ROLE_CONTROLLER, |rt| {
+        // SAFETY: the caller says that `len` bytes are there.
+        let payload = unsafe { bytes(data, len) }?;
+        rt.controller()?.send_to(spawn, payload)
+    })
 }
 
 /// Send to every worker of a generation (0: of all). `*ret_count` (may be NULL) is
@@ -59,7 +92,16 @@ pub unsafe extern "C" fn dtm_send_all(
     len: usize,
     ret_count: *mut u32,
 ) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, DTM_ROLE_CONTROLLER, |rt| {
+        // SAFETY: the caller says that `len` bytes are there.
+        let payload = unsafe { bytes(data, len) }?;
+        let (count, result) = rt.controller()?.send_all(generation, payload);
+        if !ret_count.is_null() {
+            // SAFETY: not NULL; the caller's variable.
+            unsafe { ret_count.write(count) };
+        }
+        result
+    })
 }
 
 /// Send a command to the master; it takes effect at its next loop pass. `done` (may be
@@ -79,5 +121,25 @@ pub unsafe extern "C" fn dtm_command(
     data: *mut c_void,
     ret_id: *mut u64,
 ) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, DTM_ROLE_CONTROLLER, |rt| {
+        // SAFETY: a struct as the header asks for.
+        let command = unsafe { read_struct(command, COMMAND_MIN) }?;
+        if !(DTM_CMD_LOADCONF..=DTM_CMD_RECYCLE).contains(&command.kind) || command.reserved != 0 {
+            return Err(Error::invalid(format!(
+                "command.kind = {}: must be DTM_CMD_*",
+                command.kind
+            )));
+        }
+        let id = rt
+            .controller()?
+            .command(command.kind, command.arg, done, data)?;
+        if !ret_id.is_null() {
+            // SAFETY: not NULL; the caller's variable.
+            unsafe { ret_id.write(id) };
+        }
+        Ok(())
+    })
 }
+
+/// The first release's struct.
+const COMMAND_MIN: usize = size_of::<dtm_command_t>();

@@ -1,23 +1,40 @@
 //! The C API. Only this folder has exported symbols; `include/dtm.h` is
-//! generated from it, in this order.
+//! generated from it, in the order of the modules below (the empty lines keep it).
 
 #![allow(non_camel_case_types, unreachable_pub, clippy::missing_safety_doc)]
 
-mod action;
-mod callbacks;
-mod client;
-mod config;
-mod console;
-mod consts;
-mod controller;
-mod lock;
+pub(crate) mod abi;
 mod layout;
-mod loop_;
-mod runtime;
-mod timer;
+mod register;
+
+mod consts;
+
 mod types;
+
+mod callbacks;
+
+mod config;
+
 mod version;
+
+mod runtime;
+
+mod client;
+
 mod watch;
+
+mod timer;
+
 mod worker;
 
-pub(crate) use {callbacks::*, config::*, consts::*, types::*};
+mod loop_;
+
+mod controller;
+
+mod console;
+
+mod action;
+
+mod lock;
+
+pub(crate) use {callbacks::*, consts::*, types::*};

@@ -1,8 +1,17 @@
 //! Life of the runtime: create, listen, check, run.
 
-#![allow(unused_imports, unused_variables)]
-use super::{callbacks::*, config::*, consts::*, types::*};
+use super::abi::{read_struct, write_struct};
+use super::callbacks::dtm_callbacks_t;
+use super::{config, config::dtm_config_t, consts::*, register, types::*};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::guard::{self, ANY, enter_fresh, enter_rt};
+use crate::master;
+use crate::role;
+use crate::runtime::{Runtime, Stage};
+use crate::signal::handler;
 use std::ffi::{c_char, c_void};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Zero a config struct and set its size, for callers that cannot use
 /// DTM_CONFIG_INIT. `size` is sizeof(dtm_config_t) of the caller's header.
@@ -14,7 +23,8 @@ use std::ffi::{c_char, c_void};
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_config_init(config: *mut dtm_config_t, size: usize) -> i32 {
-    DTM_ENOTSUP
+    // SAFETY: the caller says that `size` bytes are there.
+    unsafe { init_struct(config, size) }
 }
 
 /// The same for a callback table.
@@ -26,7 +36,8 @@ pub unsafe extern "C" fn dtm_config_init(config: *mut dtm_config_t, size: usize)
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_callbacks_init(callbacks: *mut dtm_callbacks_t, size: usize) -> i32 {
-    DTM_ENOTSUP
+    // SAFETY: the caller says that `size` bytes are there.
+    unsafe { init_struct(callbacks, size) }
 }
 
 /// Create the runtime: check every value, read the `[dtm]` section of the config
@@ -48,7 +59,35 @@ pub unsafe extern "C" fn dtm_new(
     user_data: *mut c_void,
     ret_rt: *mut *mut dtm_t,
 ) -> i32 {
-    DTM_ENOTSUP
+    enter_fresh(|| {
+        if ret_rt.is_null() {
+            return Err(Error::invalid("ret_rt is NULL"));
+        }
+        check_alone()?;
+        // SAFETY: structs as the header asks for; strings are NULL or terminated.
+        let settings = unsafe { config::settings(config) }?;
+        // SAFETY: the same; the struct holds a size and optional function pointers.
+        let callbacks = unsafe { read_struct(callbacks, CALLBACKS_MIN) }?;
+        let config = Config::load(&settings, true)?;
+        role::init()?;
+        let runtime = Box::into_raw(Box::new(Runtime::new(
+            settings, config, callbacks, user_data,
+        )));
+        if !guard::publish(runtime) {
+            // SAFETY: made above, known to nobody.
+            drop(unsafe { Box::from_raw(runtime) });
+            return Err(second_runtime());
+        }
+        role::assume(DTM_ROLE_HOST, DTM_OFF, 0, 0, 0, 0);
+        // SAFETY: alive until dtm_free().
+        if let Err(error) = unsafe { &*runtime }.setup_log() {
+            discard(runtime);
+            return Err(error);
+        }
+        // SAFETY: not NULL; the caller's variable.
+        unsafe { ret_rt.write(runtime.cast()) };
+        Ok(())
+    })
 }
 
 /// Destroy the runtime. NULL is allowed. Closes the listeners and removes the Unix
@@ -61,7 +100,17 @@ pub unsafe extern "C" fn dtm_new(
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: takes rt
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_free(rt: *mut dtm_t) {}
+pub unsafe extern "C" fn dtm_free(rt: *mut dtm_t) {
+    if rt.is_null() {
+        return;
+    }
+    // Elsewhere than in the host, or while it runs, the answer is an error,
+    // and nothing is done.
+    let host: i32 = enter_rt(rt, DTM_ROLE_HOST, |_| Ok(()));
+    if host == DTM_OK {
+        discard(rt.cast());
+    }
+}
 
 /// Bind and open a listener for clients; the workers accept from it. Returns its
 /// index (0, 1, ...), or: -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, DTM_EINVAL (the
@@ -77,7 +126,10 @@ pub unsafe extern "C" fn dtm_free(rt: *mut dtm_t) {}
 /// Owns: the listener belongs to rt
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_listen(rt: *mut dtm_t, listen: *const dtm_listen_t) -> i32 {
-    DTM_ENOTSUP
+    // SAFETY: a struct as the header asks for.
+    enter_rt(rt, DTM_ROLE_HOST, |rt| unsafe {
+        register::listener(rt, listen, false)
+    })
 }
 
 /// The same for the control listener, from which the controller accepts. At most one.
@@ -89,7 +141,10 @@ pub unsafe extern "C" fn dtm_listen(rt: *mut dtm_t, listen: *const dtm_listen_t)
 /// Owns: the listener belongs to rt
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_listen_control(rt: *mut dtm_t, listen: *const dtm_listen_t) -> i32 {
-    DTM_ENOTSUP
+    // SAFETY: a struct as the header asks for.
+    enter_rt(rt, DTM_ROLE_HOST, |rt| unsafe {
+        register::listener(rt, listen, true)
+    })
 }
 
 /// The port that listener `index` is bound to (for port 0 in its address); 0 for
@@ -102,7 +157,15 @@ pub unsafe extern "C" fn dtm_listen_control(rt: *mut dtm_t, listen: *const dtm_l
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_listen_port(rt: *const dtm_t, index: u32) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, ANY, |rt| {
+        let port = rt.port(index).ok_or_else(|| {
+            Error::new(
+                -libc::ENOENT,
+                format!("there is no listener with index {index}"),
+            )
+        })?;
+        Ok(i32::from(port))
+    })
 }
 
 /// Register a helper process. Returns its index.
@@ -114,7 +177,8 @@ pub unsafe extern "C" fn dtm_listen_port(rt: *const dtm_t, index: u32) -> i32 {
 /// Owns: func is copied
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_func_register(rt: *mut dtm_t, func: *const dtm_func_t) -> i32 {
-    DTM_ENOTSUP
+    // SAFETY: a struct as the header asks for.
+    enter_rt(rt, DTM_ROLE_HOST, |rt| unsafe { register::func(rt, func) })
 }
 
 /// Would this service start? Does all that dtm_run() does before its first fork,
@@ -128,7 +192,10 @@ pub unsafe extern "C" fn dtm_func_register(rt: *mut dtm_t, func: *const dtm_func
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_check(rt: *mut dtm_t) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, DTM_ROLE_HOST, |rt| {
+        rt.check_fresh()?;
+        master::check(rt)
+    })
 }
 
 /// Become the master: fork, supervise, and return when the service has ended, in
@@ -151,7 +218,31 @@ pub unsafe extern "C" fn dtm_run(
     ret_result: *mut dtm_result_t,
     result_size: usize,
 ) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, DTM_ROLE_HOST, |rt| {
+        if rt.stage.get() != Stage::Fresh {
+            return Err(Error::new(
+                DTM_ESTATE,
+                "dtm_run() runs once in the life of a runtime",
+            ));
+        }
+        guard::note_stack();
+        rt.stage.set(Stage::Running);
+        role::assume(
+            DTM_ROLE_MASTER,
+            DTM_OFF,
+            0,
+            0,
+            0,
+            nix::unistd::getpid().as_raw(),
+        );
+        let (result, outcome) = master::run(rt);
+        role::assume(DTM_ROLE_HOST, DTM_OFF, 0, 0, 0, 0);
+        if !ret_result.is_null() {
+            // SAFETY: the caller says that result_size bytes are there.
+            unsafe { write_struct(ret_result, result_size, &result) }?;
+        }
+        outcome
+    })
 }
 
 /// Ask this process's master for something, as a signal would: one of
@@ -166,7 +257,27 @@ pub unsafe extern "C" fn dtm_run(
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_request(command: u32) -> i32 {
-    DTM_ENOTSUP
+    let allowed = match role::current() {
+        DTM_ROLE_MASTER => matches!(
+            command,
+            DTM_CMD_LOADCONF
+                | DTM_CMD_RELOAD
+                | DTM_CMD_START
+                | DTM_CMD_STOP
+                | DTM_CMD_SHUTDOWN
+                | DTM_CMD_SHUTDOWN_NOW
+                | DTM_CMD_REOPEN_LOG
+        ),
+        DTM_ROLE_WORKER | DTM_ROLE_CONTROLLER | DTM_ROLE_FUNC => {
+            matches!(command, DTM_CMD_SHUTDOWN | DTM_CMD_SHUTDOWN_NOW)
+        }
+        _ => return DTM_EROLE,
+    };
+    if !allowed {
+        return DTM_EINVAL;
+    }
+    handler::raise(1 << (handler::REQUEST_BASE + command));
+    DTM_OK
 }
 
 /// Who is the calling process? `size` is sizeof(dtm_self_t). Answers DTM_EFORKED in
@@ -179,7 +290,23 @@ pub unsafe extern "C" fn dtm_request(command: u32) -> i32 {
 /// Owns: ret_self is the caller's
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_self(rt: *const dtm_t, ret_self: *mut dtm_self_t, size: usize) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, ANY, |rt| {
+        let me = role::page().ok_or_else(|| Error::new(DTM_ESTATE, "no runtime"))?;
+        let told = dtm_self_t {
+            size: size_of::<dtm_self_t>(),
+            role: me.role(),
+            slot: me.slot.load(Relaxed),
+            generation: me.generation.load(Relaxed),
+            index: me.index.load(Relaxed),
+            spawn: me.spawn.load(Relaxed),
+            pid: me.pid.load(Relaxed),
+            master_pid: me.master_pid.load(Relaxed),
+            draining: u32::from(rt.child().is_some_and(|c| c.is_leaving())),
+            clients: rt.reactor().map_or(0, |r| r.clients()),
+        };
+        // SAFETY: the caller says that `size` bytes are there.
+        unsafe { write_struct(ret_self, size, &told) }
+    })
 }
 
 /// Write one line to libdtm's log, with this process's role, slot and generation.
@@ -192,5 +319,62 @@ pub unsafe extern "C" fn dtm_self(rt: *const dtm_t, ret_self: *mut dtm_self_t, s
 /// Owns: text is only read
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_log(rt: *const dtm_t, level: u32, text: *const c_char) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, ANY, |_| {
+        let level = crate::log::level_of(level)
+            .ok_or_else(|| Error::invalid(format!("log level {level}: must be DTM_LOG_*")))?;
+        // SAFETY: the caller's string is NULL or terminated.
+        let text = unsafe { register::text(text, "text") }?;
+        crate::log::line(level, text);
+        Ok(())
+    })
+}
+
+/// The first release's struct: what the oldest caller can bring.
+const CALLBACKS_MIN: usize = size_of::<dtm_callbacks_t>();
+
+/// Zero a struct and set its size.
+unsafe fn init_struct<T>(target: *mut T, size: usize) -> i32 {
+    if target.is_null() {
+        return DTM_EINVAL;
+    }
+    if !target.is_aligned() || !(size_of::<usize>()..=64 * 1024).contains(&size) {
+        return DTM_EABI;
+    }
+    // SAFETY: the caller says that `size` bytes are there.
+    unsafe { target.cast::<u8>().write_bytes(0, size) };
+    // SAFETY: aligned, and at least a usize long.
+    unsafe { target.cast::<usize>().write(size) };
+    DTM_OK
+}
+
+/// One runtime per process; a process that the service forked has none of its own.
+fn check_alone() -> Result<()> {
+    if guard::published().is_null() {
+        return Ok(());
+    }
+    if role::current() == 0 {
+        return Err(Error::new(
+            DTM_EFORKED,
+            "this process was forked by the service and shares its parent's runtime: exec first",
+        ));
+    }
+    Err(second_runtime())
+}
+
+fn second_runtime() -> Error {
+    Error::new(
+        DTM_ESTATE,
+        "this process has a runtime already: dtm_free() it first",
+    )
+}
+
+/// Free everything of the host's.
+fn discard(runtime: *mut Runtime) {
+    guard::retract();
+    role::resign();
+    // SAFETY: made by dtm_new(), freed once: nobody finds it any more.
+    let runtime = unsafe { Box::from_raw(runtime) };
+    runtime.close_listeners();
+    drop(runtime);
+    crate::log::close();
 }

@@ -1,8 +1,9 @@
 //! Timers.
 
-#![allow(unused_imports, unused_variables)]
-use super::{callbacks::*, config::*, consts::*, types::*};
-use std::ffi::{c_char, c_void};
+use super::{callbacks::*, types::*};
+use crate::event;
+use crate::guard::{CHILD, enter, enter_rt};
+use std::ffi::c_void;
 
 /// Start a timer on the monotonic clock: after `first_ms`, then every `period_ms`
 /// (0: once). Missed periods are not made up for.
@@ -21,7 +22,14 @@ pub unsafe extern "C" fn dtm_timer_add(
     data: *mut c_void,
     ret_timer: *mut *mut dtm_timer_t,
 ) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, CHILD, |rt| {
+        let timer = event::of(rt)?.timer_add(first_ms, period_ms, fire, data)?;
+        if !ret_timer.is_null() {
+            // SAFETY: the caller's variable.
+            unsafe { ret_timer.write(timer) };
+        }
+        Ok(())
+    })
 }
 
 /// Start it anew, whether it runs or has fired. O(1).
@@ -37,7 +45,9 @@ pub unsafe extern "C" fn dtm_timer_set(
     first_ms: u32,
     period_ms: u32,
 ) -> i32 {
-    DTM_ENOTSUP
+    enter(CHILD, |rt| {
+        event::of(rt)?.timer_set(timer, first_ms, period_ms)
+    })
 }
 
 /// Stop and free it; allowed in its own callback.
@@ -49,5 +59,5 @@ pub unsafe extern "C" fn dtm_timer_set(
 /// Owns: takes timer
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_timer_free(timer: *mut dtm_timer_t) -> i32 {
-    DTM_ENOTSUP
+    enter(CHILD, |rt| event::of(rt)?.timer_free(timer))
 }

@@ -1,8 +1,8 @@
 //! Version, error names and texts.
 
-#![allow(unused_imports, unused_variables)]
-use super::{callbacks::*, config::*, consts::*, types::*};
-use std::ffi::{c_char, c_void};
+use super::consts::*;
+use crate::guard;
+use std::ffi::{CStr, c_char};
 
 /// The library's version, such as "0.1.0".
 ///
@@ -12,8 +12,13 @@ use std::ffi::{c_char, c_void};
 /// Fork: valid everywhere
 /// Owns: static string
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_version() -> *const c_char {
-    std::ptr::null()
+pub extern "C" fn dtm_version() -> *const c_char {
+    const VERSION: &CStr =
+        match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+            Ok(version) => version,
+            Err(_) => c"",
+        };
+    VERSION.as_ptr()
 }
 
 /// The library's DTM_ABI_VERSION. A program may compare it with the header's.
@@ -24,8 +29,8 @@ pub unsafe extern "C" fn dtm_version() -> *const c_char {
 /// Fork: valid everywhere
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_abi_version() -> u32 {
-    0
+pub extern "C" fn dtm_abi_version() -> u32 {
+    DTM_ABI_VERSION
 }
 
 /// One line for people about a result code: libdtm's own, or a negated errno.
@@ -37,8 +42,8 @@ pub unsafe extern "C" fn dtm_abi_version() -> u32 {
 /// Fork: valid everywhere
 /// Owns: static string
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_strerror(code: i32) -> *const c_char {
-    std::ptr::null()
+pub extern "C" fn dtm_strerror(code: i32) -> *const c_char {
+    crate::error::message(code).as_ptr()
 }
 
 /// The name of a result code, such as "DTM_ECONFIG" or "EAGAIN"; "UNKNOWN" otherwise.
@@ -49,8 +54,8 @@ pub unsafe extern "C" fn dtm_strerror(code: i32) -> *const c_char {
 /// Fork: valid everywhere
 /// Owns: static string
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_errname(code: i32) -> *const c_char {
-    std::ptr::null()
+pub extern "C" fn dtm_errname(code: i32) -> *const c_char {
+    crate::error::name(code).as_ptr()
 }
 
 /// What went wrong in the last failed call of this thread: what, where, and how to
@@ -62,6 +67,6 @@ pub unsafe extern "C" fn dtm_errname(code: i32) -> *const c_char {
 /// Fork: valid everywhere
 /// Owns: library; valid until the next failed call in this thread
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_last_error() -> *const c_char {
-    std::ptr::null()
+pub extern "C" fn dtm_last_error() -> *const c_char {
+    guard::last_error()
 }

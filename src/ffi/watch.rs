@@ -1,8 +1,9 @@
 //! Any other fd in the event loop.
 
-#![allow(unused_imports, unused_variables)]
-use super::{callbacks::*, config::*, consts::*, types::*};
-use std::ffi::{c_char, c_void};
+use super::{callbacks::*, types::*};
+use crate::event;
+use crate::guard::{CHILD, enter, enter_rt};
+use std::ffi::c_void;
 
 /// Put any fd that epoll can take (socket, pipe, eventfd, ...) into this process's
 /// event loop. It should be non-blocking. `close` may be NULL. A watch belongs to
@@ -26,7 +27,14 @@ pub unsafe extern "C" fn dtm_watch_add(
     data: *mut c_void,
     ret_watch: *mut *mut dtm_watch_t,
 ) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, CHILD, |rt| {
+        let watch = event::of(rt)?.watch_add(fd, interest, step, close, data)?;
+        if !ret_watch.is_null() {
+            // SAFETY: the caller's variable.
+            unsafe { ret_watch.write(watch) };
+        }
+        Ok(())
+    })
 }
 
 /// The fd.
@@ -38,7 +46,7 @@ pub unsafe extern "C" fn dtm_watch_add(
 /// Owns: borrowed
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_watch_fd(watch: *const dtm_watch_t) -> i32 {
-    DTM_ENOTSUP
+    enter(CHILD, |rt| event::of(rt)?.watch_fd(watch))
 }
 
 /// The pointer given to dtm_watch_add() or dtm_watch_set_data().
@@ -50,7 +58,7 @@ pub unsafe extern "C" fn dtm_watch_fd(watch: *const dtm_watch_t) -> i32 {
 /// Owns: the service's
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_watch_data(watch: *const dtm_watch_t) -> *mut c_void {
-    std::ptr::null_mut()
+    enter(CHILD, |rt| event::of(rt)?.watch_data(watch))
 }
 
 /// Change that pointer.
@@ -62,7 +70,7 @@ pub unsafe extern "C" fn dtm_watch_data(watch: *const dtm_watch_t) -> *mut c_voi
 /// Owns: the service's
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_watch_set_data(watch: *mut dtm_watch_t, data: *mut c_void) -> i32 {
-    DTM_ENOTSUP
+    enter(CHILD, |rt| event::of(rt)?.watch_set_data(watch, data))
 }
 
 /// Change what the watch waits for.
@@ -74,7 +82,9 @@ pub unsafe extern "C" fn dtm_watch_set_data(watch: *mut dtm_watch_t, data: *mut 
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_watch_set_interest(watch: *mut dtm_watch_t, interest: u32) -> i32 {
-    DTM_ENOTSUP
+    enter(CHILD, |rt| {
+        event::of(rt)?.watch_set_interest(watch, interest)
+    })
 }
 
 /// Run the watch's step with DTM_WAKE in the same pass. Waking twice is once.
@@ -86,7 +96,7 @@ pub unsafe extern "C" fn dtm_watch_set_interest(watch: *mut dtm_watch_t, interes
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_watch_wake(watch: *mut dtm_watch_t) -> i32 {
-    DTM_ENOTSUP
+    enter(CHILD, |rt| event::of(rt)?.watch_wake(watch))
 }
 
 /// Set the idle timeout (0: `watch_timeout_ms`; DTM_OFF: none). It ends with
@@ -99,7 +109,7 @@ pub unsafe extern "C" fn dtm_watch_wake(watch: *mut dtm_watch_t) -> i32 {
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_watch_set_timeout(watch: *mut dtm_watch_t, idle_ms: u32) -> i32 {
-    DTM_ENOTSUP
+    enter(CHILD, |rt| event::of(rt)?.watch_set_timeout(watch, idle_ms))
 }
 
 /// Close it: the close callback runs with DTM_CLOSE_ASKED before this pass ends.
@@ -111,7 +121,7 @@ pub unsafe extern "C" fn dtm_watch_set_timeout(watch: *mut dtm_watch_t, idle_ms:
 /// Owns: the handle is stale when the close callback has returned
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_watch_close(watch: *mut dtm_watch_t) -> i32 {
-    DTM_ENOTSUP
+    enter(CHILD, |rt| event::of(rt)?.watch_close(watch))
 }
 
 /// Take the fd out of the loop and return it, open. The close callback does not run.
@@ -123,5 +133,5 @@ pub unsafe extern "C" fn dtm_watch_close(watch: *mut dtm_watch_t) -> i32 {
 /// Owns: the fd is the caller's again; the handle is stale
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_watch_release(watch: *mut dtm_watch_t) -> i32 {
-    DTM_ENOTSUP
+    enter(CHILD, |rt| event::of(rt)?.watch_release(watch))
 }

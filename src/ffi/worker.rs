@@ -1,8 +1,12 @@
 //! What a worker tells the runtime, and counters.
 
-#![allow(unused_imports, unused_variables)]
-use super::{callbacks::*, config::*, consts::*, types::*};
-use std::ffi::{c_char, c_void};
+use super::{consts::*, types::*};
+use crate::child::Cause;
+use crate::error::{Error, Result};
+use crate::guard::{ANY, CHILD, enter_rt};
+use crate::master::policy::Order;
+use crate::runtime::Runtime;
+use std::ffi::{CStr, c_char, c_void};
 
 /// 1 from the moment this process was told to drain or stop, else 0: time to send
 /// `Connection: close` and the like.
@@ -14,7 +18,9 @@ use std::ffi::{c_char, c_void};
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_draining(rt: *const dtm_t) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, CHILD, |rt| {
+        Ok(i32::from(rt.child().is_some_and(|c| c.is_leaving())))
+    })
 }
 
 /// Ask this process to drain and leave, as SIGTERM would. A worker that leaves
@@ -27,7 +33,10 @@ pub unsafe extern "C" fn dtm_draining(rt: *const dtm_t) -> i32 {
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_leave(rt: *mut dtm_t) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, CHILD, |rt| {
+        child(rt)?.leave(Order::Drain, Cause::Asked);
+        Ok(())
+    })
 }
 
 /// Send data to the controller's `worker_answer`, by way of the master. At most
@@ -40,7 +49,13 @@ pub unsafe extern "C" fn dtm_leave(rt: *mut dtm_t) -> i32 {
 /// Owns: data is copied
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_answer(rt: *mut dtm_t, data: *const c_void, len: usize) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, DTM_ROLE_WORKER | DTM_ROLE_FUNC, |rt| {
+        // SAFETY: the caller says that `len` bytes are there.
+        let payload = unsafe { bytes(data, len) }?;
+        child(rt)?
+            .link
+            .send(crate::channel::Kind::AnswerUp, 0, 0, payload)
+    })
 }
 
 /// Tell the accept schedule this worker's load in a measure of the service's own; it
@@ -53,7 +68,10 @@ pub unsafe extern "C" fn dtm_answer(rt: *mut dtm_t, data: *const c_void, len: us
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_set_load(rt: *mut dtm_t, load: u32) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, DTM_ROLE_WORKER, |rt| {
+        rt.worker()?.load.set(load);
+        Ok(())
+    })
 }
 
 /// Ask for more time for the current step before it counts as hung (later version).
@@ -65,7 +83,13 @@ pub unsafe extern "C" fn dtm_set_load(rt: *mut dtm_t, load: u32) -> i32 {
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_extend(rt: *mut dtm_t, ms: u32) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, DTM_ROLE_WORKER, |_| -> Result<()> {
+        let _ = ms;
+        Err(Error::new(
+            DTM_ENOTSUP,
+            "hang detection comes with a later version",
+        ))
+    })
 }
 
 /// Register a counter of the service's own; returns its index. Letters, digits, `_`.
@@ -78,7 +102,23 @@ pub unsafe extern "C" fn dtm_extend(rt: *mut dtm_t, ms: u32) -> i32 {
 /// Owns: name is copied
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_counter_register(rt: *mut dtm_t, name: *const c_char) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, DTM_ROLE_HOST, |rt| {
+        rt.check_fresh()?;
+        // SAFETY: NULL or terminated.
+        let name = unsafe { counter_name(name) }?;
+        let mut counters = rt.counters.borrow_mut();
+        if counters.contains(&name) {
+            return Err(Error::invalid(format!(
+                "counter {name} is registered already"
+            )));
+        }
+        if counters.len() >= usize::try_from(DTM_COUNTERS_MAX).unwrap_or(0) {
+            let text = format!("more than {DTM_COUNTERS_MAX} counters");
+            return Err(Error::new(-libc::ENOSPC, text));
+        }
+        counters.push(name);
+        Ok(i32::try_from(counters.len() - 1).unwrap_or(0))
+    })
 }
 
 /// Add to a counter of this process's slot. One atomic addition.
@@ -90,7 +130,12 @@ pub unsafe extern "C" fn dtm_counter_register(rt: *mut dtm_t, name: *const c_cha
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_counter_add(rt: *mut dtm_t, counter: u32, delta: u64) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, CHILD, |rt| {
+        let counter = counter_index(rt, counter)?;
+        let child = child(rt)?;
+        child.shared.board.count(child.birth.slot, counter, delta);
+        Ok(())
+    })
 }
 
 /// Read a counter of one slot, or the sum over all (`slot` = DTM_OFF).
@@ -107,5 +152,65 @@ pub unsafe extern "C" fn dtm_counter_get(
     slot: u32,
     ret_value: *mut u64,
 ) -> i32 {
-    DTM_ENOTSUP
+    enter_rt(rt, ANY, |rt| {
+        let counter = counter_index(rt, counter)?;
+        let slots = rt.config().max_processes;
+        if slot != DTM_OFF && slot >= slots {
+            return Err(Error::invalid(format!("slot {slot}: there are {slots}")));
+        }
+        if ret_value.is_null() {
+            return Err(Error::invalid("ret_value is NULL"));
+        }
+        let slot = usize::try_from(slot).ok().filter(|_| slot != DTM_OFF);
+        let value = rt.shared()?.board.counter(slot, counter);
+        // SAFETY: not NULL; the caller's variable.
+        unsafe { ret_value.write(value) };
+        Ok(())
+    })
+}
+
+fn child(rt: &'static Runtime) -> Result<&'static crate::child::Child> {
+    rt.child()
+        .ok_or_else(|| Error::new(DTM_ESTATE, "too early: this process is being born"))
+}
+
+/// The caller's bytes. An empty message may have a NULL pointer.
+///
+/// # Safety
+/// `len` readable bytes, which outlive the result.
+pub(super) unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u8]> {
+    if len == 0 {
+        return Ok(&[]);
+    }
+    if data.is_null() {
+        return Err(Error::invalid("data is NULL"));
+    }
+    // SAFETY: the caller says that `len` bytes are there.
+    Ok(unsafe { std::slice::from_raw_parts(data.cast(), len) })
+}
+
+unsafe fn counter_name(name: *const c_char) -> Result<String> {
+    if name.is_null() {
+        return Err(Error::invalid("name is NULL"));
+    }
+    // SAFETY: terminated, by contract.
+    let name = unsafe { CStr::from_ptr(name) }
+        .to_string_lossy()
+        .into_owned();
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(word)
+    {
+        return Err(Error::invalid(format!(
+            "counter '{name}': letters, digits and _ only, not beginning with a digit"
+        )));
+    }
+    Ok(name)
+}
+
+fn counter_index(rt: &Runtime, counter: u32) -> Result<usize> {
+    let known = rt.counters.borrow().len();
+    usize::try_from(counter)
+        .ok()
+        .filter(|c| *c < known)
+        .ok_or_else(|| Error::invalid(format!("counter {counter}: {known} are registered")))
 }

@@ -1,1 +1,145 @@
-//! Helper processes.
+//! Helper processes. flow: M7, L18
+
+use crate::channel::{Frame, Kind};
+use crate::child::{CHANNEL, Child, LIFELINE, WAKE};
+use crate::error::Result;
+use crate::event::{Reactor, Setup};
+use crate::ffi::*;
+use crate::guard::callback;
+use crate::master::policy::Restart;
+use crate::runtime::{Process, Runtime};
+use std::ffi::c_void;
+
+/// One registered helper.
+pub(crate) struct Func {
+    pub(crate) name: String,
+    pub(crate) count: u32,
+    pub(crate) restart: Restart,
+    pub(crate) after_open: bool,
+    pub(crate) main: unsafe extern "C-unwind" fn(*mut dtm_t, *mut c_void) -> i32,
+    pub(crate) message: dtm_func_message_cb,
+    pub(crate) data: *mut c_void,
+}
+
+/// A helper process that runs.
+pub(crate) struct Helper {
+    rt: &'static Runtime,
+    pub(crate) child: Child,
+    message: dtm_func_message_cb,
+    data: *mut c_void,
+}
+
+/// A helper's whole life, after birth.
+pub(crate) fn main(rt: &'static Runtime, child: Child) -> i32 {
+    let registered = usize::try_from(child.birth.func).ok();
+    let found = rt.funcs.borrow();
+    let Some(func) = registered.and_then(|f| found.get(f)) else {
+        return DTM_EXIT_INIT;
+    };
+    let (entry, message, data) = (func.main, func.message, func.data);
+    drop(found);
+    match Helper::begin(rt, child, message, data) {
+        Ok(helper) => {
+            crate::signal::mask::set(&helper.child.mask);
+            helper.child.link.must_send(Kind::Ready, 0, 0, &[]);
+            // SAFETY: the service's function, with the arguments it declared.
+            let status = callback(|| unsafe { entry(rt.handle(), data) });
+            rt.reactor_or_exit().shutdown(DTM_CLOSE_SHUTDOWN);
+            status & 0xff
+        }
+        Err(error) => {
+            ::log::error!("func cannot start: {error}");
+            DTM_EXIT_INIT
+        }
+    }
+}
+
+impl Helper {
+    fn begin(
+        rt: &'static Runtime,
+        child: Child,
+        message: dtm_func_message_cb,
+        data: *mut c_void,
+    ) -> Result<&'static Helper> {
+        let config = rt.config();
+        let setup = Setup {
+            rt: rt.handle(),
+            user_data: rt.user_data,
+            open: None,
+            step: None,
+            close: None,
+            client_timeout_ms: DTM_OFF,
+            watch_timeout_ms: config.watch_timeout.map_or(DTM_OFF, crate::sys::ms32),
+            max_clients: 0,
+        };
+        let reactor = Reactor::new(crate::sys::epoll()?, setup)?;
+        child.watch(&reactor)?;
+        reactor.foreign()?;
+        rt.become_process(
+            reactor,
+            Process::Func(Helper {
+                rt,
+                child,
+                message,
+                data,
+            }),
+        )?;
+        match rt.process() {
+            Some(Process::Func(helper)) => Ok(helper),
+            _ => Err(crate::error::Error::new(
+                DTM_ESTATE,
+                "this process is no func",
+            )),
+        }
+    }
+
+    /// One pass for dtm_loop_dispatch(). True: leave now.
+    pub(crate) fn pass(&self, timeout_ms: i32) -> bool {
+        let reactor = self.rt.reactor_or_exit();
+        let mut own = |token: u32, _events: u32| self.own(token);
+        if let Err(error) = reactor.pass(timeout_ms, &self.child.mask, &mut own) {
+            ::log::error!("the event loop of the func broke: {error}");
+            crate::process::exit_now(DTM_EXIT_FDS);
+        }
+        self.child.leaving().is_some()
+    }
+
+    fn own(&self, token: u32) {
+        match token {
+            CHANNEL => {
+                self.child.check_fds();
+                self.child.link.read(&mut |frame| self.incoming(frame));
+            }
+            WAKE => self.child.signals(self.rt.config().signals),
+            LIFELINE => {
+                self.child.orphaned(self.rt.config().orphan);
+                self.child.forget_lifeline(self.rt.reactor_or_exit());
+            }
+            _ => {}
+        }
+    }
+
+    fn incoming(&self, frame: &Frame<'_>) {
+        match frame.head.kind {
+            Kind::Data => {
+                let Some(message) = self.message else {
+                    return ::log::warn!("a message arrived, but the func takes none: dropped");
+                };
+                let (data, len) = (frame.payload.as_ptr().cast(), frame.payload.len());
+                // SAFETY: the service's function; data is valid for len during the call.
+                let code = callback(|| unsafe { message(self.rt.handle(), data, len, self.data) });
+                if code < 0 {
+                    let code = u64::from(code.unsigned_abs());
+                    self.child
+                        .link
+                        .must_send(Kind::Refusal, code, frame.head.seq, &[]);
+                }
+            }
+            Kind::Nudge => {
+                self.child.look_at_order();
+            }
+            Kind::ReopenLog => self.child.reopen_log(),
+            other => ::log::warn!("a func does not know message {other:?}: dropped"),
+        }
+    }
+}

@@ -1,3 +1,239 @@
-//! The master.
+//! The master: listens, forks, supervises. [`policy`] decides, the rest of this
+//! folder carries out. It sleeps in one place, until something happens.
+//! flow: M8, M9
 
+mod actions;
+mod channels;
+mod deaths;
+mod forking;
+mod notes;
 pub(crate) mod policy;
+mod prepare;
+mod publish;
+mod requests;
+
+pub(crate) use prepare::check;
+
+use crate::channel::{Buffer, Outbox, Pair};
+use crate::error::{Error, Result};
+use crate::ffi::*;
+use crate::process::lifeline::Lifeline;
+use crate::runtime::{Runtime, Shared, Stage};
+use crate::signal::handler::Wake;
+use crate::signal::{handler, mask};
+use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
+use policy::{Action, Event, Policy};
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+/// Event tokens; the slot is added.
+const WAKE: u64 = 1;
+const SENTINEL: u64 = 2;
+const CHANNEL: u64 = 0x1_0000;
+const DEATH: u64 = 0x2_0000;
+
+/// Without pidfds, and to notice stolen signal handlers: a look this often.
+const SWEEP_MS: u64 = 1_000;
+
+pub(crate) struct Master {
+    rt: &'static Runtime,
+    shared: Rc<Shared>,
+    policy: Policy,
+    epoll: Epoll,
+    wake: Option<Wake>,
+    mask: libc::sigset_t,
+    lifeline: Lifeline,
+    pairs: Vec<Pair>,
+    /// Per slot: the pidfd of its child. None: no child, or no pidfds here.
+    pidfds: Vec<Option<OwnedFd>>,
+    /// Gates to open whose message the channel did not take yet.
+    unsent_open: Vec<bool>,
+    to_controller: Outbox,
+    buffer: Option<Buffer>,
+    sequence: u64,
+    lock_epoch: u64,
+    events: VecDeque<Event>,
+    rows: Vec<crate::shm::Row>,
+    banned: bool,
+    /// When to look at the accept queues again.
+    watchdog: Option<u64>,
+    swept: u64,
+    terminal: bool,
+    finish: Option<(bool, i32)>,
+}
+
+/// dtm_run(): everything, from the first fork to the last trace.
+pub(crate) fn run(rt: &'static Runtime) -> (dtm_result_t, Result<()>) {
+    let outcome = prepare::prepare(rt).and_then(|master| master.live());
+    let mut result = dtm_result_t {
+        size: size_of::<dtm_result_t>(),
+        reason: DTM_END_START_FAILED,
+        signal: 0,
+        forks: 0,
+        deaths: 0,
+        killed: 0,
+        reloads: 0,
+    };
+    let code = outcome.map(|end| result = end);
+    // Nothing is left behind: no socket file, no fd, no handler.
+    rt.close_listeners();
+    rt.set_shared(None);
+    rt.stage.set(Stage::Over);
+    (result, code)
+}
+
+impl Master {
+    fn live(mut self) -> Result<dtm_result_t> {
+        self.take_signals()?;
+        self.events.push_back(Event::Begin);
+        let outcome = loop {
+            self.turn();
+            if let Some(finish) = self.finish {
+                break Ok(finish);
+            }
+            if let Err(error) = self.sleep() {
+                break Err(error);
+            }
+        };
+        // The handlers go first: nobody is left to act on a signal.
+        handler::restore(None);
+        self.wake = None;
+        mask::restore_host();
+        let (fast, signal) = outcome?;
+        let accept = self.shared.schedule.stats();
+        ::log::info!(
+            "the service has ended: {} clients accepted, {} token moves, {} empty wake-ups, {} failed \
+             accepts, {} tokens added for waiting queues",
+            accept.accepted,
+            accept.moves,
+            accept.empty,
+            accept.errors,
+            accept.rescues
+        );
+        let stats = self.policy.stats;
+        Ok(dtm_result_t {
+            size: size_of::<dtm_result_t>(),
+            reason: if fast { DTM_END_FAST } else { DTM_END_GRACEFUL },
+            signal,
+            forks: stats.forks,
+            deaths: stats.deaths,
+            killed: stats.killed,
+            reloads: stats.reloads,
+        })
+    }
+
+    fn take_signals(&mut self) -> Result<()> {
+        mask::save_host();
+        let before = mask::block_all();
+        let wake = handler::own()?;
+        handler::install(crate::signal::table::taken(DTM_ROLE_MASTER))?;
+        self.mask = mask::open_for(crate::signal::table::taken(DTM_ROLE_MASTER));
+        self.watch(wake.fd(), WAKE)?;
+        self.wake = Some(wake);
+        let _ = before;
+        mask::set(&self.mask);
+        Ok(())
+    }
+
+    fn watch(&self, fd: i32, token: u64) -> Result<()> {
+        use crate::error::Context;
+        // SAFETY: borrowed for this call only.
+        let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, token);
+        self.epoll.add(fd, event).context("epoll_ctl in the master")
+    }
+
+    fn unwatch(&self, fd: i32) {
+        // SAFETY: borrowed for this call only.
+        let _ = self
+            .epoll
+            .delete(unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) });
+    }
+
+    /// Decide and act until nothing follows, then show the others.
+    fn turn(&mut self) {
+        self.look_at_ban();
+        self.events.push_back(Event::Tick);
+        while let Some(event) = self.events.pop_front() {
+            let mut actions: Vec<Action> = Vec::new();
+            self.policy.step(event, crate::sys::now_ms(), &mut actions);
+            for action in actions {
+                self.act(action);
+            }
+        }
+        self.retry_unsent();
+        self.publish();
+    }
+
+    /// flow: M9: no polling: until an event, or the next deadline.
+    fn sleep(&mut self) -> Result<()> {
+        let now = crate::sys::now_ms();
+        let wait = self.next_deadline(now).map(|at| at.saturating_sub(now));
+        let timeout = match wait {
+            None => EpollTimeout::NONE,
+            Some(ms) => EpollTimeout::try_from(ms.min(3_600_000)).unwrap_or(EpollTimeout::MAX),
+        };
+        let mut ready = [EpollEvent::empty(); 64];
+        mask::set(&self.mask);
+        let n = match self.epoll.wait(&mut ready, timeout) {
+            Ok(n) => n,
+            Err(nix::errno::Errno::EINTR) => 0,
+            Err(errno) => return Err(Error::os(errno, "epoll_wait in the master")),
+        };
+        // What a child said comes before its death. flow: L6
+        for event in &ready[..n] {
+            self.dispatch(event.data(), false);
+        }
+        for event in &ready[..n] {
+            self.dispatch(event.data(), true);
+        }
+        self.sweep();
+        self.run_watchdog();
+        Ok(())
+    }
+
+    fn dispatch(&mut self, token: u64, deaths: bool) {
+        let slot = usize::try_from(token & 0xffff).unwrap_or(usize::MAX);
+        match (token & !0xffff, deaths) {
+            (DEATH, true) => self.look_at(slot),
+            (CHANNEL, false) => self.read_channel(slot),
+            (0, false) if token == WAKE => self.signals(),
+            (0, false) if token == SENTINEL => self.queue_waits(),
+            _ => {}
+        }
+    }
+
+    fn next_deadline(&self, now: u64) -> Option<u64> {
+        let sweep = self.needs_sweep().then_some(self.swept + SWEEP_MS);
+        let retry = self.unsent_open.contains(&true).then_some(now + 20);
+        let ban = self.ban_ends();
+        [
+            self.policy.next_deadline(),
+            sweep,
+            retry,
+            ban,
+            self.watchdog,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// An accept queue waits although workers stand armed: they are all busy.
+    fn queue_waits(&mut self) {
+        self.unwatch(self.shared.schedule.sentinel_fd());
+        self.watchdog = Some(crate::sys::now_ms());
+    }
+
+    fn run_watchdog(&mut self) {
+        let now = crate::sys::now_ms();
+        if self.watchdog.is_none_or(|at| at > now) {
+            return self.shared.schedule.check(now);
+        }
+        self.watchdog = self.shared.schedule.on_sentinel(now).map(|ms| now + ms);
+        if self.watchdog.is_none() {
+            let _ = self.watch(self.shared.schedule.sentinel_fd(), SENTINEL);
+        }
+    }
+}

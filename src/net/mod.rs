@@ -1,1 +1,10 @@
 //! Addresses and listening sockets.
+
+mod addr;
+mod listener;
+mod peer;
+mod unix;
+
+pub(crate) use addr::Address;
+pub(crate) use listener::{ListenSpec, Listener};
+pub(crate) use peer::{AcceptError, Peer, accept};

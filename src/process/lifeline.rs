@@ -2,8 +2,9 @@
 //! that it is gone: the kernel's parent-death signal, and end of file on a pipe
 //! whose only writer is the master.
 
+use crate::config::Orphan;
 use crate::error::{Context, Result};
-use crate::ffi::{DTM_EXIT_ORPHAN, DTM_ORPHAN_EXIT};
+use crate::ffi::DTM_EXIT_ORPHAN;
 use crate::signal::handler;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -26,8 +27,8 @@ impl Lifeline {
 
 /// In a child, after any change of uid (which clears it): ask for the signal,
 /// then look whether the master went in between.
-pub(crate) fn arm(policy: u32, master: i32, lifeline: &OwnedFd) {
-    let signal = if policy == DTM_ORPHAN_EXIT {
+pub(crate) fn arm(policy: Orphan, master: i32, lifeline: &OwnedFd) {
+    let signal = if policy == Orphan::Exit {
         libc::SIGKILL
     } else {
         handler::limit_orphan(master, DRAIN_SECONDS + 1);

@@ -45,6 +45,11 @@ impl Ban {
         })
     }
 
+    /// In every child but the controller.
+    pub(crate) fn make_read_only(&self) -> Result<()> {
+        self.region.make_read_only()
+    }
+
     /// Controller: forbid forking until `deadline`, at most for the longest
     /// time. It holds once the master has answered: until then a fork may be
     /// under way. Returns the epoch.

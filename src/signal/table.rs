@@ -14,7 +14,8 @@
 //!
 //! "Nothing" is ignored and logged, never half done.
 
-use crate::ffi::{DTM_ROLE_MASTER, DTM_SIGNALS_DTM};
+use crate::config::SignalTable;
+use crate::ffi::DTM_ROLE_MASTER;
 use libc::{
     SIGALRM, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2,
     SIGWINCH,
@@ -50,7 +51,7 @@ pub(crate) fn taken(role: u32) -> impl Iterator<Item = i32> {
         .filter(move |s| role == DTM_ROLE_MASTER || *s != SIGCHLD)
 }
 
-pub(crate) fn meaning(style: u32, role: u32, signal: i32, terminal: bool) -> Meaning {
+pub(crate) fn meaning(style: SignalTable, role: u32, signal: i32, terminal: bool) -> Meaning {
     if role != DTM_ROLE_MASTER {
         return match signal {
             SIGTERM | SIGQUIT | SIGUSR1 => Meaning::Leave,
@@ -63,7 +64,7 @@ pub(crate) fn meaning(style: u32, role: u32, signal: i32, terminal: bool) -> Mea
         // A terminal sends it with every change of its size.
         SIGWINCH if !terminal => Meaning::Reload,
         SIGALRM => Meaning::LoadConfig,
-        _ if style == DTM_SIGNALS_DTM => Meaning::Nothing,
+        _ if style == SignalTable::Dtm => Meaning::Nothing,
         SIGQUIT => Meaning::Shutdown,
         SIGINT => Meaning::ShutdownNow,
         SIGHUP => Meaning::Reload,
@@ -90,12 +91,12 @@ mod tests {
         for role in [DTM_ROLE_WORKER, DTM_ROLE_CONTROLLER, DTM_ROLE_FUNC] {
             for signal in [SIGINT, SIGHUP, SIGUSR2, SIGWINCH, SIGALRM, SIGTTIN] {
                 assert_eq!(
-                    meaning(DTM_SIGNALS_DEFAULT, role, signal, false),
+                    meaning(SignalTable::Default, role, signal, false),
                     Meaning::Nothing
                 );
             }
             assert_eq!(
-                meaning(DTM_SIGNALS_DEFAULT, role, SIGTERM, false),
+                meaning(SignalTable::Default, role, SIGTERM, false),
                 Meaning::Leave
             );
             assert!(taken(role).all(|s| s != SIGCHLD));
@@ -104,18 +105,18 @@ mod tests {
 
     #[test]
     fn the_old_service_keeps_its_three_signals() {
-        for style in [DTM_SIGNALS_DEFAULT, DTM_SIGNALS_DTM] {
+        for style in [SignalTable::Default, SignalTable::Dtm] {
             let of = |s| meaning(style, DTM_ROLE_MASTER, s, false);
             assert_eq!(of(SIGTERM), Meaning::Shutdown);
             assert_eq!(of(SIGWINCH), Meaning::Reload);
             assert_eq!(of(SIGALRM), Meaning::LoadConfig);
         }
         assert_eq!(
-            meaning(DTM_SIGNALS_DEFAULT, DTM_ROLE_MASTER, SIGWINCH, true),
+            meaning(SignalTable::Default, DTM_ROLE_MASTER, SIGWINCH, true),
             Meaning::Nothing
         );
         assert_eq!(
-            meaning(DTM_SIGNALS_DTM, DTM_ROLE_MASTER, SIGHUP, false),
+            meaning(SignalTable::Dtm, DTM_ROLE_MASTER, SIGHUP, false),
             Meaning::Nothing
         );
     }

@@ -1,1 +1,197 @@
-//! The worker.
+//! The worker: gate, accept, clients, drain.
+
+mod accepting;
+mod gate;
+mod leaving;
+
+use crate::accept::{LISTENER_TOKEN, Seat};
+use crate::child::{CHANNEL, Child, DEADLINE, LIFELINE, TICK, WAKE};
+use crate::error::Result;
+use crate::event::{Reactor, Setup};
+use crate::ffi::*;
+use crate::guard::callback;
+use crate::runtime::{Process, Runtime};
+use crate::shm::Gauge;
+use gate::Gate;
+use std::cell::Cell;
+
+/// Retry of a listener after the process ran out of descriptors.
+const PAUSE: u32 = 6;
+
+pub(crate) struct Worker {
+    rt: &'static Runtime,
+    pub(crate) child: Child,
+    seat: Seat,
+    gate: Cell<Gate>,
+    /// A message since the last Sync was refused: the code.
+    refused: Cell<i32>,
+    /// dtm_set_load(); DTM_OFF: the number of open clients.
+    pub(crate) load: Cell<u32>,
+    paused: Cell<bool>,
+    drain_began: Cell<bool>,
+    /// The exit status, once everything is over.
+    done: Cell<Option<i32>>,
+}
+
+/// A worker's whole life, after birth.
+pub(crate) fn main(rt: &'static Runtime, child: Child) -> i32 {
+    match Worker::begin(rt, child) {
+        Ok(worker) => worker.live(),
+        Err(error) => {
+            ::log::error!("worker cannot start: {error}");
+            DTM_EXIT_INIT
+        }
+    }
+}
+
+impl Worker {
+    fn begin(rt: &'static Runtime, child: Child) -> Result<&'static Worker> {
+        let config = rt.config();
+        let seat = child.shared.schedule.seat(child.birth.slot);
+        let setup = Setup {
+            rt: rt.handle(),
+            user_data: rt.user_data,
+            open: rt.callbacks.client_open,
+            step: rt.callbacks.client_step,
+            close: rt.callbacks.client_close,
+            client_timeout_ms: config.client_timeout.map_or(DTM_OFF, crate::sys::ms32),
+            watch_timeout_ms: config.watch_timeout.map_or(DTM_OFF, crate::sys::ms32),
+            max_clients: config.max_clients,
+        };
+        let reactor = Reactor::new(crate::sys::duplicate(seat.epoll_fd())?, setup)?;
+        child.watch(&reactor)?;
+        let worker = Worker {
+            rt,
+            child,
+            seat,
+            gate: Cell::new(Gate::Init),
+            refused: Cell::new(0),
+            load: Cell::new(DTM_OFF),
+            paused: Cell::new(false),
+            drain_began: Cell::new(false),
+            done: Cell::new(None),
+        };
+        rt.become_process(reactor, Process::Worker(worker))?;
+        match rt.process() {
+            Some(Process::Worker(worker)) => Ok(worker),
+            _ => Err(crate::error::Error::new(
+                DTM_ESTATE,
+                "this process is no worker",
+            )),
+        }
+    }
+
+    fn live(&'static self) -> i32 {
+        crate::signal::mask::set(&self.child.mask);
+        if let Some(init) = self.rt.callbacks.worker_init {
+            // SAFETY: the service's function, with the arguments it declared.
+            let code = callback(|| unsafe { init(self.rt.handle(), self.rt.user_data) });
+            if code < 0 {
+                ::log::error!("worker_init failed with {code}");
+                return DTM_EXIT_INIT;
+            }
+        }
+        self.ready();
+        match self.rt.callbacks.worker_main {
+            Some(main) => self.foreign(main),
+            None => while !self.pass(-1) {},
+        }
+        self.end()
+    }
+
+    /// The service runs its own loop, and calls dtm_loop_dispatch().
+    fn foreign(&self, main: unsafe extern "C-unwind" fn(*mut dtm_t, *mut std::ffi::c_void) -> i32) {
+        if let Err(error) = self.reactor().foreign() {
+            ::log::error!("{error}");
+            return self.done.set(Some(DTM_EXIT_INIT));
+        }
+        // SAFETY: the service's function, with the arguments it declared.
+        let status = callback(|| unsafe { main(self.rt.handle(), self.rt.user_data) });
+        if self.done.get().is_none() {
+            self.done.set(Some(status & 0xff));
+        }
+    }
+
+    fn end(&self) -> i32 {
+        self.reactor().shutdown(DTM_CLOSE_SHUTDOWN);
+        if let Some(exit) = self.rt.callbacks.worker_exit {
+            // SAFETY: the service's function, with the arguments it declared.
+            callback(|| unsafe { exit(self.rt.handle(), self.rt.user_data) });
+        }
+        self.done.get().unwrap_or(0)
+    }
+
+    pub(crate) fn reactor(&self) -> &'static Reactor {
+        self.rt.reactor_or_exit()
+    }
+
+    /// One pass of the loop. True: this process should leave now.
+    pub(crate) fn pass(&self, timeout_ms: i32) -> bool {
+        if self.done.get().is_some() {
+            return true;
+        }
+        let mut own = |token: u32, _events: u32| self.own(token);
+        if let Err(error) = self.reactor().pass(timeout_ms, &self.child.mask, &mut own) {
+            ::log::error!("the event loop of the worker broke: {error}");
+            crate::process::exit_now(DTM_EXIT_FDS);
+        }
+        self.carry_on_leaving();
+        self.publish();
+        self.done.get().is_some()
+    }
+
+    fn own(&self, token: u32) {
+        match token {
+            CHANNEL => self.channel(),
+            WAKE => self.child.signals(self.rt.config().signals),
+            LIFELINE => self.orphaned(),
+            TICK => self.tick(),
+            DEADLINE => self.deadline(),
+            PAUSE => self.resume(),
+            listener => {
+                if let Some(index) = listener.checked_sub(LISTENER_TOKEN) {
+                    self.accept(index);
+                }
+            }
+        }
+    }
+
+    fn orphaned(&self) {
+        self.child.orphaned(self.rt.config().orphan);
+        self.child.forget_lifeline(self.reactor());
+    }
+
+    pub(super) fn arm_tick(&self) {
+        if let Some(period) = self.rt.config().worker_tick {
+            self.reactor().own_timer(TICK, Some(period));
+        }
+    }
+
+    fn tick(&self) {
+        if let Some(tick) = self.rt.callbacks.worker_tick {
+            // SAFETY: the service's function, with the arguments it declared.
+            callback(|| unsafe { tick(self.rt.handle(), self.rt.user_data) });
+        }
+        self.arm_tick();
+    }
+
+    /// Tell the others how things stand: one store each.
+    fn publish(&self) {
+        let clients = self.reactor().clients();
+        let load = self.load.get();
+        self.seat
+            .set_load(if load == DTM_OFF { clients } else { load });
+        self.child
+            .shared
+            .board
+            .set(self.child.birth.slot, Gauge::Clients, u64::from(clients));
+        let fenced = self.child.link.fenced();
+        self.child
+            .shared
+            .board
+            .set(self.child.birth.slot, Gauge::Fenced, fenced);
+        if self.paused.get() && !self.reactor().full() {
+            self.resume();
+        }
+    }
+}

@@ -21,7 +21,10 @@ complain() {
     echo "$@" >>"$bad"
 }
 
-[ -f $table ] || complain "$table is missing"
+if [ ! -f $table ]; then
+    echo "$table is missing"
+    exit 1
+fi
 tab=$(printf '\t')
 
 for id in $(covered); do

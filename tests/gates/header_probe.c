@@ -1,6 +1,5 @@
 /* Compiled, never run: the header as C and C++, twice, with all its initialisers. */
 #include <dtm.h>
-#include <dtm.h>
 
 static int32_t step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *user_data)
 {

@@ -13,6 +13,7 @@ mod types;
 mod tests;
 
 pub(crate) use slot::{Child, Phase, Slot};
+pub(crate) use spawn::describe;
 pub(crate) use types::*;
 
 use reload::Reload;
@@ -107,12 +108,9 @@ impl Policy {
         &self.slots
     }
 
-    pub(crate) fn serving(&self) -> u32 {
-        self.serving
-    }
-
-    pub(crate) fn is_ending(&self) -> bool {
-        self.ending.is_some()
+    /// Workers per generation, as wanted now.
+    pub(crate) fn workers(&self) -> u32 {
+        self.settings.workers
     }
 
     /// The live child of a slot, if it is that spawn.

@@ -11,7 +11,7 @@ pub(crate) struct Slot {
     pub(crate) child: Option<Child>,
     /// A dead process that is not waited for yet, because forking is forbidden:
     /// the zombie is the kernel's own record of the death, and pins the pid.
-    pub(crate) corpse: bool,
+    pub(crate) corpse: Option<i32>,
     /// When a process is to be forked here.
     pub(crate) due: Option<Ms>,
     /// Deaths in a row, each after a short life.
@@ -50,11 +50,22 @@ pub(crate) struct Stop {
 
 impl Slot {
     pub(crate) fn is_free(&self) -> bool {
-        self.job.is_none() && self.child.is_none() && !self.corpse
+        self.job.is_none() && self.child.is_none() && self.corpse.is_none()
     }
 
     pub(crate) fn is_worker(&self) -> bool {
         matches!(self.job, Some(Job::Worker { .. }))
+    }
+
+    /// The child and its job, for a note.
+    pub(crate) fn who(&self) -> Option<Who> {
+        let child = self.child.as_ref()?;
+        Some(Who {
+            job: self.job?,
+            generation: self.generation,
+            spawn: child.spawn,
+            pid: child.pid,
+        })
     }
 
     /// A child that nobody has told to end.

@@ -91,7 +91,7 @@ impl Policy {
     /// Is it this slot's turn? Helpers of the first phase come before the
     /// workers, those of the second when the generation is open.
     fn may_fork(&self, slot: &Slot) -> bool {
-        if slot.child.is_some() || slot.corpse || slot.forking {
+        if slot.child.is_some() || slot.corpse.is_some() || slot.forking {
             return false;
         }
         match slot.job {
@@ -212,10 +212,17 @@ impl Policy {
                 .reload
                 .as_ref()
                 .is_some_and(|r| r.generation == generation);
+        let Some(who) = self.slots[at].who() else {
+            return;
+        };
         self.slots[at].child = None;
-        self.slots[at].corpse = self.banned && self.ending.is_none();
-        if !self.slots[at].corpse {
-            out.push(Action::Reap { slot: at });
+        if self.banned && self.ending.is_none() {
+            self.slots[at].corpse = Some(child.pid);
+        } else {
+            out.push(Action::Reap {
+                slot: at,
+                pid: child.pid,
+            });
         }
         if !asked {
             self.stats.deaths += 1;
@@ -232,6 +239,7 @@ impl Policy {
         };
         out.push(Action::Note(Note::Died {
             slot: at,
+            who,
             exit,
             asked,
             next,
@@ -297,8 +305,8 @@ impl Policy {
 
     pub(super) fn reap_corpses(&mut self, out: &mut Actions) {
         for (slot, s) in self.slots.iter_mut().enumerate() {
-            if std::mem::take(&mut s.corpse) {
-                out.push(Action::Reap { slot });
+            if let Some(pid) = s.corpse.take() {
+                out.push(Action::Reap { slot, pid });
             }
         }
     }

@@ -57,7 +57,7 @@ impl Policy {
     pub(super) fn slot_deadline(&self, slot: &Slot) -> Option<Ms> {
         let due = slot
             .due
-            .filter(|_| !self.banned && slot.child.is_none() && !slot.corpse);
+            .filter(|_| !self.banned && slot.child.is_none() && slot.corpse.is_none());
         let child = slot.child.as_ref().and_then(|c| match c.stop {
             Some(stop) => stop.deadline.filter(|_| !stop.killed),
             None if c.phase == Phase::Starting => self.settings.start_ms.map(|ms| c.since + ms),
@@ -164,7 +164,7 @@ impl Policy {
                 let over = self
                     .slots
                     .iter()
-                    .all(|s| s.child.is_none() && !s.forking && !s.corpse);
+                    .all(|s| s.child.is_none() && !s.forking && s.corpse.is_none());
                 if over && !self.finished {
                     self.finished = true;
                     out.push(Action::Finish {

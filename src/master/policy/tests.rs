@@ -143,7 +143,7 @@ impl World {
                 let found = self.alive.iter().find(|(_, a)| a.0 == slot);
                 self.open.insert(*found.expect("opened a dead slot").0);
             }
-            Action::Reap { slot } => {
+            Action::Reap { slot, .. } => {
                 assert!(self.zombies.remove(&slot), "nothing to reap in slot {slot}");
             }
             Action::LoadConfig => {

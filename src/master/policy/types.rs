@@ -39,6 +39,17 @@ pub(crate) enum Job {
     Func { func: u32, index: u32 },
 }
 
+impl Job {
+    /// DTM_ROLE_*
+    pub(crate) fn role(self) -> u32 {
+        match self {
+            Self::Controller => crate::ffi::DTM_ROLE_CONTROLLER,
+            Self::Worker { .. } => crate::ffi::DTM_ROLE_WORKER,
+            Self::Func { .. } => crate::ffi::DTM_ROLE_FUNC,
+        }
+    }
+}
+
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -147,6 +158,7 @@ pub(crate) enum Action {
     /// Wait for the zombie; afterwards nothing of the dead may reach the slot's next process.
     Reap {
         slot: usize,
+        pid: i32,
     },
     LoadConfig,
     /// The reload for which it was loaded is cancelled.
@@ -181,6 +193,7 @@ pub(crate) enum Note {
     },
     Died {
         slot: usize,
+        who: Who,
         exit: Exit,
         asked: bool,
         next: Next,
@@ -203,6 +216,15 @@ pub(crate) enum Note {
     Ending {
         fast: bool,
     },
+}
+
+/// A child, as a note names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Who {
+    pub(crate) job: Job,
+    pub(crate) generation: u32,
+    pub(crate) spawn: u64,
+    pub(crate) pid: i32,
 }
 
 /// What follows a death.

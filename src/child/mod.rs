@@ -1,0 +1,163 @@
+//! What worker, controller and func have in common: birth, the link to the
+//! master, signals, and being told to leave.
+
+pub(crate) mod birth;
+pub(crate) mod link;
+
+use crate::config::{Orphan, SignalTable};
+use crate::master::policy::Order;
+use crate::process::lifeline;
+use crate::runtime::{Runtime, Shared};
+use crate::shm;
+use crate::signal::table::{Meaning, TAKEN, meaning, name};
+use crate::signal::{handler, mask};
+use birth::Birth;
+use link::Link;
+use std::cell::Cell;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::Rc;
+
+/// Event tokens that every child has. Others start at 0x100.
+pub(crate) const CHANNEL: u32 = 1;
+pub(crate) const WAKE: u32 = 2;
+pub(crate) const LIFELINE: u32 = 3;
+pub(crate) const TICK: u32 = 4;
+pub(crate) const DEADLINE: u32 = 5;
+
+/// Why a child leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The master's order.
+    Ordered,
+    /// A signal from outside, or dtm_leave(): it will be replaced.
+    Asked,
+    /// The master is gone.
+    Orphaned,
+}
+
+/// One forked process of the runtime.
+pub(crate) struct Child {
+    pub(crate) birth: Birth,
+    pub(crate) link: Link,
+    pub(crate) shared: Rc<Shared>,
+    /// The mask to wait with.
+    pub(crate) mask: libc::sigset_t,
+    wake: handler::Wake,
+    lifeline: OwnedFd,
+    leaving: Cell<Option<(Order, Cause)>>,
+    /// Inside dtm_loop_dispatch or the library's own loop.
+    pub(crate) dispatching: Cell<bool>,
+}
+
+impl Child {
+    pub(crate) fn new(birth: Birth, ends: birth::Ends, rt: &Runtime) -> crate::error::Result<Self> {
+        let wake = handler::own()?;
+        let shared = rt.shared()?;
+        Ok(Self {
+            link: Link::new(ends.channel, &birth),
+            mask: mask::open_for(TAKEN.iter().copied().filter(|s| *s != libc::SIGCHLD)),
+            birth,
+            shared,
+            wake,
+            lifeline: ends.lifeline,
+            leaving: Cell::new(None),
+            dispatching: Cell::new(false),
+        })
+    }
+
+    /// Put the common fds into this process's loop.
+    pub(crate) fn watch(&self, reactor: &crate::event::Reactor) -> crate::error::Result<()> {
+        let input = libc::EPOLLIN.unsigned_abs();
+        reactor.own_add(self.link.fd(), input, CHANNEL)?;
+        reactor.own_add(self.wake.fd(), input, WAKE)?;
+        reactor.own_add(self.lifeline.as_raw_fd(), input, LIFELINE)
+    }
+
+    /// Signals arrived: see what they mean to a child.
+    pub(crate) fn signals(&self, style: SignalTable) {
+        self.wake.clear();
+        let bits = handler::take();
+        for signal in TAKEN.iter().copied().filter(|s| bits & (1 << s) != 0) {
+            match meaning(style, self.birth.role, signal, false) {
+                Meaning::Leave => self.told_by_signal(),
+                _ => ::log::info!(
+                    "{} means nothing to a {}: ignored",
+                    name(signal),
+                    self.birth.kind()
+                ),
+            }
+        }
+        let asked = |command: u32| bits & (1 << (handler::REQUEST_BASE + command)) != 0;
+        if asked(crate::ffi::DTM_CMD_SHUTDOWN_NOW) {
+            self.leave(Order::Stop, Cause::Asked);
+        } else if asked(crate::ffi::DTM_CMD_SHUTDOWN) {
+            self.leave(Order::Drain, Cause::Asked);
+        }
+    }
+
+    /// A signal only says "look"; the order stands in the table. flow: W9, C13
+    fn told_by_signal(&self) {
+        if !self.look_at_order() {
+            self.leave(Order::Drain, Cause::Asked);
+        }
+    }
+
+    /// Is there an order of the master's to leave? Then begin.
+    pub(crate) fn look_at_order(&self) -> bool {
+        match self.shared.table.order(self.birth.slot, self.birth.spawn) {
+            shm::Order::Run => return false,
+            shm::Order::Drain => self.leave(Order::Drain, Cause::Ordered),
+            shm::Order::Stop => self.leave(Order::Stop, Cause::Ordered),
+        }
+        true
+    }
+
+    /// The pipe to the master broke. Answers what to do.
+    pub(crate) fn orphaned(&self, policy: Orphan) {
+        if lifeline::is_cut(&self.lifeline) {
+            ::log::warn!("the master is gone: leaving");
+            if policy == Orphan::Exit {
+                crate::process::exit_now(crate::ffi::DTM_EXIT_ORPHAN);
+            }
+            self.leave(Order::Drain, Cause::Orphaned);
+        }
+    }
+
+    /// Leave; a stricter order replaces a milder one.
+    pub(crate) fn leave(&self, order: Order, cause: Cause) {
+        match self.leaving.get() {
+            Some((had, _)) if had >= order => {}
+            _ => self.leaving.set(Some((order, cause))),
+        }
+    }
+
+    /// Told to, whether it has begun or not: for the service to ask.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.get().is_some()
+            || self.shared.table.order(self.birth.slot, self.birth.spawn) != shm::Order::Run
+    }
+
+    pub(crate) fn leaving(&self) -> Option<(Order, Cause)> {
+        self.leaving.get()
+    }
+
+    /// The lifeline need not be watched any longer (it stays readable).
+    pub(crate) fn forget_lifeline(&self, reactor: &crate::event::Reactor) {
+        reactor.own_del(self.lifeline.as_raw_fd());
+    }
+
+    pub(crate) fn reopen_log(&self) {
+        if let Err(error) = crate::log::reopen() {
+            ::log::error!("log: {error}");
+        }
+    }
+
+    /// Have our descriptors been closed or replaced by the service? Checked when
+    /// the kernel reports something odd.
+    pub(crate) fn check_fds(&self) {
+        if !self.link.intact() {
+            ::log::error!("the service closed or replaced libdtm's file descriptors: leaving");
+            crate::process::exit_now(crate::ffi::DTM_EXIT_FDS);
+        }
+    }
+}

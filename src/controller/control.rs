@@ -1,0 +1,40 @@
+//! The control listener: operators are clients like a worker's, with a state
+//! machine of the service's own. flow: C2, C7
+
+use super::{CONTROL, Controller};
+use crate::error::Result;
+use crate::net::{self, AcceptError};
+use std::os::fd::BorrowedFd;
+
+/// Operators accepted in one pass; the rest wait for the next.
+const BATCH: usize = 16;
+
+impl Controller {
+    pub(super) fn listen_to_operators(&self) -> Result<()> {
+        let Some((fd, _)) = self.rt.control_listener() else {
+            return Ok(());
+        };
+        self.reactor()
+            .own_add(fd, libc::EPOLLIN.unsigned_abs(), CONTROL)
+    }
+
+    pub(super) fn accept_operators(&self) {
+        let Some((fd, tag)) = self.rt.control_listener() else {
+            return;
+        };
+        for _ in 0..BATCH {
+            // SAFETY: the listener stays open as long as the runtime.
+            match net::accept(unsafe { BorrowedFd::borrow_raw(fd) }) {
+                Ok(Some((client, peer))) => {
+                    if let Err(error) = self.reactor().client_add(client, -1, tag, peer) {
+                        ::log::warn!("an operator was refused: {error}");
+                    }
+                }
+                Ok(None) | Err(AcceptError::Transient(_)) => return,
+                Err(AcceptError::Exhausted(errno) | AcceptError::Broken(errno)) => {
+                    return ::log::error!("accept on the control listener: {}", errno.desc());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! One entry of the loop: a client, a watch, a timer, or one of the runtime's own
+//! timers. A handle of the C API is the address of its entry.
+
+use super::wheel::{NIL, Node};
+use crate::ffi::*;
+use crate::net::Peer;
+use std::cell::Cell;
+use std::ffi::c_void;
+
+/// Marks an entry; a handle that does not lead to it is none of ours.
+pub(super) const MAGIC: u32 = 0x6474_6d21;
+
+/// Its callback is running: whatever must end it waits until that has returned.
+pub(super) const IN_CALL: u8 = 1;
+/// It stands in the queue.
+pub(super) const QUEUED: u8 = 2;
+/// A request is in flight.
+pub(super) const BUSY: u8 = 4;
+/// The service polls the fd by itself.
+pub(super) const TAKEN: u8 = 8;
+/// The peer's shutdown was reported; the fact stays true, so it is said once.
+pub(super) const HUNG_UP: u8 = 16;
+/// The close callback is running.
+pub(super) const ENDING: u8 = 32;
+
+/// The last report was a failure.
+pub(super) const FAILED: u8 = 64;
+
+/// `armed` of an fd that is not in epoll.
+pub(super) const NOT_ARMED: u8 = u8::MAX;
+
+/// The DTM_* bits and reasons that an entry keeps fit in a byte.
+pub(super) const fn small(bits: u32) -> u8 {
+    bits.to_le_bytes()[0]
+}
+
+/// What an entry is, with what only that kind needs.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Free,
+    Own,
+    Client {
+        tag: u64,
+        listener: i32,
+        peer: Peer,
+    },
+    Watch {
+        step: dtm_watch_step_cb,
+        close: dtm_watch_close_cb,
+    },
+    Timer {
+        fire: dtm_timer_cb,
+        period_ms: u32,
+    },
+}
+
+/// Two cache lines; the first one serves an event.
+#[repr(C, align(64))]
+pub(super) struct Entry {
+    pub(super) magic: u32,
+    pub(super) index: u32,
+    /// Changes when the entry is freed: what was said about the former one is stale.
+    pub(super) generation: Cell<u32>,
+    pub(super) fd: Cell<i32>,
+    flags: Cell<u8>,
+    /// DTM_READ, DTM_WRITE, DTM_HUP: what the service waits for.
+    pub(super) interest: Cell<u8>,
+    /// The part of it that epoll knows.
+    pub(super) armed: Cell<u8>,
+    /// DTM_WAKE, DTM_DRAIN: to be told with the next step.
+    pub(super) pending: Cell<u8>,
+    /// Why it has to end; 0: it lives.
+    pub(super) reason: Cell<u8>,
+    /// Failures reported in a row without anything left to read.
+    pub(super) failures: Cell<u8>,
+    /// DTM_OFF: no idle timeout.
+    pub(super) idle_ms: Cell<u32>,
+    /// Last activity.
+    pub(super) stamp: Cell<u64>,
+    pub(super) data: Cell<*mut c_void>,
+    /// Next in the queue or among the free ones.
+    pub(super) link: Cell<u32>,
+    pub(super) node: Node,
+    pub(super) id: Cell<u64>,
+    pub(super) kind: Cell<Kind>,
+}
+
+const _: () = assert!(size_of::<Entry>() <= 128);
+
+impl Entry {
+    pub(super) fn new(index: u32, generation: u32) -> Self {
+        Self {
+            magic: MAGIC,
+            index,
+            generation: Cell::new(generation),
+            fd: Cell::new(-1),
+            flags: Cell::new(0),
+            interest: Cell::new(0),
+            armed: Cell::new(NOT_ARMED),
+            pending: Cell::new(0),
+            reason: Cell::new(0),
+            failures: Cell::new(0),
+            idle_ms: Cell::new(DTM_OFF),
+            stamp: Cell::new(0),
+            data: Cell::new(std::ptr::null_mut()),
+            link: Cell::new(NIL),
+            node: Node::new(),
+            id: Cell::new(0),
+            kind: Cell::new(Kind::Free),
+        }
+    }
+
+    /// Begin a life. Links and generation are the slab's.
+    pub(super) fn begin(&self, kind: Kind, fd: i32, data: *mut c_void) {
+        self.fd.set(fd);
+        self.flags.set(0);
+        self.interest.set(0);
+        self.armed.set(NOT_ARMED);
+        self.pending.set(0);
+        self.reason.set(0);
+        self.failures.set(0);
+        self.idle_ms.set(DTM_OFF);
+        self.data.set(data);
+        self.id.set(0);
+        self.kind.set(kind);
+    }
+
+    pub(super) fn has(&self, flag: u8) -> bool {
+        self.flags.get() & flag != 0
+    }
+
+    pub(super) fn raise(&self, flag: u8) {
+        self.flags.set(self.flags.get() | flag);
+    }
+
+    pub(super) fn lower(&self, flag: u8) {
+        self.flags.set(self.flags.get() & !flag);
+    }
+
+    pub(super) fn is_free(&self) -> bool {
+        matches!(self.kind.get(), Kind::Free)
+    }
+
+    pub(super) fn is_client(&self) -> bool {
+        matches!(self.kind.get(), Kind::Client { .. })
+    }
+
+    pub(super) fn is_watch(&self) -> bool {
+        matches!(self.kind.get(), Kind::Watch { .. })
+    }
+
+    pub(super) fn is_timer(&self) -> bool {
+        matches!(self.kind.get(), Kind::Timer { .. })
+    }
+
+    /// The epoll data by which events find the entry of this life only.
+    pub(super) fn key(&self) -> u64 {
+        let generation = u64::from(self.generation.get() & GENERATION_MASK);
+        generation << 32 | u64::from(self.index)
+    }
+
+    /// The handle that C holds.
+    pub(super) fn handle<T>(&self) -> *mut T {
+        std::ptr::from_ref(self).cast_mut().cast()
+    }
+}
+
+/// The top bit of a key says whose it is, see [`super::OWN`].
+const GENERATION_MASK: u32 = 0x7fff_ffff;

@@ -1,0 +1,202 @@
+//! The entries: in chunks, so that addresses hold and growing moves nothing. Memory
+//! is never given back, so a stale handle still finds an entry that says "gone".
+
+use super::OWN;
+use super::entry::{Entry, IN_CALL, Kind, MAGIC, QUEUED};
+use super::wheel::{NIL, Node, Nodes};
+use crate::error::{Error, Result};
+use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
+
+/// 32 KiB a chunk.
+const CHUNK: u32 = 256;
+
+pub(super) struct Slab {
+    /// First entries of the chunks. Raw, for the entries are shared all along.
+    chunks: RefCell<Vec<NonNull<Entry>>>,
+    free: Cell<u32>,
+    /// Freed in this pass; events of the batch may still mean them.
+    retired: Cell<u32>,
+    /// First generation of every entry.
+    seed: u32,
+}
+
+impl Slab {
+    pub(super) fn new(seed: u32) -> Self {
+        Self {
+            chunks: RefCell::default(),
+            free: Cell::new(NIL),
+            retired: Cell::new(NIL),
+            seed,
+        }
+    }
+
+    /// How many entries there are, free ones included.
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.chunks.borrow().len()).map_or(NIL, |n| n * CHUNK)
+    }
+
+    pub(super) fn get(&self, index: u32) -> Option<&Entry> {
+        let first = *self.chunks.borrow().get((index / CHUNK) as usize)?;
+        // SAFETY: a chunk has CHUNK entries.
+        let entry = unsafe { first.add((index % CHUNK) as usize) };
+        // SAFETY: chunks live as long as the slab, and nobody has an entry for
+        // himself: everything in it that changes is a Cell.
+        Some(unsafe { entry.as_ref() })
+    }
+
+    /// The entry that an event means; none when its life is over.
+    pub(super) fn of_key(&self, key: u64) -> Option<&Entry> {
+        let index = u32::try_from(key & u64::from(u32::MAX)).ok()?;
+        self.get(index)
+            .filter(|entry| key & OWN == 0 && entry.key() == key)
+    }
+
+    /// The entry behind a handle from C, alive or not.
+    pub(super) fn of_handle<T>(&self, handle: *const T) -> Option<&Entry> {
+        let handle: *const Entry = handle.cast();
+        if handle.is_null() || !handle.is_aligned() {
+            return None;
+        }
+        // SAFETY: the API takes handles that libdtm gave out, whose memory is never
+        // given back. For anything else this is the best that can be done: read
+        // two words, and believe them only if they lead back to this address.
+        let (magic, index) = unsafe { ((*handle).magic, (*handle).index) };
+        (magic == MAGIC)
+            .then(|| self.get(index))?
+            .filter(|entry| std::ptr::eq(*entry, handle))
+    }
+
+    /// A free entry, with the caller's `kind` and everything else at rest.
+    pub(super) fn take(&self, kind: Kind, fd: i32, data: *mut std::ffi::c_void) -> Result<&Entry> {
+        if self.free.get() == NIL {
+            self.grow()?;
+        }
+        let entry = self
+            .get(self.free.get())
+            .ok_or_else(|| Error::new(-libc::ENOMEM, "no free entry in the event loop"))?;
+        self.free.set(entry.link.replace(NIL));
+        entry.begin(kind, fd, data);
+        Ok(entry)
+    }
+
+    /// End an entry's life. It can begin another one in a later pass.
+    pub(super) fn give(&self, entry: &Entry) {
+        entry.kind.set(Kind::Free);
+        entry.generation.set(entry.generation.get().wrapping_add(1));
+        entry.lower(IN_CALL);
+        if !entry.has(QUEUED) {
+            self.retire(entry);
+        }
+    }
+
+    /// A free entry has left the queue.
+    pub(super) fn retire(&self, entry: &Entry) {
+        entry.link.set(self.retired.replace(entry.index));
+    }
+
+    /// A new pass: nothing in flight means the retired ones any more.
+    pub(super) fn recycle(&self) {
+        while let Some(entry) = self.get(self.retired.get()) {
+            self.retired.set(entry.link.get());
+            entry.link.set(self.free.replace(entry.index));
+        }
+    }
+
+    fn grow(&self) -> Result<()> {
+        let out_of_memory = |_| Error::new(-libc::ENOMEM, "no memory for more clients or watches");
+        let start = self.len();
+        let mut chunks = self.chunks.borrow_mut();
+        chunks.try_reserve(1).map_err(out_of_memory)?;
+        let mut chunk = Vec::new();
+        chunk
+            .try_reserve_exact(CHUNK as usize)
+            .map_err(out_of_memory)?;
+        for index in start..start + CHUNK {
+            let entry = Entry::new(index, self.seed);
+            let last = index + 1 == start + CHUNK;
+            entry
+                .link
+                .set(if last { self.free.get() } else { index + 1 });
+            chunk.push(entry);
+        }
+        self.free.set(start);
+        let chunk: &mut [Entry] = Box::leak(chunk.into_boxed_slice());
+        chunks.push(NonNull::from(chunk).cast());
+        Ok(())
+    }
+}
+
+impl Nodes for Slab {
+    fn node(&self, id: u32) -> &Node {
+        match self.get(id) {
+            Some(entry) => &entry.node,
+            None => unreachable!("the wheel holds only ids that it was given"),
+        }
+    }
+}
+
+impl Drop for Slab {
+    fn drop(&mut self) {
+        for first in self.chunks.get_mut().drain(..) {
+            let chunk = NonNull::slice_from_raw_parts(first, CHUNK as usize);
+            // SAFETY: leaked in grow() with this length; no reference outlives self.
+            drop(unsafe { Box::from_raw(chunk.as_ptr()) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slab() -> Slab {
+        Slab::new(7)
+    }
+
+    fn take(slab: &Slab) -> &Entry {
+        slab.take(Kind::Own, -1, std::ptr::null_mut()).unwrap()
+    }
+
+    #[test]
+    fn addresses_hold_and_indices_are_dense() {
+        let slab = slab();
+        let first = take(&slab);
+        let others: Vec<&Entry> = (1..2 * CHUNK).map(|_| take(&slab)).collect();
+        assert!(std::ptr::eq(first, slab.get(0).unwrap()));
+        for (n, entry) in others.iter().enumerate() {
+            assert_eq!(entry.index as usize, n + 1);
+        }
+        assert_eq!(slab.len(), 2 * CHUNK);
+        assert!(slab.get(2 * CHUNK).is_none());
+    }
+
+    #[test]
+    fn reused_only_in_a_later_pass_and_with_another_key() {
+        let slab = slab();
+        let entry = take(&slab);
+        let key = entry.key();
+        assert!(std::ptr::eq(slab.of_key(key).unwrap(), entry));
+        slab.give(entry);
+        assert!(slab.of_key(key).is_none());
+        assert!(!std::ptr::eq(take(&slab), entry));
+        slab.recycle();
+        let again = take(&slab);
+        assert!(std::ptr::eq(again, entry));
+        assert_ne!(again.key(), key);
+        assert_eq!(again.key() & OWN, 0);
+    }
+
+    #[test]
+    fn handles() {
+        let slab = slab();
+        let entry = take(&slab);
+        let handle: *mut u8 = entry.handle();
+        assert!(std::ptr::eq(slab.of_handle(handle).unwrap(), entry));
+        assert!(slab.of_handle(std::ptr::null::<u8>()).is_none());
+        assert!(slab.of_handle(handle.wrapping_add(1)).is_none());
+        let copy = Entry::new(entry.index, 7);
+        assert!(slab.of_handle(&raw const copy).is_none());
+        assert!(slab.of_handle(&raw const slab.seed).is_none());
+    }
+}

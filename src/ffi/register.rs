@@ -1,0 +1,116 @@
+//! What a host registers before dtm_run(): listeners and funcs, read from C.
+
+use super::abi::read_struct;
+use super::{consts::*, types::*};
+use crate::error::{Error, Result};
+use crate::func::Func;
+use crate::master::policy::Restart;
+use crate::net::{ListenSpec, Listener};
+use crate::runtime::Runtime;
+use std::ffi::{CStr, c_char};
+
+/// The first release's structs: what the oldest caller can bring.
+const LISTEN_MIN: usize = size_of::<dtm_listen_t>();
+const FUNC_MIN: usize = size_of::<dtm_func_t>();
+
+/// A caller's string.
+///
+/// # Safety
+/// NULL or terminated.
+pub(super) unsafe fn text<'a>(text: *const c_char, name: &str) -> Result<&'a str> {
+    if text.is_null() {
+        return Err(Error::invalid(format!("{name} is NULL")));
+    }
+    // SAFETY: terminated, by contract.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str()
+        .map_err(|_| Error::invalid(format!("{name} is not UTF-8")))
+}
+
+/// dtm_listen(), dtm_listen_control()
+///
+/// # Safety
+/// A struct as the header asks for.
+pub(super) unsafe fn listener(
+    rt: &Runtime,
+    listen: *const dtm_listen_t,
+    control: bool,
+) -> Result<i32> {
+    rt.check_fresh()?;
+    // SAFETY: by contract.
+    let spec = unsafe { read_struct(listen, LISTEN_MIN) }?;
+    if spec.flags != 0 {
+        return Err(Error::invalid(format!(
+            "listen.flags = {:#x}: unknown bits",
+            spec.flags
+        )));
+    }
+    if control && rt.has_control() {
+        return Err(Error::new(
+            DTM_ESTATE,
+            "there is a control listener already",
+        ));
+    }
+    if control && rt.callbacks.control_step.is_none() {
+        let text =
+            "callbacks.control_step is NULL: the ready-made console comes with a later version";
+        return Err(Error::new(DTM_ENOTSUP, text));
+    }
+    // SAFETY: NULL or terminated, by contract.
+    let address = unsafe { text(spec.address, "listen.address") }?.to_owned();
+    let (tag, backlog, mode) = (spec.tag, spec.backlog, spec.mode);
+    let listener = Listener::bind(&ListenSpec {
+        address,
+        tag,
+        backlog,
+        mode,
+        control,
+    })?;
+    if control {
+        rt.set_control(listener);
+        return Ok(0);
+    }
+    rt.add_listener(listener)
+}
+
+/// dtm_func_register()
+///
+/// # Safety
+/// A struct as the header asks for.
+pub(super) unsafe fn func(rt: &Runtime, func: *const dtm_func_t) -> Result<i32> {
+    rt.check_fresh()?;
+    // SAFETY: by contract.
+    let func = unsafe { read_struct(func, FUNC_MIN) }?;
+    // SAFETY: NULL or terminated, by contract.
+    let name = unsafe { text(func.name, "func.name") }?.to_owned();
+    let restart = match func.restart {
+        DTM_RESTART_ALWAYS => Restart::Always,
+        DTM_RESTART_ON_FAILURE => Restart::OnFailure,
+        DTM_RESTART_ONCE => Restart::Once,
+        other => {
+            return Err(Error::invalid(format!(
+                "func.restart = {other}: must be DTM_RESTART_*"
+            )));
+        }
+    };
+    let phases = [DTM_PHASE_BEFORE_WORKERS, DTM_PHASE_AFTER_OPEN];
+    if !phases.contains(&func.phase) || func.reserved != 0 {
+        return Err(Error::invalid(
+            "func.phase must be DTM_PHASE_*, func.reserved 0",
+        ));
+    }
+    let func = Func {
+        name,
+        count: func.count.max(1),
+        restart,
+        after_open: func.phase == DTM_PHASE_AFTER_OPEN,
+        main: func
+            .main
+            .ok_or_else(|| Error::invalid("func.main is NULL"))?,
+        message: func.message,
+        data: func.data,
+    };
+    let mut funcs = rt.funcs.borrow_mut();
+    funcs.push(func);
+    Ok(i32::try_from(funcs.len() - 1).unwrap_or(0))
+}

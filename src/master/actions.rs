@@ -1,0 +1,102 @@
+//! Carry out what the policy decided.
+
+use super::policy::{Action, Event, Order};
+use super::{Master, prepare};
+use crate::channel::Kind;
+use crate::error::Result;
+use crate::ffi::*;
+use crate::shm;
+
+impl Master {
+    pub(super) fn act(&mut self, action: Action) {
+        match action {
+            Action::Fork {
+                slot,
+                job,
+                generation,
+                spawn,
+            } => self.fork(slot, job, generation, spawn),
+            Action::Order {
+                slot,
+                order,
+                signal,
+            } => self.order(slot, order, signal),
+            Action::Kill { slot, signal } => self.kill(slot, signal),
+            Action::Open { slot } => self.open(slot),
+            Action::Reap { slot, pid } => self.reap(slot, pid),
+            Action::LoadConfig => self.load_config(),
+            Action::RevertConfig => {
+                self.rt.revert_config();
+                self.tell_controller(Kind::ConfigReverted, 0, 0, &[]);
+            }
+            Action::KeepConfig => self.rt.keep_config(),
+            Action::Reply { asker, code, text } => self.reply(asker, code, &text),
+            Action::Note(note) => self.note(&note),
+            Action::Finish { fast, signal } => self.finish = Some((fast, signal)),
+        }
+    }
+
+    /// The order stands in the table; the signal only says "look".
+    fn order(&mut self, slot: usize, order: Order, signal: i32) {
+        self.shared.schedule.retire(slot);
+        let Some(child) = &self.policy.slots()[slot].child else {
+            return;
+        };
+        let order = if order == Order::Stop {
+            shm::Order::Stop
+        } else {
+            shm::Order::Drain
+        };
+        self.shared.table.set_order(slot, child.spawn, order);
+        self.kill(slot, signal);
+    }
+
+    /// The pid cannot be another's: the child is not reaped before its death
+    /// was noted.
+    fn kill(&self, slot: usize, signal: i32) {
+        let Some(child) = &self.policy.slots()[slot].child else {
+            return;
+        };
+        // SAFETY: a plain system call on a child of ours.
+        if unsafe { libc::kill(child.pid, signal) } != 0 {
+            let error = crate::error::Error::last_os(format!("kill {}", child.pid));
+            ::log::warn!("{error}");
+        }
+    }
+
+    /// A worker's gate, or the control lock. flow: C5, L10
+    fn open(&mut self, slot: usize) {
+        let worker = self.policy.slots()[slot].is_worker();
+        if !worker {
+            self.lock_epoch += 1;
+            self.to_controller.clear();
+        }
+        self.unsent_open[slot] = !self.tell(slot, Kind::Open, self.lock_epoch);
+        if worker {
+            self.shared.schedule.admit(slot);
+        }
+    }
+
+    fn load_config(&mut self) {
+        let loaded = self.try_load();
+        let result = match loaded {
+            Ok(()) => {
+                self.tell_controller(Kind::ConfigLoaded, 0, 0, &[]);
+                Ok(prepare::settings(&self.rt.config(), self.rt))
+            }
+            Err(error) => Err((error.code, error.text.into_owned())),
+        };
+        let (code, text) = match &result {
+            Ok(_) => (DTM_OK, "configuration loaded"),
+            Err((code, text)) => (*code, text.as_str()),
+        };
+        self.note_config(code, text);
+        self.events.push_back(Event::Config(result));
+    }
+
+    fn try_load(&mut self) -> Result<()> {
+        self.rt.load_config()?;
+        self.shared.schedule.set_k(self.rt.config().accept_tokens);
+        Ok(())
+    }
+}

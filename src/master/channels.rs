@@ -1,0 +1,205 @@
+//! What children say, and what the master says to them. flow: M15, L7
+
+use super::Master;
+use super::policy::{Asker, Command, Event, Job};
+use crate::channel::{Buffer, Frame, Head, Kind, Recv, Sent, recv, send};
+use crate::ffi::*;
+use std::os::fd::AsFd;
+
+impl Master {
+    pub(super) fn read_channel(&mut self, slot: usize) {
+        let Some(mut buffer) = self.buffer.take() else {
+            return;
+        };
+        while self.read_one(slot, &mut buffer) {}
+        self.buffer = Some(buffer);
+    }
+
+    fn read_one(&mut self, slot: usize, buffer: &mut Buffer) -> bool {
+        let Some(pair) = self.pairs.get(slot) else {
+            return false;
+        };
+        match recv(pair.master.as_fd(), buffer) {
+            Recv::Frame(frame) => {
+                // Only the process that lives in the slot speaks for it.
+                let child = self.policy.slots()[slot].child.as_ref();
+                if child.is_some_and(|c| c.spawn == frame.head.spawn) {
+                    self.hear(slot, &frame);
+                } else {
+                    ::log::debug!("slot {slot}: dropped a message of a process that is gone");
+                }
+                true
+            }
+            Recv::Bad(why) => {
+                ::log::warn!("slot {slot}: dropped a malformed message: {why:?}");
+                true
+            }
+            Recv::Empty | Recv::Closed => false,
+        }
+    }
+
+    fn hear(&mut self, slot: usize, frame: &Frame<'_>) {
+        let spawn = frame.head.spawn;
+        match frame.head.kind {
+            Kind::Ready => self.events.push_back(Event::Ready { slot, spawn }),
+            Kind::Updated => self.events.push_back(Event::Updated { slot, spawn }),
+            Kind::Refusal => {
+                ::log::warn!(
+                    "the worker in slot {slot} refused its update: -{}",
+                    frame.head.arg
+                );
+                self.tell_controller(Kind::Refused, spawn, frame.head.arg, &[]);
+            }
+            Kind::AnswerUp => self.tell_controller(Kind::Answer, spawn, 0, frame.payload),
+            Kind::Command if self.policy.slots()[slot].job == Some(Job::Controller) => {
+                self.hear_command(spawn, frame);
+            }
+            other => {
+                ::log::warn!("slot {slot}: message {other:?} means nothing to the master: dropped")
+            }
+        }
+    }
+
+    fn hear_command(&mut self, spawn: u64, frame: &Frame<'_>) {
+        let asker = Asker::Controller {
+            spawn,
+            id: frame.head.arg,
+        };
+        let kind = frame
+            .payload
+            .first_chunk()
+            .map_or(0, |b| u32::from_le_bytes(*b));
+        let arg = frame
+            .payload
+            .last_chunk()
+            .map_or(0, |b| u64::from_le_bytes(*b));
+        let command = match kind {
+            DTM_CMD_LOADCONF => Command::LoadConfig,
+            DTM_CMD_RELOAD => Command::Reload,
+            DTM_CMD_START => Command::Start,
+            DTM_CMD_STOP => Command::Stop,
+            DTM_CMD_SCALE => Command::Scale(u32::try_from(arg).unwrap_or(u32::MAX)),
+            DTM_CMD_SHUTDOWN => Command::Shutdown,
+            DTM_CMD_SHUTDOWN_NOW => Command::ShutdownNow,
+            DTM_CMD_NOFORK | DTM_CMD_FORK => {
+                // This thread forks, and is here: so none is in flight. The ban is
+                // looked at before every fork from now on.
+                self.look_at_ban();
+                let text = if self.banned {
+                    "forking is forbidden"
+                } else {
+                    "forking is allowed"
+                };
+                return self.reply(asker, DTM_OK, text);
+            }
+            DTM_CMD_REOPEN_LOG => {
+                self.reopen_logs();
+                return self.reply(asker, DTM_OK, "logs reopened");
+            }
+            _ => {
+                return self.reply(
+                    asker,
+                    DTM_ENOTSUP,
+                    "this command comes with a later version",
+                );
+            }
+        };
+        self.events.push_back(Event::Command { asker, command });
+    }
+
+    pub(super) fn reply(&mut self, asker: Asker, code: i32, text: &str) {
+        match asker {
+            Asker::Signal(0) if code == DTM_OK => ::log::info!("request: {text}"),
+            Asker::Signal(signal) if code == DTM_OK => {
+                ::log::info!("{}: {text}", crate::signal::table::name(signal));
+            }
+            Asker::Signal(_) => ::log::error!("{text}"),
+            Asker::Controller { spawn, id } => {
+                // A reply to a controller that is gone is for nobody.
+                if self.controller().is_some_and(|(_, s)| s == spawn) {
+                    let code = u64::from(code.unsigned_abs());
+                    self.tell_controller(Kind::Reply, id, code, text.as_bytes());
+                }
+            }
+        }
+    }
+
+    /// Slot and spawn of the controller.
+    fn controller(&self) -> Option<(usize, u64)> {
+        let slots = self.policy.slots().iter().enumerate();
+        let mut found = slots.filter(|(_, s)| s.job == Some(Job::Controller));
+        found.find_map(|(slot, s)| Some((slot, s.child.as_ref()?.spawn)))
+    }
+
+    fn head(&mut self, kind: Kind, slot: usize, arg: u64, arg2: u64) -> Option<Head> {
+        self.sequence += 1;
+        let entry = &self.policy.slots()[slot];
+        let spawn = entry.child.as_ref()?.spawn;
+        let (generation, seq) = (entry.generation, self.sequence);
+        let slot = u32::try_from(slot).ok()?;
+        Some(Head {
+            kind,
+            slot,
+            generation,
+            spawn,
+            seq,
+            arg,
+            arg2,
+        })
+    }
+
+    /// Never waits: what a full channel does not take is queued, within limits.
+    pub(super) fn tell_controller(&mut self, kind: Kind, arg: u64, arg2: u64, payload: &[u8]) {
+        let Some((slot, _)) = self.controller() else {
+            return;
+        };
+        let Some(head) = self.head(kind, slot, arg, arg2) else {
+            return;
+        };
+        let end = self.pairs[slot].master.as_fd();
+        match self.to_controller.push(end, &Frame { head, payload }) {
+            Ok(Sent::Done) => {}
+            Ok(Sent::Full) => {
+                ::log::error!("the controller does not read: dropped a message {kind:?}")
+            }
+            Ok(Sent::Gone) => {}
+            Err(error) => ::log::error!("message {kind:?} to the controller: {error}"),
+        }
+    }
+
+    /// Tell one child. False: its channel is full.
+    pub(super) fn tell(&mut self, slot: usize, kind: Kind, arg: u64) -> bool {
+        let Some(head) = self.head(kind, slot, arg, 0) else {
+            return true;
+        };
+        let frame = Frame { head, payload: &[] };
+        !matches!(
+            send(self.pairs[slot].master.as_fd(), &frame),
+            Ok(Sent::Full)
+        )
+    }
+
+    pub(super) fn retry_unsent(&mut self) {
+        for slot in 0..self.unsent_open.len() {
+            if self.unsent_open[slot] {
+                self.unsent_open[slot] = !self.tell(slot, Kind::Open, self.lock_epoch);
+            }
+        }
+        if !self.to_controller.is_empty()
+            && let Some((slot, _)) = self.controller()
+        {
+            self.to_controller.flush(self.pairs[slot].master.as_fd());
+        }
+    }
+
+    pub(super) fn reopen_logs(&mut self) {
+        if let Err(error) = crate::log::reopen() {
+            ::log::error!("log: {error}");
+        }
+        for slot in 0..self.pairs.len() {
+            if self.policy.slots()[slot].child.is_some() {
+                self.tell(slot, Kind::ReopenLog, 0);
+            }
+        }
+    }
+}

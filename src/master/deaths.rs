@@ -1,0 +1,111 @@
+//! Deaths of children, and the ban that defers what follows from them.
+//! flow: M10-M12, L6
+
+use super::policy::Event;
+use super::{Master, SWEEP_MS};
+use crate::channel::drain;
+use crate::process::death;
+use crate::signal::handler;
+use std::os::fd::AsFd;
+
+impl Master {
+    /// Has the child of this slot ended?
+    pub(super) fn look_at(&mut self, slot: usize) {
+        let Some(child) = self.policy.slots().get(slot).and_then(|s| s.child.as_ref()) else {
+            return;
+        };
+        let (spawn, pid) = (child.spawn, child.pid);
+        let Some(exit) = death::look(pid) else { return };
+        // Whatever it still said comes first; then nobody is there to accept.
+        self.read_channel(slot);
+        self.shared.schedule.retire(slot);
+        self.pidfds[slot] = None;
+        self.unsent_open[slot] = false;
+        self.events.push_back(Event::Died { slot, spawn, exit });
+    }
+
+    /// Look at everybody: SIGCHLD said so, or there are no pidfds.
+    pub(super) fn look_at_all(&mut self) {
+        for slot in 0..self.pairs.len() {
+            self.look_at(slot);
+        }
+    }
+
+    /// The zombie may go, and with it everything on the way from or to it.
+    pub(super) fn reap(&mut self, slot: usize, pid: i32) {
+        death::reap(pid);
+        let pair = &self.pairs[slot];
+        let lost = drain(pair.child.as_fd()) + drain(pair.master.as_fd());
+        if lost > 0 {
+            ::log::debug!("slot {slot}: {lost} messages of or for its dead process dropped");
+        }
+    }
+
+    /// Children without a pidfd are looked at once a second.
+    pub(super) fn needs_sweep(&self) -> bool {
+        let slots = self.policy.slots().iter().zip(&self.pidfds);
+        slots
+            .into_iter()
+            .any(|(slot, pidfd)| slot.child.is_some() && pidfd.is_none())
+    }
+
+    /// Whenever the loop runs, but not more often than once a second.
+    pub(super) fn sweep(&mut self) {
+        let now = crate::sys::now_ms();
+        if now.saturating_sub(self.swept) < SWEEP_MS {
+            return;
+        }
+        self.swept = now;
+        self.look_at_all();
+        if let Some(signal) = handler::stolen() {
+            let name = crate::signal::table::name(signal);
+            ::log::warn!("the service replaced libdtm's handler of {name}: taking it back");
+            if let Err(error) = handler::retake(signal) {
+                ::log::error!("{error}");
+            }
+        }
+    }
+
+    /// The controller that may forbid forking; 0: none.
+    fn controller_spawn(&self) -> u64 {
+        let slots = self.policy.slots().iter();
+        let controllers = slots.filter(|s| s.job == Some(super::policy::Job::Controller));
+        controllers
+            .filter_map(|s| s.child.as_ref())
+            .map(|c| c.spawn)
+            .next()
+            .unwrap_or(0)
+    }
+
+    pub(super) fn ban_in_force(&self) -> bool {
+        self.shared
+            .ban
+            .in_force(self.controller_spawn(), crate::sys::now_ms())
+    }
+
+    /// The ban ends by itself at its deadline, and with the controller that set it.
+    pub(super) fn ban_ends(&self) -> Option<u64> {
+        self.banned
+            .then(|| self.shared.ban.read().map_or(0, |notice| notice.deadline))
+    }
+
+    pub(super) fn look_at_ban(&mut self) {
+        let banned = self.ban_in_force();
+        if banned == self.banned {
+            return;
+        }
+        self.banned = banned;
+        if banned {
+            ::log::info!("forking is forbidden by the controller");
+        } else {
+            let lifted = self.shared.ban.read().is_some_and(|notice| !notice.active);
+            let why = if lifted {
+                "lifted"
+            } else {
+                "its time or its controller has ended"
+            };
+            ::log::info!("forking is allowed again: {why}");
+        }
+        self.events.push_back(Event::Ban(banned));
+    }
+}

@@ -1,0 +1,148 @@
+//! One line per life event, with role, slot, generation, pid and reason; and
+//! the `event` callback. flow: M12
+
+use super::Master;
+use super::policy::{Job, Next, Note, Who, describe};
+use crate::child::birth::Birth;
+use crate::ffi::*;
+use crate::guard::callback;
+use crate::process::death;
+use std::ffi::CString;
+
+impl Master {
+    pub(super) fn note(&mut self, note: &Note) {
+        match note {
+            Note::Ready { slot } => self.tell_life(DTM_EVENT_READY, *slot, 0, "ready"),
+            Note::Opened { slot } => {
+                let controller = self.rows_role(*slot) == DTM_ROLE_CONTROLLER;
+                let text = if controller {
+                    "has the control lock"
+                } else {
+                    "open for business"
+                };
+                self.tell_life(DTM_EVENT_OPEN, *slot, 0, text);
+            }
+            Note::Draining { slot, why } => {
+                self.tell_life(
+                    DTM_EVENT_DRAINING,
+                    *slot,
+                    0,
+                    &format!("told to leave: {why}"),
+                );
+            }
+            Note::Died {
+                slot,
+                who,
+                exit,
+                asked,
+                next,
+            } => {
+                let how = if *asked { "as told" } else { "unasked" };
+                let next = match next {
+                    Next::Free => "its slot is free".to_owned(),
+                    Next::Respawn(0) => "a replacement follows at once".to_owned(),
+                    Next::Respawn(ms) => format!("a replacement follows in {ms} ms"),
+                    Next::Deferred => "a replacement follows when forking is allowed".to_owned(),
+                    Next::Left => "no replacement is wanted".to_owned(),
+                };
+                let text = format!("{} {how}; {next}", describe(*exit));
+                let status = death::encode(*exit);
+                self.announce(DTM_EVENT_EXIT, Some((*slot, who)), status, &text, !*asked);
+            }
+            Note::Killed { slot, why } => {
+                self.tell_life(DTM_EVENT_DRAINING, *slot, 0, &format!("killed: {why}"));
+            }
+            Note::ReloadBegins { generation } => {
+                ::log::info!("reload: generation {generation} starts");
+            }
+            Note::ReloadEnds {
+                generation,
+                code,
+                text,
+            } => {
+                let text = format!("reload to generation {generation}: {text}");
+                self.announce(DTM_EVENT_RELOAD, None, *code, &text, *code < 0);
+            }
+            Note::Deferred { what } => {
+                ::log::info!("{what} waits until forking is allowed");
+            }
+            Note::Ending { fast } => {
+                ::log::info!(
+                    "{} shutdown begins",
+                    if *fast { "fast" } else { "graceful" }
+                );
+            }
+        }
+    }
+
+    pub(super) fn note_fork(&mut self, slot: usize, birth: &Birth, job: Job, pid: i32) {
+        let (generation, spawn) = (birth.generation, birth.spawn);
+        let who = Who {
+            job,
+            generation,
+            spawn,
+            pid,
+        };
+        self.announce(DTM_EVENT_FORK, Some((slot, &who)), 0, "forked", false);
+    }
+
+    pub(super) fn note_config(&mut self, code: i32, text: &str) {
+        self.announce(DTM_EVENT_CONFIG, None, code, text, code < 0);
+    }
+
+    /// "worker", "func mailer"
+    fn name(&self, job: Job) -> String {
+        let kind = crate::role::name(job.role());
+        let Job::Func { func, .. } = job else {
+            return kind.to_owned();
+        };
+        let funcs = self.rt.funcs.borrow();
+        let func = usize::try_from(func).ok().and_then(|f| funcs.get(f));
+        format!("{kind} {}", func.map_or("?", |f| f.name.as_str()))
+    }
+
+    fn rows_role(&self, slot: usize) -> u32 {
+        self.policy.slots()[slot].who().map_or(0, |w| w.job.role())
+    }
+
+    fn tell_life(&mut self, kind: u32, slot: usize, status: i32, text: &str) {
+        let who = self.policy.slots()[slot].who();
+        self.announce(kind, who.as_ref().map(|w| (slot, w)), status, text, false);
+    }
+
+    fn announce(&self, kind: u32, whom: Option<(usize, &Who)>, status: i32, text: &str, bad: bool) {
+        let level = if bad {
+            ::log::Level::Warn
+        } else {
+            ::log::Level::Info
+        };
+        match whom {
+            Some((slot, who)) => ::log::log!(
+                level,
+                "{} slot {slot} gen {} pid {} spawn {}: {text}",
+                self.name(who.job),
+                who.generation,
+                who.pid,
+                who.spawn
+            ),
+            None => ::log::log!(level, "{text}"),
+        }
+        let Some(event) = self.rt.callbacks.event else {
+            return;
+        };
+        let reason = CString::new(text).unwrap_or_default();
+        let told = dtm_event_t {
+            size: size_of::<dtm_event_t>(),
+            kind,
+            role: whom.map_or(0, |w| w.1.job.role()),
+            slot: whom.map_or(DTM_OFF, |w| u32::try_from(w.0).unwrap_or(DTM_OFF)),
+            generation: whom.map_or(0, |w| w.1.generation),
+            spawn: whom.map_or(0, |w| w.1.spawn),
+            pid: whom.map_or(0, |w| w.1.pid),
+            status,
+            reason: reason.as_ptr(),
+        };
+        // SAFETY: the service's function; the struct lives during the call.
+        callback(|| unsafe { event(self.rt.handle(), &raw const told, self.rt.user_data) });
+    }
+}

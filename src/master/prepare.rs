@@ -1,0 +1,154 @@
+//! Everything that can fail is done before the first fork, and can be undone.
+//! flow: M1-M5
+
+use super::policy::{FuncSpec, Policy, Settings};
+use super::{CHANNEL, Master, SENTINEL};
+use crate::accept::Schedule;
+use crate::channel::{Outbox, Pair};
+use crate::config::Config;
+use crate::error::{Context, Error, Result};
+use crate::ffi::*;
+use crate::process::fork;
+use crate::process::lifeline::Lifeline;
+use crate::runtime::{Runtime, Shared};
+use crate::shm::{Ban, Board, Table};
+use crate::signal::mask;
+use nix::sys::epoll::{Epoll, EpollCreateFlags};
+use std::collections::VecDeque;
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+
+/// dtm_check(): would it start?
+pub(crate) fn check(rt: &'static Runtime) -> Result<()> {
+    let prepared = prepare(rt).map(drop);
+    rt.set_shared(None);
+    prepared
+}
+
+pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
+    fork::check_threads(rt.flags & DTM_F_ALLOW_THREADS != 0)?;
+    open_standard_fds()?;
+    if rt.callbacks.client_step.is_none() && rt.callbacks.worker_main.is_none() {
+        return Err(Error::invalid(
+            "callbacks.client_step is NULL, and there is no worker_main",
+        ));
+    }
+    rt.ask_service()?;
+    let config = rt.config();
+    let settings = settings(&config, rt);
+    let slots = usize::try_from(config.max_processes).unwrap_or(0);
+    check_room(&settings, slots)?;
+    check_descriptors(slots, rt)?;
+
+    let mode = crate::accept::resolve(config.accept_mode)?;
+    let listeners = rt.listener_fds();
+    let shared = Rc::new(Shared {
+        table: Table::new(slots)?,
+        ban: Ban::new(config.nofork_max)?,
+        board: Board::new(slots)?,
+        schedule: Schedule::new(slots, &listeners, config.accept_tokens)?,
+    });
+    let pairs = (0..slots)
+        .map(|_| Pair::new())
+        .collect::<Result<Vec<_>>>()?;
+    let master = Master {
+        rt,
+        policy: Policy::new(settings, slots),
+        epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll_create1")?,
+        wake: None,
+        mask: mask::empty(),
+        lifeline: Lifeline::new()?,
+        pairs,
+        pidfds: (0..slots).map(|_| None).collect(),
+        unsent_open: vec![false; slots],
+        to_controller: Outbox::new(config.channel_queue),
+        buffer: Some(crate::channel::Buffer::new()),
+        sequence: 0,
+        lock_epoch: 0,
+        events: VecDeque::new(),
+        rows: Vec::new(),
+        banned: false,
+        watchdog: None,
+        swept: crate::sys::now_ms(),
+        // SAFETY: a plain query about standard input.
+        terminal: unsafe { libc::isatty(0) } == 1,
+        finish: None,
+        shared: Rc::clone(&shared),
+    };
+    for (slot, pair) in (0u64..).zip(&master.pairs) {
+        master.watch(pair.master.as_raw_fd(), CHANNEL + slot)?;
+    }
+    master.watch(shared.schedule.sentinel_fd(), SENTINEL)?;
+    rt.set_shared(Some(shared));
+    ::log::info!(
+        "{} {} starts: {} workers, accept schedule {mode}, listening on {}, {slots} slots",
+        config.name,
+        env!("CARGO_PKG_VERSION"),
+        config.workers,
+        rt.addresses()
+    );
+    Ok(master)
+}
+
+/// What the policy needs of a configuration.
+pub(super) fn settings(config: &Config, rt: &Runtime) -> Settings {
+    let spec = |f: &crate::func::Func| FuncSpec {
+        count: f.count,
+        restart: f.restart,
+        after_open: f.after_open,
+    };
+    Settings {
+        workers: config.workers,
+        funcs: rt.funcs.borrow().iter().map(spec).collect(),
+        drain_ms: config.drain_timeout,
+        grace_ms: config.kill_grace,
+        start_ms: config.start_timeout,
+        respawn_ms: config.respawn_delay,
+        respawn_max_ms: config.respawn_delay_max,
+        respawn_reset_ms: config.respawn_reset,
+    }
+}
+
+fn check_room(settings: &Settings, slots: usize) -> Result<()> {
+    let helpers: u32 = settings.funcs.iter().map(|f| f.count).sum();
+    let needed = u64::from(settings.workers) + u64::from(helpers) + 1;
+    if needed > u64::try_from(slots).unwrap_or(0) {
+        return Err(Error::config(format!(
+            "max_processes = {slots} is too small: {} workers, {helpers} funcs and the controller \
+             need {needed} slots (a reload needs room for both generations)",
+            settings.workers
+        )));
+    }
+    Ok(())
+}
+
+/// Per slot: two channel ends, a turn, a pidfd. Said now, not in the middle. B10
+fn check_descriptors(slots: usize, rt: &Runtime) -> Result<()> {
+    use nix::sys::resource::{Resource, getrlimit};
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("getrlimit")?;
+    let needed = u64::try_from(slots).unwrap_or(0) * 4 + u64::from(rt.listener_count()) + 64;
+    if soft < needed {
+        return Err(Error::os(
+            nix::errno::Errno::EMFILE,
+            format!(
+                "{slots} slots need {needed} file descriptors, the limit is {soft} (hard limit {hard}): \
+                 raise `ulimit -n` or lower max_processes"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// A channel must never get the number of stdout. C11
+fn open_standard_fds() -> Result<()> {
+    use nix::fcntl::{OFlag, open};
+    loop {
+        let fd = open("/dev/null", OFlag::O_RDWR, nix::sys::stat::Mode::empty())
+            .context("open /dev/null")?;
+        if fd.as_raw_fd() > 2 {
+            return Ok(());
+        }
+        // It fills one of 0, 1, 2 for good.
+        let _ = std::os::fd::IntoRawFd::into_raw_fd(fd);
+    }
+}

@@ -1,0 +1,62 @@
+//! Block A: what the others may know of the process table. flow: M3, M6, L6
+
+use super::Master;
+use super::policy::{Job, Phase, Slot};
+use crate::channel::Kind;
+use crate::ffi::*;
+use crate::shm::Row;
+
+impl Master {
+    /// Publish the table if it has changed, and nudge the controller.
+    pub(super) fn publish(&mut self) {
+        let rows: Vec<Row> = self.policy.slots().iter().map(row).collect();
+        if rows == self.rows {
+            return;
+        }
+        self.shared.table.publish(&rows);
+        self.rows = rows;
+        // Only a nudge: if its channel is full, it is awake anyway.
+        if let Some(slot) = self
+            .policy
+            .slots()
+            .iter()
+            .position(|s| s.job == Some(Job::Controller))
+        {
+            self.tell(slot, Kind::TableChanged, 0);
+        }
+    }
+}
+
+fn row(slot: &Slot) -> Row {
+    let (role, index) = match slot.job {
+        None => return Row::default(),
+        Some(Job::Controller) => (DTM_ROLE_CONTROLLER, 0),
+        Some(Job::Worker { index }) => (DTM_ROLE_WORKER, index),
+        Some(Job::Func { index, .. }) => (DTM_ROLE_FUNC, index),
+    };
+    let Some(child) = &slot.child else {
+        return Row {
+            role,
+            index,
+            generation: slot.generation,
+            state: DTM_WORKER_DEAD,
+            ..Row::default()
+        };
+    };
+    let state = match child.phase {
+        _ if child.stop.is_some() => DTM_WORKER_DRAINING,
+        Phase::Starting => DTM_WORKER_STARTING,
+        Phase::Ready => DTM_WORKER_READY,
+        Phase::Updated => DTM_WORKER_UPDATED,
+        Phase::Open => DTM_WORKER_OPEN,
+    };
+    Row {
+        role,
+        index,
+        state,
+        generation: slot.generation,
+        pid: child.pid,
+        flags: 0,
+        spawn: child.spawn,
+    }
+}

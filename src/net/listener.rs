@@ -1,0 +1,211 @@
+//! A listening socket: bound by the host, kept by the master, inherited by workers.
+
+use super::{Address, unix};
+use crate::error::{Context, Error, Result};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrLike, SockaddrStorage, bind, getsockname,
+    listen, setsockopt, socket, sockopt,
+};
+use std::net::{Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// What dtm_listen() asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenSpec {
+    pub(crate) address: String,
+    pub(crate) tag: u64,
+    /// 0: 511.
+    pub(crate) backlog: u32,
+    /// Of a Unix socket file; 0: 0666, or 0600 for control.
+    pub(crate) mode: u32,
+    pub(crate) control: bool,
+}
+
+pub(crate) struct Listener {
+    fd: OwnedFd,
+    address: Address,
+    pub(crate) tag: u64,
+    port: u16,
+    file: Option<unix::SocketFile>,
+}
+
+impl Listener {
+    pub(crate) fn bind(spec: &ListenSpec) -> Result<Self> {
+        let address = Address::parse(&spec.address)?;
+        let backlog = if spec.backlog == 0 { 511 } else { spec.backlog };
+        let mode = match (spec.mode, spec.control) {
+            (0, false) => 0o666,
+            (0, true) => 0o600,
+            (mode, _) if mode & !0o777 != 0 => {
+                let text = format!("listen {address}: mode {mode:#o}: must be within 0777");
+                return Err(Error::invalid(text));
+            }
+            (mode, _) => mode,
+        };
+        let (fd, file) = match &address {
+            Address::Inet(inet) => (tcp(*inet, true, backlog).context(What(&address))?, None),
+            Address::Any(port) => (any(*port, backlog).context(What(&address))?, None),
+            Address::Abstract(name) => (
+                unix::listen_abstract(name, backlog).context(What(&address))?,
+                None,
+            ),
+            Address::Path(path) => {
+                let (fd, file) = unix::listen_path(path, mode, backlog)?;
+                (fd, Some(file))
+            }
+        };
+        let bound = getsockname::<SockaddrStorage>(fd.as_raw_fd()).context(What(&address))?;
+        let port = match (bound.as_sockaddr_in(), bound.as_sockaddr_in6()) {
+            (Some(v4), _) => v4.port(),
+            (_, Some(v6)) => v6.port(),
+            _ => 0,
+        };
+        Ok(Self {
+            fd,
+            address,
+            tag: spec.tag,
+            port,
+            file,
+        })
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// The port it got; 0 for Unix sockets.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// As it was asked for.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Remove the socket file, if it is still the one that this very process made.
+    pub(crate) fn cleanup(&self) {
+        if let Some(file) = &self.file {
+            file.remove();
+        }
+    }
+}
+
+/// `listen 127.0.0.1:80`, in front of an error.
+pub(super) struct What<'a>(pub(super) &'a Address);
+
+impl std::fmt::Display for What<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "listen {}", self.0)
+    }
+}
+
+pub(super) fn new_socket(family: AddressFamily) -> nix::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    socket(family, SockType::Stream, flags, None)
+}
+
+/// The kernel cuts it by net.core.somaxconn.
+pub(super) fn start(fd: &OwnedFd, backlog: u32) -> nix::Result<()> {
+    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
+    listen(fd, Backlog::new(backlog).unwrap_or(Backlog::MAXCONN))
+}
+
+fn tcp(address: SocketAddr, v6_only: bool, backlog: u32) -> nix::Result<OwnedFd> {
+    let storage = SockaddrStorage::from(address);
+    let fd = new_socket(storage.family().unwrap_or(AddressFamily::Inet))?;
+    // A restart must not wait for the old connections' TIME_WAIT.
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    if address.is_ipv6() {
+        setsockopt(&fd, sockopt::Ipv6V6Only, &v6_only)?;
+    }
+    bind(fd.as_raw_fd(), &storage)?;
+    start(&fd, backlog)?;
+    Ok(fd)
+}
+
+/// One socket for both; IPv4 alone on a machine that has no IPv6.
+fn any(port: u16, backlog: u32) -> nix::Result<OwnedFd> {
+    let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    match tcp(both, false, backlog) {
+        Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) => {
+            tcp(Address::without_ipv6(port), false, backlog)
+        }
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ffi::DTM_EINVAL;
+    use crate::net::{Peer, accept};
+    use std::net::TcpStream;
+
+    pub(crate) fn spec(address: &str) -> ListenSpec {
+        ListenSpec {
+            address: address.into(),
+            tag: 7,
+            backlog: 0,
+            mode: 0,
+            control: false,
+        }
+    }
+
+    #[test]
+    fn tcp_on_a_free_port() {
+        let listener = Listener::bind(&spec("127.0.0.1:0")).unwrap();
+        assert_ne!(listener.port(), 0);
+        assert_eq!(
+            (listener.tag, listener.address().to_string().as_str()),
+            (7, "127.0.0.1:0")
+        );
+        let _client = TcpStream::connect(("127.0.0.1", listener.port())).unwrap();
+        assert!(matches!(accept(listener.fd()), Ok(Some((_, Peer::V4(..))))));
+        listener.cleanup();
+    }
+
+    #[test]
+    fn both_families() {
+        let listener = Listener::bind(&spec("*:0")).unwrap();
+        let _v4 = TcpStream::connect(("127.0.0.1", listener.port())).unwrap();
+        let (_, peer) = accept(listener.fd()).unwrap().unwrap();
+        assert!(peer.to_string().starts_with("127.0.0.1:"), "{peer}");
+        if let Ok(only_v6) = Listener::bind(&spec("[::1]:0")) {
+            let _v6 = TcpStream::connect(("::1", only_v6.port())).unwrap();
+            let (_, peer) = accept(only_v6.fd()).unwrap().unwrap();
+            assert!(peer.to_string().starts_with("[::1]:"), "{peer}");
+        }
+    }
+
+    #[test]
+    fn failures_name_the_address() {
+        let first = Listener::bind(&spec("127.0.0.1:0")).unwrap();
+        let taken = format!("127.0.0.1:{}", first.port());
+        let error = Listener::bind(&spec(&taken)).err().unwrap();
+        assert_eq!(error.code, -libc::EADDRINUSE);
+        assert_eq!(
+            error.text,
+            format!("listen {taken}: Address already in use")
+        );
+        let foreign = Listener::bind(&spec("192.0.2.1:0")).err().unwrap();
+        assert_eq!(foreign.code, -libc::EADDRNOTAVAIL);
+        let mode = ListenSpec {
+            mode: 0o1777,
+            ..spec("unix:/tmp/x")
+        };
+        assert_eq!(Listener::bind(&mode).err().unwrap().code, DTM_EINVAL);
+    }
+
+    #[test]
+    fn a_restart_does_not_wait() {
+        let first = Listener::bind(&spec("127.0.0.1:0")).unwrap();
+        let address = format!("127.0.0.1:{}", first.port());
+        let client = TcpStream::connect(&address).unwrap();
+        let (server, _) = accept(first.fd()).unwrap().unwrap();
+        drop((server, first)); // the server's side closes first: TIME_WAIT is ours
+        drop(client);
+        Listener::bind(&spec(&address)).unwrap();
+    }
+}

@@ -1,0 +1,49 @@
+//! System calls that several places need.
+
+use crate::error::{Context, Result};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// A second descriptor for the same open file, close-on-exec.
+pub(crate) fn duplicate(fd: RawFd) -> Result<OwnedFd> {
+    // SAFETY: borrowed for this call only; a closed fd answers EBADF.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    let new =
+        nix::fcntl::fcntl(borrowed, nix::fcntl::FcntlArg::F_DUPFD_CLOEXEC(0)).context("dup")?;
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(new) })
+}
+
+/// A new epoll instance.
+pub(crate) fn epoll() -> Result<OwnedFd> {
+    // SAFETY: a plain system call.
+    let fd = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+    if fd < 0 {
+        return Err(crate::error::Error::last_os("epoll_create1"));
+    }
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// CLOCK_MONOTONIC in milliseconds.
+pub(crate) fn now_ms() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: valid storage; this clock always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds * 1000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
+}
+
+/// A timeout of the core as one of the API: what is too long is as good as off.
+pub(crate) fn ms32(ms: u64) -> u32 {
+    u32::try_from(ms).unwrap_or(crate::ffi::DTM_OFF)
+}
+
+/// Close a descriptor whose owner lives on in memory that this process, a
+/// child right after fork, never uses again.
+pub(crate) fn close_now(fd: RawFd) {
+    // SAFETY: closing is all that is ever done with it in this process.
+    unsafe { libc::close(fd) };
+}

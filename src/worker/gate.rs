@@ -1,0 +1,106 @@
+//! The gate: nothing is accepted before the controller has brought this worker
+//! up to date and the master has opened it. One path handles an update at the
+//! gate and later. flow: W2, W7, C5
+
+use super::Worker;
+use crate::channel::{Frame, Kind};
+use crate::guard::callback;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Gate {
+    Init,
+    Shut,
+    Open,
+    /// Leaving: shut for good.
+    Closed,
+}
+
+impl Worker {
+    pub(super) fn ready(&self) {
+        self.gate.set(Gate::Shut);
+        self.arm_tick();
+        #[cfg(feature = "fault")]
+        crate::fault::hit("child.ready");
+        self.child.link.must_send(Kind::Ready, 0, 0, &[]);
+    }
+
+    pub(super) fn channel(&self) {
+        self.child.check_fds();
+        self.child.link.read(&mut |frame| self.message(frame));
+    }
+
+    fn message(&self, frame: &Frame<'_>) {
+        match frame.head.kind {
+            Kind::Data => self.data(frame),
+            Kind::Sync => self.sync(frame),
+            Kind::Open => self.open(),
+            Kind::Nudge => {
+                self.child.look_at_order();
+            }
+            Kind::ReopenLog => self.child.reopen_log(),
+            other => ::log::warn!("a worker does not know message {other:?}: dropped"),
+        }
+    }
+
+    fn data(&self, frame: &Frame<'_>) {
+        let Some(message) = self.rt.callbacks.worker_message else {
+            return ::log::warn!("a message arrived, but there is no worker_message: dropped");
+        };
+        let (data, len) = (frame.payload.as_ptr().cast(), frame.payload.len());
+        // SAFETY: the service's function; data is valid for len during the call.
+        let code = callback(|| unsafe { message(self.rt.handle(), data, len, self.rt.user_data) });
+        if code < 0 {
+            ::log::warn!("worker_message refused a message with {code}");
+            self.refused.set(code);
+            self.child
+                .link
+                .must_send(Kind::Refusal, refusal(code), frame.head.seq, &[]);
+        }
+    }
+
+    /// The controller has sent all that this worker needs.
+    fn sync(&self, frame: &Frame<'_>) {
+        let mut code = self.refused.replace(0);
+        if code == 0 && self.gate.get() == Gate::Shut {
+            code = self.health();
+            if code < 0 {
+                self.child
+                    .link
+                    .must_send(Kind::Refusal, refusal(code), frame.head.seq, &[]);
+            }
+        }
+        if code == 0 {
+            self.child
+                .link
+                .must_send(Kind::Updated, frame.head.arg, 0, &[]);
+        }
+    }
+
+    fn health(&self) -> i32 {
+        let Some(health) = self.rt.callbacks.worker_health else {
+            return 0;
+        };
+        // SAFETY: the service's function, with the arguments it declared.
+        let code = callback(|| unsafe { health(self.rt.handle(), self.rt.user_data) });
+        if code < 0 {
+            ::log::warn!("worker_health said no with {code}");
+        }
+        code.min(0)
+    }
+
+    fn open(&self) {
+        if self.gate.get() == Gate::Shut {
+            self.gate.set(Gate::Open);
+            ::log::debug!("gate open");
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.gate.get() == Gate::Open
+    }
+}
+
+/// A negative code as a message argument.
+fn refusal(code: i32) -> u64 {
+    u64::from(code.unsigned_abs())
+}

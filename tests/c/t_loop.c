@@ -1,0 +1,163 @@
+/*
+ * A service that keeps its own event loop.
+ * flow: W3, W4, W7, W9, W10
+ */
+#include "peer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { MAINS, RETURNED, OWN_EVENTS };
+
+static int own = -1; /* this worker's own epoll */
+
+static void own_add(int fd, void *data)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = data};
+    CHECK_EQ(epoll_ctl(own, EPOLL_CTL_ADD, fd, &event), 0);
+}
+
+/* A client that the service polls by itself. */
+static void own_event(dtm_client_t *client)
+{
+    char text[64];
+    int fd = dtm_client_fd(client);
+    ADD(shared->custom[OWN_EVENTS], 1);
+    ssize_t n = recv(fd, text, sizeof text, MSG_DONTWAIT);
+    if (n < 0)
+        return;
+    if (n > 0) {
+        CHECK_EQ(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
+        dtm_client_set_busy(client, 0);
+        return;
+    }
+    CHECK_EQ(dtm_client_close(client), DTM_OK);
+}
+
+static int32_t own_loop(dtm_t *rt, void *user_data)
+{
+    struct epoll_event events[8];
+    int32_t code = 0;
+    CHECK(user_data == shared);
+    ADD(shared->custom[MAINS], 1);
+    own = epoll_create1(EPOLL_CLOEXEC);
+    own_add(dtm_loop_fd(rt), NULL);
+    while (code == 0) {
+        int n = epoll_wait(own, events, 8, -1);
+        for (int i = 0; i < n; i++)
+            if (events[i].data.ptr)
+                own_event(events[i].data.ptr);
+        code = dtm_loop_dispatch(rt, 0);
+    }
+    CHECK_EQ(code, DTM_EGONE);
+    ADD(shared->custom[RETURNED], 1);
+    close(own);
+    return 0;
+}
+
+static void exercise(void)
+{
+    int fd = dial(shared->port[0]);
+    struct kid *kid = kid_at(fd);
+    struct load *load = load_start(2);
+    end_kid(kid, SIGKILL);
+    WAIT(count_open(1) == 3);
+    CHECK(!hear(fd));
+    hang_up(fd);
+    CHECK_EQ(command("send %llu version 3", (unsigned long long)nth_open(0)->spawn), DTM_OK);
+    WAIT(GET(nth_open(0)->version) == 3);
+    CHECK_EQ(command("reload"), DTM_OK);
+    WAIT(count_role(DTM_ROLE_WORKER) == 3);
+    load_stop(load);
+    CHECK_EQ(load->refused, 0);
+    finish();
+    CHECK_EQ(shared->result.killed, 0);
+    CHECK_EQ(shared->result.deaths, 1);
+    CHECK_EQ(shared->custom[MAINS], 3 + 1 + 3);
+    CHECK_EQ(shared->custom[RETURNED], 3 + 3);
+}
+
+/* The service polls, libdtm drives the clients. */
+static void inside_another_loop(void)
+{
+    struct service service = a_service();
+    service.callbacks.worker_main = own_loop;
+    service.config.worker_tick_ms = 5;
+    start(&service);
+    struct kid *kid = nth_open(0);
+    int ticks = GET(kid->ticks);
+    WAIT(GET(kid->ticks) > ticks + 3); /* timers make dtm_loop_fd() readable */
+    int fd = dial_worker(kid);
+    ask(fd, "timeout 20");
+    CHECK(!hear(fd));
+    hang_up(fd);
+    exercise();
+}
+
+static int32_t blocking_loop(dtm_t *rt, void *user_data)
+{
+    (void)user_data;
+    ADD(shared->custom[MAINS], 1);
+    while (dtm_loop_dispatch(rt, -1) == 0)
+        ;
+    ADD(shared->custom[RETURNED], 1);
+    return 0;
+}
+
+/* worker_main as a plain loop around dtm_loop_dispatch(). */
+static void blocking(void)
+{
+    struct service service = a_service();
+    service.callbacks.worker_main = blocking_loop;
+    start(&service);
+    exercise();
+}
+
+static int32_t take_client(dtm_t *rt, dtm_client_t *client, void *user_data)
+{
+    (void)rt, (void)user_data;
+    ADD(shared->opened, 1);
+    own_add(dtm_client_fd(client), client);
+    return DTM_TAKEN;
+}
+
+static void client_ended(dtm_t *rt, dtm_client_t *client, int32_t reason, void *user_data)
+{
+    (void)rt, (void)user_data;
+    CHECK_EQ(epoll_ctl(own, EPOLL_CTL_DEL, dtm_client_fd(client), NULL), 0);
+    ADD(shared->closed[reason], 1);
+}
+
+/* DTM_TAKEN: the service polls its clients itself; libdtm counts and drains them. */
+static void taken(void)
+{
+    struct service service = a_service();
+    service.callbacks.worker_main = own_loop;
+    service.callbacks.client_open = take_client;
+    service.callbacks.client_step = NULL;
+    service.callbacks.client_close = client_ended;
+    start(&service);
+    int a = dial(shared->port[0]), b = dial(shared->port[0]);
+    CHECK(!strcmp(ask(a, "echo"), "echo") && !strcmp(ask(b, "echo"), "echo"));
+    CHECK(shared->custom[OWN_EVENTS] >= 2);
+    hang_up(a);
+    WAIT(GET(shared->closed[DTM_CLOSE_ASKED]) == 1);
+    CHECK_EQ(command("reload"), DTM_OK); /* b is idle: the drain closes it */
+    CHECK(!hear(b));
+    hang_up(b);
+    WAIT(GET(shared->closed[DTM_CLOSE_DRAIN]) == 1);
+    WAIT(count_role(DTM_ROLE_WORKER) == 3);
+    finish();
+    CHECK_EQ(shared->result.killed, 0);
+}
+
+static const struct test tests[] = {
+    {"libdtm inside another loop", inside_another_loop},
+    {"worker_main that blocks in dtm_loop_dispatch", blocking},
+    {"clients that the service polls itself", taken},
+};
+TEST_MAIN(tests)

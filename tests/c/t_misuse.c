@@ -1,0 +1,541 @@
+/*
+ * What a service must not do, and what it gets for it: I01 to I12 of the fault list.
+ * flow: M12, M14, M21
+ */
+#include "peer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int32_t some_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *user_data)
+{
+    (void)rt, (void)client, (void)events, (void)user_data;
+    return DTM_DONE;
+}
+
+static int32_t try_new(const dtm_config_t *config, const dtm_callbacks_t *callbacks)
+{
+    dtm_t *rt = (dtm_t *)&rt, *before = rt;
+    int32_t code = dtm_new(config, callbacks, NULL, &rt);
+    if (code == DTM_OK)
+        dtm_free(rt);
+    else
+        CHECK(rt == before && dtm_last_error()[0]); /* nothing was written but why */
+    return code;
+}
+
+/* I01, I02: structs. */
+static void bad_structs(void)
+{
+    struct {
+        dtm_config_t config;
+        char tail[64];
+    } newer = {.config = DTM_CONFIG_INIT};
+    dtm_config_t config = DTM_CONFIG_INIT;
+    dtm_callbacks_t callbacks = DTM_CALLBACKS_INIT, none = DTM_CALLBACKS_INIT;
+    dtm_t *rt = NULL;
+    char room[sizeof config + 8];
+    config.log_target = "off";
+    callbacks.client_step = some_step;
+
+    CHECK_EQ(try_new(NULL, &callbacks), DTM_EINVAL);
+    CHECK_EQ(try_new(&config, NULL), DTM_EINVAL);
+    CHECK_EQ(dtm_new(&config, &callbacks, NULL, NULL), DTM_EINVAL);
+    CHECK_EQ(try_new(&config, &none), DTM_EINVAL);
+    static const size_t sizes[] = {0, 1, 7, (size_t)1 << 30, SIZE_MAX};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        config.size = sizes[i];
+        CHECK_EQ(try_new(&config, &callbacks), DTM_EABI);
+        config.size = sizeof config;
+        callbacks.size = sizes[i];
+        CHECK_EQ(try_new(&config, &callbacks), DTM_EABI);
+        callbacks.size = sizeof callbacks;
+    }
+    memcpy(room + 1, &config, sizeof config);
+    CHECK_EQ(try_new((const dtm_config_t *)(const void *)(room + 1), &callbacks), DTM_EABI);
+
+    newer.config.log_target = "off";
+    newer.config.size = sizeof newer;
+    CHECK_EQ(try_new(&newer.config, &callbacks), DTM_OK);
+    newer.tail[40] = 1; /* asks for what this library does not know */
+    CHECK_EQ(try_new(&newer.config, &callbacks), DTM_ENOTSUP);
+
+    config.flags = (uint64_t)1 << 60;
+    CHECK(try_new(&config, &callbacks) < 0);
+    config.flags = 0;
+    config.workers = 100000;
+    CHECK(try_new(&config, &callbacks) < 0);
+    config.workers = 0;
+
+    /* And with all of that refused, it works. */
+    CHECK_EQ(dtm_new(&config, &callbacks, NULL, &rt), DTM_OK);
+    dtm_listen_t listen = DTM_LISTEN_INIT;
+    dtm_func_t func = DTM_FUNC_INIT;
+    CHECK_EQ(dtm_listen(rt, NULL), DTM_EINVAL);
+    CHECK_EQ(dtm_listen(rt, &listen), DTM_EINVAL);
+    listen.size = 3;
+    CHECK_EQ(dtm_listen(rt, &listen), DTM_EABI);
+    CHECK_EQ(dtm_func_register(rt, NULL), DTM_EINVAL);
+    CHECK_EQ(dtm_func_register(rt, &func), DTM_EINVAL);
+    dtm_free(rt);
+}
+
+/* I10: twice, and the wrong handle. */
+static void two_runtimes(void)
+{
+    dtm_config_t config = DTM_CONFIG_INIT;
+    dtm_callbacks_t callbacks = DTM_CALLBACKS_INIT;
+    dtm_t *rt = NULL, *second = NULL;
+    dtm_self_t self;
+    int rubbish[64] = {0};
+    config.log_target = "off";
+    callbacks.client_step = some_step;
+    CHECK_EQ(dtm_run(NULL, NULL, 0), DTM_EINVAL);
+    CHECK_EQ(dtm_run((dtm_t *)rubbish, NULL, 0), DTM_ESTATE);
+    CHECK_EQ(dtm_new(&config, &callbacks, NULL, &rt), DTM_OK);
+    CHECK_EQ(dtm_new(&config, &callbacks, NULL, &second), DTM_ESTATE);
+    CHECK_EQ(dtm_self((dtm_t *)rubbish, &self, sizeof self), DTM_EINVAL);
+    CHECK_EQ(dtm_self(rt, &self, 0), DTM_EABI);
+    CHECK_EQ(dtm_self(rt, NULL, sizeof self), DTM_EINVAL);
+    CHECK_EQ(dtm_self(rt, &self, sizeof self), DTM_OK);
+    CHECK_EQ(self.role, DTM_ROLE_HOST);
+    CHECK_EQ(dtm_listen_port(rt, 0), -ENOENT);
+    dtm_free(rt);
+    dtm_free(NULL);
+    CHECK_EQ(dtm_new(&config, &callbacks, NULL, &rt), DTM_OK); /* one after the other */
+    dtm_free(rt);
+}
+
+/* I03: calls that belong to another process. */
+static void from_the_host(dtm_t *rt)
+{
+    dtm_command_t command = DTM_COMMAND_INIT;
+    dtm_watch_t *watch;
+    dtm_timer_t *timer;
+    uint32_t count;
+    command.kind = DTM_CMD_RELOAD;
+    CHECK_EQ(dtm_send(rt, 1, "x", 1), DTM_EROLE);
+    CHECK_EQ(dtm_send_all(rt, 0, "x", 1, &count), DTM_EROLE);
+    CHECK_EQ(dtm_command(rt, &command, NULL, NULL, NULL), DTM_EROLE);
+    CHECK_EQ(dtm_answer(rt, "x", 1), DTM_EROLE);
+    CHECK_EQ(dtm_leave(rt), DTM_EROLE);
+    CHECK_EQ(dtm_loop_dispatch(rt, 0), DTM_EROLE);
+    CHECK_EQ(dtm_timer_add(rt, 1, 1, NULL, NULL, &timer), DTM_EROLE);
+    CHECK_EQ(dtm_watch_add(rt, 0, DTM_READ, NULL, NULL, NULL, &watch), DTM_EROLE);
+}
+
+static void *from_a_thread(void *rt)
+{
+    dtm_self_t self;
+    intptr_t code = dtm_self(rt, &self, sizeof self);
+    return (void *)code;
+}
+
+/* In a process that the service forked by itself: nothing works, and its exit
+ * takes nothing with it. */
+static int from_a_fork(dtm_t *rt, dtm_client_t *client)
+{
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        dtm_self_t self;
+        int wrong = dtm_self(rt, &self, sizeof self) != DTM_EFORKED ||
+                    dtm_client_fd(client) != DTM_EFORKED ||
+                    dtm_client_close(client) != DTM_EFORKED || dtm_leave(rt) != DTM_EFORKED ||
+                    dtm_request(DTM_CMD_SHUTDOWN) != DTM_EFORKED ||
+                    dtm_run(rt, NULL, 0) != DTM_EFORKED;
+        dtm_free(rt);
+        exit(wrong);
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return status;
+}
+
+static jmp_buf back;
+static dtm_client_t *stale;
+
+static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *reply,
+                       size_t size)
+{
+    int code = 0;
+    if (!strcmp(line, "roles")) {
+        dtm_listen_t listen = DTM_LISTEN_INIT;
+        dtm_command_t command = DTM_COMMAND_INIT;
+        dtm_t *second;
+        uint32_t count;
+        listen.address = "127.0.0.1:0";
+        dtm_config_t config = DTM_CONFIG_INIT;
+        dtm_callbacks_t callbacks = DTM_CALLBACKS_INIT;
+        callbacks.client_step = some_step;
+        CHECK_EQ(dtm_listen(rt, &listen), DTM_EROLE);
+        CHECK_EQ(dtm_run(rt, NULL, 0), DTM_EROLE);
+        CHECK_EQ(dtm_check(rt), DTM_EROLE);
+        CHECK_EQ(dtm_send(rt, 1, "x", 1), DTM_EROLE);
+        CHECK_EQ(dtm_send_all(rt, 0, "x", 1, &count), DTM_EROLE);
+        CHECK_EQ(dtm_command(rt, &command, NULL, NULL, NULL), DTM_EROLE);
+        CHECK_EQ(dtm_counter_register(rt, "x"), DTM_EROLE);
+        CHECK_EQ(dtm_request(DTM_CMD_RELOAD), DTM_EROLE);
+        CHECK(dtm_new(&config, &callbacks, NULL, &second) < 0);
+        dtm_free(rt); /* not here */
+    } else if (!strcmp(line, "thread")) {
+        pthread_t thread;
+        void *result;
+        CHECK_EQ(pthread_create(&thread, NULL, from_a_thread, rt), 0);
+        CHECK_EQ(pthread_join(thread, &result), 0);
+        code = (int)(intptr_t)result;
+    } else if (!strcmp(line, "fork")) {
+        code = from_a_fork(rt, client);
+    } else if (!strcmp(line, "handles")) {
+        int rubbish[64] = {0};
+        char text[8];
+        CHECK_EQ(dtm_client_fd(NULL), DTM_EINVAL);
+        CHECK_EQ(dtm_client_wake((dtm_client_t *)rubbish), DTM_EINVAL);
+        CHECK_EQ(dtm_client_close((dtm_client_t *)((char *)client + 1)), DTM_EINVAL);
+        CHECK_EQ(dtm_client_set_interest(client, 0x8000), DTM_EINVAL);
+        CHECK_EQ(dtm_client_peer(client, NULL, 8), DTM_EINVAL);
+        CHECK(dtm_client_peer(client, text, sizeof text) > 8);
+        CHECK_EQ(text[7], 0);
+    } else if (!strcmp(line, "keep")) {
+        stale = client;
+    } else if (!strcmp(line, "stale")) {
+        CHECK_EQ(dtm_client_close(stale), DTM_EGONE);
+        CHECK_EQ(dtm_client_wake(stale), DTM_EGONE);
+        CHECK_EQ(dtm_client_id(stale), 0);
+        CHECK(!dtm_client_data(stale));
+    } else if (!strcmp(line, "environment")) {
+        sigset_t all;
+        sigfillset(&all);
+        sigprocmask(SIG_SETMASK, &all, NULL);
+        umask(0777);
+        CHECK_EQ(chdir("/"), 0);
+    } else if (!strcmp(line, "close all")) {
+        for (int fd = 3; fd < 1024; fd++)
+            if (fd != dtm_client_fd(client))
+                close(fd);
+    } else if (!strcmp(line, "close own")) {
+        close(dtm_client_fd(client));
+        return NO_REPLY;
+    } else if (!strcmp(line, "jump")) {
+        longjmp(back, 1);
+    } else if (!strcmp(line, "nonsense")) {
+        return 0x12340000;
+    } else {
+        return NOT_MINE;
+    }
+    snprintf(reply, size, "%d", code);
+    return DTM_READ;
+}
+
+static struct service misused(void)
+{
+    struct service service = a_service();
+    service.request = request;
+    return service;
+}
+
+static void wrong_role(void)
+{
+    struct service service = misused();
+    service.setup = from_the_host;
+    start(&service);
+    int fd = dial(shared->port[0]);
+    CHECK_EQ(atoi(ask(fd, "roles")), 0);
+    CHECK_EQ(atoi(ask(fd, "thread")), DTM_EROLE);
+    CHECK_EQ(atoi(ask(fd, "handles")), 0);
+    who(fd);
+    hang_up(fd);
+    finish();
+    CHECK_EQ(shared->result.deaths, 0);
+}
+
+static void stale_handle(void)
+{
+    struct service service = misused();
+    service.config.workers = 1;
+    start(&service);
+    int a = dial(shared->port[0]), b = dial(shared->port[0]);
+    ask(a, "keep");
+    hang_up(a);
+    WAIT(GET(shared->closed[DTM_CLOSE_DONE]) == 1);
+    CHECK_EQ(atoi(ask(b, "stale")), 0);
+    hang_up(b);
+    finish();
+}
+
+static dtm_t *the_runtime;
+
+static void on_prof(int sig)
+{
+    dtm_self_t self;
+    (void)sig;
+    SET(shared->custom[0], dtm_self(the_runtime, &self, sizeof self));
+}
+
+static void catch_prof(dtm_t *rt)
+{
+    the_runtime = rt;
+    signal(SIGPROF, on_prof);
+}
+
+/* I03: a handler of the service's own interrupts libdtm and calls it. */
+static void signal_handler(void)
+{
+    struct service service = misused();
+    service.setup = catch_prof;
+    start(&service);
+    struct kid *kid = nth_open(0);
+    WAIT(state_of(kid->pid) == 'S');
+    kill(kid->pid, SIGPROF);
+    WAIT(GET(shared->custom[0]) == DTM_EROLE);
+    CHECK(serves());
+    finish();
+}
+
+static void forked_by_the_service(void)
+{
+    struct stat st;
+    struct service service = misused();
+    start(&service);
+    int fd = dial(shared->port[0]);
+    CHECK_EQ(atoi(ask(fd, "fork")), 0);
+    CHECK_EQ(stat(control_path(), &st), 0);
+    who(fd);
+    hang_up(fd);
+    CHECK_EQ(command("pid"), controller()->pid);
+    finish();
+    CHECK_EQ(shared->result.deaths, 0);
+}
+
+/* I05: atexit handlers, exit in a callback: the socket files stay the master's. */
+static void exit_in_a_callback(void)
+{
+    struct stat st;
+    struct service service = misused();
+    start(&service);
+    int fd = dial(shared->port[0]);
+    struct kid *kid = kid_at(fd);
+    say(fd, "exit 0");
+    WAIT(has(kid, DTM_EVENT_EXIT));
+    hang_up(fd);
+    CHECK_EQ(stat(control_path(), &st), 0);
+    WAIT(count_open(1) == 3);
+    finish();
+}
+
+static int32_t run_with_a_way_back(dtm_t *rt)
+{
+    if (setjmp(back) == 0)
+        return dtm_run(rt, &shared->result, sizeof shared->result);
+    dtm_self_t self; /* a worker is here now, above the frames that it has left */
+    dtm_self(rt, &self, sizeof self);
+    ADD(shared->wrong_calls, 1); /* never reached */
+    for (;;)
+        pause();
+}
+
+/* I06: a callback left by longjmp. The C++ exception is in t_throw.cpp. */
+static void longjmp_out(void)
+{
+    struct service service = misused();
+    service.run = run_with_a_way_back;
+    start(&service);
+    int fd = dial(shared->port[0]);
+    struct kid *kid = kid_at(fd);
+    say(fd, "jump");
+    WAIT(has(kid, DTM_EVENT_EXIT));
+    CHECK(WIFEXITED(kid->status) && WEXITSTATUS(kid->status) == DTM_EXIT_BROKEN);
+    hang_up(fd);
+    WAIT(count_open(1) == 3);
+    finish();
+    CHECK_EQ(shared->result.deaths, 1);
+}
+
+/* I07: descriptors of the runtime closed behind its back. */
+static void closed_descriptors(void)
+{
+    struct service service = misused();
+    start(&service);
+    int fd = dial(shared->port[0]);
+    struct kid *kid = kid_at(fd);
+    ask(fd, "close all");
+    WAIT(has(kid, DTM_EVENT_EXIT));
+    CHECK(WIFEXITED(kid->status) && WEXITSTATUS(kid->status) == DTM_EXIT_FDS);
+    hang_up(fd);
+    WAIT(count_open(1) == 3);
+
+    fd = dial(shared->port[0]);
+    kid = kid_at(fd);
+    say(fd, "close own"); /* only its own client suffers */
+    int other = dial_worker(kid);
+    who(other);
+    hang_up(fd), hang_up(other);
+    CHECK(!has(kid, DTM_EVENT_EXIT));
+    finish();
+    CHECK_EQ(shared->result.deaths, 1);
+}
+
+/* A step result that means nothing closes the client, and only it. */
+static void nonsense_result(void)
+{
+    struct service service = misused();
+    start(&service);
+    int fd = dial(shared->port[0]);
+    ask(fd, "nonsense");
+    CHECK(!hear(fd));
+    hang_up(fd);
+    CHECK_EQ(shared->closed[DTM_CLOSE_ERROR], 1);
+    CHECK(serves());
+    finish();
+    CHECK_EQ(shared->result.deaths, 0);
+}
+
+static void *idle_thread(void *data)
+{
+    while (pause() < 0)
+        ;
+    return data;
+}
+
+static void start_thread(dtm_t *rt)
+{
+    pthread_t thread;
+    (void)rt;
+    CHECK_EQ(pthread_create(&thread, NULL, idle_thread, NULL), 0);
+}
+
+/* I08: a second thread when it comes to forking. */
+static void threads(void)
+{
+    struct service service = a_service();
+    service.setup = start_thread;
+    launch(&service);
+    CHECK_EQ(wait_host(), 0);
+    CHECK_EQ(shared->run_code, DTM_ETHREADS);
+    CHECK_EQ(shared->last_spawn, 0);
+
+    service = a_service();
+    service.setup = start_thread;
+    service.config.flags = DTM_F_ALLOW_THREADS;
+    start(&service);
+    CHECK(serves());
+    finish();
+}
+
+static int32_t run_twice(dtm_t *rt)
+{
+    dtm_listen_t listen = DTM_LISTEN_INIT;
+    CHECK_EQ(dtm_check(rt), DTM_OK);
+    int32_t code = dtm_run(rt, &shared->result, sizeof shared->result);
+    listen.address = "127.0.0.1:0";
+    CHECK_EQ(dtm_run(rt, NULL, 0), DTM_ESTATE);
+    CHECK_EQ(dtm_listen(rt, &listen), DTM_ESTATE);
+    return code;
+}
+
+static dtm_event_cb base_event;
+
+static void event_that_calls(dtm_t *rt, const dtm_event_t *event, void *user_data)
+{
+    dtm_listen_t listen = DTM_LISTEN_INIT;
+    listen.address = "127.0.0.1:0";
+    CHECK(dtm_run(rt, NULL, 0) < 0);
+    CHECK(dtm_listen(rt, &listen) < 0);
+    dtm_free(rt);
+    base_event(rt, event, user_data);
+}
+
+/* I10: re-entrance. */
+static void reentrance(void)
+{
+    struct service service = a_service();
+    service.run = run_twice;
+    base_event = service.callbacks.event;
+    service.callbacks.event = event_that_calls;
+    start(&service);
+    CHECK(serves());
+    finish();
+}
+
+static void event_that_wanders(dtm_t *rt, const dtm_event_t *event, void *user_data)
+{
+    CHECK_EQ(chdir("/"), 0);
+    umask(0777);
+    base_event(rt, event, user_data);
+}
+
+static void go_to_scratch(void)
+{
+    CHECK_EQ(chdir(scratch()), 0);
+}
+
+/* I11: cwd, umask and signal mask changed in callbacks; a relative socket path. */
+static void changed_environment(void)
+{
+    struct stat st;
+    char path[128];
+    struct service service = misused();
+    base_event = service.callbacks.event;
+    service.callbacks.event = event_that_wanders;
+    service.before = go_to_scratch;
+    service.listen[1] = "unix:relative";
+    start(&service);
+    int fd = dial(shared->port[0]);
+    struct kid *kid = kid_at(fd);
+    ask(fd, "environment");
+    end_kid(kid, SIGTERM); /* with all signals blocked in its callback */
+    CHECK_EQ(kid->status, 0);
+    hang_up(fd);
+    WAIT(count_open(1) == 3);
+    CHECK_EQ(command("reload"), DTM_OK);
+    finish();
+    snprintf(path, sizeof path, "%s/relative", scratch());
+    CHECK(stat(path, &st) < 0);
+}
+
+static void slow_event(dtm_t *rt, const dtm_event_t *event, void *user_data)
+{
+    base_event(rt, event, user_data);
+    if (event->kind == DTM_EVENT_EXIT && !shared->custom[0]++)
+        nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 100000000}, NULL);
+}
+
+/* I12: a callback that holds the master up is logged. */
+static void slow_master(void)
+{
+    struct service service = a_service();
+    base_event = service.callbacks.event;
+    service.callbacks.event = slow_event;
+    start(&service);
+    end_kid(nth_open(0), SIGKILL);
+    CHECK(serves());
+    WAIT(count_open(1) == 3);
+    WAIT(logged("event"));
+    finish();
+}
+
+static const struct test tests[] = {
+    {"I01, I02 structs and required callbacks", bad_structs},
+    {"I10 two runtimes, wrong handles", two_runtimes},
+    {"I03 wrong process, wrong thread", wrong_role},
+    {"I03 stale handle", stale_handle},
+    {"I03 signal handler", signal_handler},
+    {"I04 a fork of the service's own", forked_by_the_service},
+    {"I05 exit in a callback", exit_in_a_callback},
+    {"I06 longjmp out of a callback", longjmp_out},
+    {"I07 closed descriptors", closed_descriptors},
+    {"a step result that means nothing", nonsense_result},
+    {"I08 threads at fork", threads},
+    {"I10 re-entrance", reentrance},
+    {"I11 cwd, umask, signal mask", changed_environment},
+    {"I12 a slow callback in the master", slow_master},
+};
+TEST_MAIN(tests)

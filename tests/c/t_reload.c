@@ -1,0 +1,259 @@
+/*
+ * A new generation, all or nothing, and nobody outside notices.
+ * flow: M8, M16, M17, M20, W2, W4, C4, L3, L5, L15
+ */
+#include "peer.h"
+
+#include <errno.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void check_load(const struct load *load)
+{
+    CHECK_EQ(load->refused, 0);
+    CHECK_EQ(load->reset, 0);
+    CHECK_EQ(load->lost, 0);
+    CHECK_EQ(load->wrong, 0);
+}
+
+static void twenty_under_load(void)
+{
+    struct service service = a_service();
+    start(&service);
+    CHECK_EQ(command("pid"), controller()->pid);
+    size_t fds = count_fds(shared->host), maps = 0;
+    struct load *load = load_start(4);
+    for (int i = 1; i <= 20; i++) {
+        int answered = GET(load->answered);
+        CHECK_EQ(command("reload"), DTM_OK);
+        CHECK_EQ(count_open((uint32_t)i + 1), 3);
+        WAIT(count_role(DTM_ROLE_WORKER) == 3);
+        WAIT(GET(load->answered) > answered + 20);
+        if (i == 10)
+            maps = count_maps(shared->host);
+    }
+    load_stop(load);
+    check_load(load);
+    CHECK_EQ(count_fds(shared->host), fds);
+    CHECK(count_maps(shared->host) <= maps + 1);
+    CHECK_EQ(shared->config_loads, 21);
+    finish();
+    CHECK_EQ(shared->result.reloads, 20);
+    CHECK_EQ(shared->result.deaths, 0);
+    CHECK_EQ(shared->opened, shared->closed[DTM_CLOSE_DONE] + shared->closed[DTM_CLOSE_PEER] +
+                                 shared->closed[DTM_CLOSE_DRAIN]);
+}
+
+/* What a reload must not touch when it fails. */
+struct before {
+    uint64_t spawns[3];
+    struct load *load;
+};
+
+static struct before a_running_service(struct service *service)
+{
+    struct before before;
+    start(service);
+    for (uint32_t i = 0; i < 3; i++)
+        before.spawns[i] = nth_open(i)->spawn;
+    before.load = load_start(2);
+    return before;
+}
+
+static void still_serves(struct before *before)
+{
+    int answered = GET(before->load->answered);
+    WAIT(GET(before->load->answered) > answered + 20);
+    load_stop(before->load);
+    check_load(before->load);
+    WAIT(count_role(DTM_ROLE_WORKER) == 3);
+    for (uint32_t i = 0; i < 3; i++)
+        CHECK_EQ(nth_open(i)->spawn, before->spawns[i]);
+    /* And the next one, with the trouble gone, succeeds. */
+    shared->init_trouble = NO_TROUBLE;
+    CHECK_EQ(command("reload"), DTM_OK);
+    WAIT(count_role(DTM_ROLE_WORKER) == 3 && count_open(0) == 3);
+    finish();
+    CHECK_EQ(shared->result.reloads, 1);
+}
+
+static void init_trouble(enum trouble trouble, uint32_t start_timeout_ms)
+{
+    struct service service = a_service();
+    service.config.start_timeout_ms = start_timeout_ms;
+    struct before before = a_running_service(&service);
+    shared->init_trouble = trouble;
+    shared->init_generation = 2;
+    shared->exit_status = 0;
+    CHECK_EQ(command("reload"), DTM_EFAILED);
+    CHECK(detail[0]);
+    CHECK_EQ(shared->reloads, 1);
+    CHECK_EQ(shared->reload_status, DTM_EFAILED);
+    CHECK(shared->config_reverts >= 1);
+    still_serves(&before);
+}
+
+static void init_fails(void)
+{
+    init_trouble(FAIL, 0);
+}
+
+static void init_aborts(void)
+{
+    init_trouble(ABORT, 0);
+}
+
+static void init_exits(void)
+{
+    init_trouble(EXIT, 0);
+}
+
+static void init_hangs(void)
+{
+    init_trouble(HANG, 300);
+}
+
+static void config_fails(void)
+{
+    struct service service = a_service();
+    struct before before = a_running_service(&service);
+    uint64_t spawns = shared->last_spawn;
+    shared->config_fails = 1;
+    CHECK(command("reload") < 0);
+    CHECK_EQ(shared->last_spawn, spawns); /* nothing was forked */
+    CHECK_EQ(shared->config_reverts, 0);
+    still_serves(&before);
+}
+
+static void update_never_succeeds(void)
+{
+    struct service service = a_service();
+    service.config.start_timeout_ms = 300;
+    struct before before = a_running_service(&service);
+    shared->update_agains = 1 << 30;
+    CHECK_EQ(command("reload"), DTM_EFAILED);
+    shared->update_agains = 0;
+    still_serves(&before);
+}
+
+static void unhealthy(void)
+{
+    struct service service = a_service();
+    service.config.start_timeout_ms = 1000;
+    struct before before = a_running_service(&service);
+    shared->health_fails = 1 << 30;
+    CHECK_EQ(command("reload"), DTM_EFAILED);
+    shared->health_fails = 0;
+    still_serves(&before);
+}
+
+/* M17: during a reload both generations exist, each in slots of its own. */
+static void two_generations(void)
+{
+    struct service service = a_service();
+    service.config.start_timeout_ms = DTM_OFF;
+    start(&service);
+    shared->init_trouble = HANG;
+    shared->init_generation = 2;
+    int asked = ask_command("reload");
+    WAIT(count_role(DTM_ROLE_WORKER) == 6);
+    CHECK_EQ(count_open(1), 3);
+    for (uint64_t a = 1; a <= shared->last_spawn; a++)
+        for (uint64_t b = a + 1; b <= shared->last_spawn; b++)
+            CHECK(kid_of(a)->slot != kid_of(b)->slot);
+    /* A worker of the old one that dies now is replaced in the old one. */
+    end_kid(nth_open(0), SIGKILL);
+    WAIT(count_open(1) == 3);
+    CHECK(serves());
+    /* Another reload meanwhile is refused; a shutdown is not. */
+    CHECK_EQ(command("reload"), -EBUSY);
+    finish();
+    CHECK_EQ(shared->result.reloads, 0);
+    hang_up(asked);
+}
+
+/* W4, L15: a busy client of the old generation is served to its end by it. */
+static void busy_clients_finish(void)
+{
+    struct service service = a_service();
+    start(&service);
+    int busy = dial(shared->port[0]), idle = dial(shared->port[0]);
+    struct kid *kid = kid_at(busy), *other = kid_at(idle);
+    ask(busy, "busy");
+    CHECK_EQ(command("reload"), DTM_OK);
+    CHECK(!hear(idle)); /* closed at once, or answered and then closed */
+    WAIT(kid->drains == 1);
+    CHECK(runs(kid->pid));
+    CHECK_EQ(shared->drains, 1);
+    int fresh = dial(shared->port[0]);
+    CHECK_EQ(who(fresh).generation, 2);
+    struct who answer = who(busy);
+    CHECK_EQ(answer.generation, 1);
+    CHECK(!hear(busy)); /* idle now, so the drain has closed it */
+    WAIT(has(kid, DTM_EVENT_EXIT) && has(other, DTM_EVENT_EXIT));
+    CHECK_EQ(kid->status, 0);
+    CHECK_EQ(shared->closed[DTM_CLOSE_DRAIN], 2);
+    hang_up(busy), hang_up(idle), hang_up(fresh);
+    finish();
+}
+
+/* L3, C5: workers of the new generation have the new version before they open. */
+static void new_version_before_the_gate(void)
+{
+    struct service service = a_service();
+    start(&service);
+    struct load *load = load_start(3);
+    for (int version = 2; version <= 6; version++) {
+        SET(shared->version, version);
+        CHECK_EQ(command("reload"), DTM_OK);
+        end_kid(nth_open(1), SIGKILL);
+        WAIT(count_open((uint32_t)version) == 3);
+        WAIT(count_role(DTM_ROLE_WORKER) == 3);
+    }
+    load_stop(load);
+    for (uint64_t spawn = 1; spawn <= shared->last_spawn; spawn++) {
+        struct kid *kid = kid_of(spawn);
+        if (kid->opened_with)
+            CHECK_EQ(kid->opened_with, kid->generation);
+    }
+    finish();
+}
+
+/* Half of them fail: what the processes hold stays the same. */
+static void forty_with_failures(void)
+{
+    struct service service = a_service();
+    start(&service);
+    size_t fds = 0, boss_fds = 0, maps = 0;
+    for (int i = 0; i < 40; i++) {
+        shared->init_trouble = i % 2 ? FAIL : NO_TROUBLE;
+        CHECK_EQ(command("reload"), i % 2 ? DTM_EFAILED : DTM_OK);
+        WAIT(count_role(DTM_ROLE_WORKER) == 3 && count_open(0) == 3);
+        if (i < 8) {
+            fds = count_fds(shared->host);
+            boss_fds = count_fds(controller()->pid);
+            maps = count_maps(shared->host);
+        }
+    }
+    CHECK_EQ(count_fds(shared->host), fds);
+    WAIT(count_fds(controller()->pid) == boss_fds); /* without the operator's connection */
+    CHECK(count_maps(shared->host) <= maps + 1);
+    finish();
+    CHECK_EQ(shared->result.reloads, 20);
+}
+
+static const struct test tests[] = {
+    {"20 reloads under load: nothing refused, reset or lost", twenty_under_load},
+    {"worker_init fails", init_fails},
+    {"worker_init aborts", init_aborts},
+    {"worker_init exits with 0", init_exits},
+    {"worker_init hangs", init_hangs},
+    {"config_load fails", config_fails},
+    {"update_new_worker never succeeds", update_never_succeeds},
+    {"worker_health says no", unhealthy},
+    {"two generations at once", two_generations},
+    {"busy clients finish, idle ones go", busy_clients_finish},
+    {"no worker opens with an old version", new_version_before_the_gate},
+    {"40 reloads, half of them failing, leak nothing", forty_with_failures},
+};
+TEST_MAIN(tests)

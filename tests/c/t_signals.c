@@ -1,0 +1,223 @@
+/*
+ * The table role x signal.
+ * flow: S1, M4, M18, M21, W9, C13, L1, L8
+ */
+#include "peer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void end_by(int sig, uint32_t style, uint32_t reason)
+{
+    struct service service = a_service();
+    service.config.signals = style;
+    start(&service);
+    kill(shared->host, sig);
+    ended_well();
+    CHECK_EQ(shared->result.reason, reason);
+    CHECK_EQ(shared->result.signal, sig);
+}
+
+static void term_and_quit(void)
+{
+    end_by(SIGTERM, DTM_SIGNALS_DEFAULT, DTM_END_GRACEFUL);
+    end_by(SIGQUIT, DTM_SIGNALS_DEFAULT, DTM_END_GRACEFUL);
+}
+
+static void interrupt(void)
+{
+    end_by(SIGINT, DTM_SIGNALS_DEFAULT, DTM_END_FAST);
+}
+
+static void reload_by(int sig, uint32_t style)
+{
+    struct service service = a_service();
+    service.config.signals = style;
+    start(&service);
+    kill(shared->host, sig);
+    WAIT(shared->reloads == 1 && count_open(2) == 3 && count_open(1) == 0);
+    CHECK_EQ(shared->reload_status, DTM_OK);
+    CHECK(serves());
+    finish();
+    CHECK_EQ(shared->result.reloads, 1);
+}
+
+static void hangup_reloads(void)
+{
+    reload_by(SIGHUP, DTM_SIGNALS_DEFAULT);
+}
+
+/* L1: the old service's numbers go on working, beside today's and alone. */
+static void winch_reloads(void)
+{
+    reload_by(SIGWINCH, DTM_SIGNALS_DEFAULT);
+    reload_by(SIGWINCH, DTM_SIGNALS_DTM);
+}
+
+static void loadconf_by(uint32_t style)
+{
+    struct service service = a_service();
+    service.config.signals = style;
+    start(&service);
+    int loads = shared->config_loads;
+    kill(shared->host, SIGALRM);
+    WAIT(shared->config_loads == loads + 1);
+    CHECK_EQ(shared->reloads, 0);
+    finish();
+}
+
+static void alarm_loads_the_config(void)
+{
+    loadconf_by(DTM_SIGNALS_DEFAULT);
+    loadconf_by(DTM_SIGNALS_DTM);
+}
+
+/* A signal that means nothing to a role is ignored and logged, never half done. */
+static void children_ignore_the_masters_signals(void)
+{
+    static const int signals[] = {SIGINT, SIGHUP, SIGUSR2, SIGWINCH, SIGALRM, SIGTTIN, SIGTTOU};
+    struct service service = a_service();
+    start(&service);
+    int fd = dial(shared->port[0]);
+    struct kid *worker = kid_at(fd), *boss = controller();
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+        kill(worker->pid, signals[i]);
+        kill(boss->pid, signals[i]);
+        who(fd);
+        CHECK_EQ(command("pid"), boss->pid);
+    }
+    WAIT(logged("SIGHUP") || logged("HUP"));
+    CHECK_EQ(shared->reloads, 0);
+    CHECK_EQ(count_open(1), 3);
+    CHECK_EQ(worker->events & (1u << DTM_EVENT_DRAINING | 1u << DTM_EVENT_EXIT), 0);
+    hang_up(fd);
+    finish();
+}
+
+/* TERM to a child: it drains and leaves; the master replaces it. */
+static void term_to_a_child(void)
+{
+    struct service service = a_service();
+    start(&service);
+    struct kid *worker = nth_open(0), *boss = controller();
+    end_kid(worker, SIGTERM);
+    end_kid(boss, SIGTERM);
+    CHECK_EQ(worker->status, 0);
+    CHECK_EQ(boss->status, 0);
+    CHECK_EQ(worker->exits, 1);
+    CHECK_EQ(shared->controller_exits, 1);
+    WAIT(count_open(1) == 3 && controller());
+    CHECK(serves());
+    finish();
+}
+
+/* What a terminal or a process manager does: the whole group gets it. */
+static void signals_to_the_group(void)
+{
+    struct service service = a_service();
+    start(&service);
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN); /* the driver is in the group */
+    signal(SIGHUP, SIG_IGN);
+    kill(0, SIGHUP);
+    WAIT(shared->reloads == 1 && count_open(2) == 3);
+    kill(0, SIGTERM);
+    ended_well();
+    CHECK_EQ(shared->result.reason, DTM_END_GRACEFUL);
+    CHECK_EQ(shared->result.killed, 0);
+}
+
+/* SIGTTIN and SIGTTOU: one worker more, one less. */
+static void scales(void)
+{
+    struct service service = a_service();
+    start(&service);
+    kill(shared->host, SIGTTIN);
+    WAIT(count_open(1) == 4);
+    kill(shared->host, SIGTTOU);
+    WAIT(count_open(1) == 3 && count_role(DTM_ROLE_WORKER) == 3);
+    CHECK(serves());
+    finish();
+    CHECK_EQ(shared->result.deaths, 0);
+}
+
+/* SIGUSR1: every process writes into a new log file. */
+static void reopens_logs(void)
+{
+    char target[160], path[160], old[170];
+    static const char *roles[] = {"master", "worker", "controller"};
+    struct stat st;
+    struct service service = a_service();
+    snprintf(target, sizeof target, "file:%s/%%r.log", scratch());
+    service.config.log_target = target;
+    start(&service);
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s.log", scratch(), roles[i]);
+        snprintf(old, sizeof old, "%s.old", path);
+        CHECK_EQ(rename(path, old), 0);
+    }
+    kill(shared->host, SIGUSR1);
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s.log", scratch(), roles[i]);
+        WAIT(stat(path, &st) == 0);
+    }
+    finish();
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s.log", scratch(), roles[i]);
+        snprintf(old, sizeof old, "%s.old", path);
+        unlink(old), unlink(path);
+    }
+}
+
+/* A storm of signals: reloads are coalesced, and TERM is not lost. */
+static void storm(void)
+{
+    static const int signals[] = {SIGHUP, SIGALRM, SIGCHLD};
+    struct service service = a_service();
+    start(&service);
+    for (int i = 0; i < 3000; i++)
+        kill(shared->host, signals[i % 3]);
+    WAIT(shared->reloads >= 1);
+    finish();
+    CHECK(shared->result.reloads < 100);
+}
+
+static void before_blocked(void)
+{
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    signal(SIGCHLD, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* Started by a parent that had everything blocked and SIGCHLD ignored. */
+static void started_with_signals_blocked(void)
+{
+    struct service service = a_service();
+    service.before = before_blocked;
+    start(&service);
+    end_kid(nth_open(0), SIGKILL);
+    WAIT(count_open(1) == 3);
+    CHECK(serves());
+    finish();
+}
+
+static const struct test tests[] = {
+    {"TERM and QUIT end gracefully", term_and_quit},
+    {"INT ends fast", interrupt},
+    {"HUP reloads", hangup_reloads},
+    {"WINCH reloads without a terminal", winch_reloads},
+    {"ALRM loads the configuration", alarm_loads_the_config},
+    {"children ignore what is the master's", children_ignore_the_masters_signals},
+    {"TERM makes a child leave", term_to_a_child},
+    {"the whole process group is signalled", signals_to_the_group},
+    {"TTIN and TTOU scale", scales},
+    {"USR1 reopens the logs", reopens_logs},
+    {"a storm of signals loses nothing", storm},
+    {"started with all signals blocked", started_with_signals_blocked},
+};
+TEST_MAIN(tests)
