@@ -347,13 +347,15 @@ fn supervise(schedule: &Schedule, stop: BorrowedFd<'_>) {
     let mut again = None;
     loop {
         let mut event = [EpollEvent::empty()];
-        let timeout = again.map_or(EpollTimeout::NONE, |ms: u64| (ms as u16).into());
+        let timeout = again.map_or(EpollTimeout::NONE, |ms: u64| {
+            u16::try_from(ms).unwrap().into()
+        });
         let n = epoll.wait(&mut event, timeout).unwrap();
         if n > 0 && event[0].data() == 0 {
             return;
         }
         let before = again;
-        again = schedule.on_sentinel(start.elapsed().as_millis() as u64);
+        again = schedule.on_sentinel(u64::try_from(start.elapsed().as_millis()).unwrap());
         match (before, again) {
             (None, Some(_)) => epoll.delete(sentinel).unwrap(),
             (Some(_), None) => epoll

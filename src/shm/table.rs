@@ -164,7 +164,7 @@ mod tests {
 
         let two = [1, 2].map(|spawn| Row {
             spawn,
-            pid: 40 + spawn as i32,
+            pid: 40 + i32::try_from(spawn).unwrap(),
             ..Row::default()
         });
         assert_eq!(table.publish(&two), 1);

@@ -37,16 +37,21 @@ type Timer = *mut dtm_timer_t;
 
 /// What a callback does.
 type Act<F> = RefCell<Rc<F>>;
+type Open = dyn Fn(&World, Client) -> i32;
+type Step = dyn Fn(&World, Client, u32) -> i32;
+type Close = dyn Fn(&World, Client, i32);
+type WatchStep = dyn Fn(&World, Watch, u32) -> i32;
+type Fire = dyn Fn(&World, Timer);
 
 struct World {
     reactor: OnceCell<Reactor>,
     told: RefCell<Vec<Told>>,
     last: Cell<Client>,
-    open: Act<dyn Fn(&World, Client) -> i32>,
-    step: Act<dyn Fn(&World, Client, u32) -> i32>,
-    close: Act<dyn Fn(&World, Client, i32)>,
-    watch: Act<dyn Fn(&World, Watch, u32) -> i32>,
-    timer: Act<dyn Fn(&World, Timer)>,
+    open: Act<Open>,
+    step: Act<Step>,
+    close: Act<Close>,
+    watch: Act<WatchStep>,
+    timer: Act<Fire>,
 }
 
 fn defaults() -> Setup {
