@@ -1,14 +1,38 @@
 //! Fault points for the tests, compiled in by the feature `fault` only:
 //! `LIBDTM_FAULT=point=action[@n],...` with action `kill`, `stop`, `exit`,
 //! `sleep:MS` or `fail:ERRNO`; n is the hit that acts (default 1, `*`: all).
-//! Hits are counted per process, from its fork on.
+//! Hits are counted over all processes of the service together, so that the
+//! successor of a process that was killed at hit n does not die there again.
 
 use crate::error::{Error, Result};
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-thread_local! {
-    static HITS: RefCell<BTreeMap<&'static str, u32>> = const { RefCell::new(BTreeMap::new()) };
+const POINTS: [&str; 9] = [
+    "fork",
+    "child.born",
+    "child.ready",
+    "channel.send",
+    "update.begin",
+    "update.sent",
+    "update.done",
+    "token.armed",
+    "accept",
+];
+
+/// Made at the first hit: "fork", in the master, before any child exists.
+static HITS: OnceLock<&'static [AtomicU32; POINTS.len()]> = OnceLock::new();
+
+fn shared() -> &'static [AtomicU32; POINTS.len()] {
+    use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
+    let len = std::num::NonZeroUsize::MIN.saturating_add(4095);
+    let prot = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    // SAFETY: a fresh mapping.
+    match unsafe { mmap_anonymous(None, len, prot, MapFlags::MAP_SHARED) } {
+        // SAFETY: a page of zeros, never unmapped, holds the array.
+        Ok(page) => unsafe { page.cast().as_ref() },
+        Err(_) => crate::process::exit_now(99),
+    }
 }
 
 /// Pass a point.
@@ -21,20 +45,21 @@ pub(crate) fn fallible(point: &'static str) -> Result<()> {
     let Ok(spec) = std::env::var("LIBDTM_FAULT") else {
         return Ok(());
     };
-    let found = spec
-        .split(',')
-        .find_map(|part| part.strip_prefix(point)?.strip_prefix('='));
-    let Some(action) = found else { return Ok(()) };
-    let count = HITS.with_borrow_mut(|hits| {
-        let n = hits.entry(point).or_default();
-        *n += 1;
-        *n
-    });
-    let (action, at) = action.split_once('@').unwrap_or((action, "1"));
-    if at != "*" && at.parse() != Ok(count) {
+    let Some(index) = POINTS.iter().position(|p| *p == point) else {
+        ::log::error!("fault point {point} is not in the list");
         return Ok(());
+    };
+    let count = HITS.get_or_init(shared)[index].fetch_add(1, SeqCst) + 1;
+    for part in spec.split(',') {
+        let Some((name, action)) = part.split_once('=') else {
+            continue;
+        };
+        let (action, at) = action.split_once('@').unwrap_or((action, "1"));
+        if name == point && (at == "*" || at.parse() == Ok(count)) {
+            act(point, action)?;
+        }
     }
-    act(point, action)
+    Ok(())
 }
 
 fn act(point: &str, action: &str) -> Result<()> {
@@ -50,6 +75,8 @@ fn act(point: &str, action: &str) -> Result<()> {
                 "EAGAIN" => libc::EAGAIN,
                 "ENOMEM" => libc::ENOMEM,
                 "EMFILE" => libc::EMFILE,
+                "ECONNABORTED" => libc::ECONNABORTED,
+                "EPROTO" => libc::EPROTO,
                 other => other.parse().unwrap_or(libc::EIO),
             };
             return Err(Error::os(

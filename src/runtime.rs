@@ -213,6 +213,17 @@ impl Runtime {
             .collect()
     }
 
+    /// The addresses, for people.
+    pub(crate) fn addresses(&self) -> String {
+        let listeners = self.listeners.borrow();
+        let texts: Vec<String> = listeners.iter().map(|l| l.address().to_string()).collect();
+        if texts.is_empty() {
+            "nothing".to_owned()
+        } else {
+            texts.join(", ")
+        }
+    }
+
     pub(crate) fn port(&self, index: u32) -> Option<u16> {
         let index = usize::try_from(index).ok()?;
         self.listeners.borrow().get(index).map(Listener::port)
@@ -225,10 +236,16 @@ impl Runtime {
             .map(|l| (l.fd().as_raw_fd(), l.tag))
     }
 
-    /// Close them all here; the binder also removes its socket files.
+    /// Close them all here; the process that bound them removes its socket files.
     pub(crate) fn close_listeners(&self) {
-        self.listeners.take();
-        self.control.take();
+        for listener in self
+            .listeners
+            .take()
+            .iter()
+            .chain(self.control.take().iter())
+        {
+            listener.cleanup();
+        }
     }
 
     /// Close the service listeners: they are the workers' business.

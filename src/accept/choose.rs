@@ -51,12 +51,12 @@ pub(super) fn survey(candidates: impl Iterator<Item = Candidate>, me: usize) -> 
     survey
 }
 
-/// What a worker does with its token after it accepted a client.
+/// What a worker does with the token in its hand after it accepted a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// Pass it to that slot.
+    /// Give it to that slot.
     Pass(usize),
-    /// Give it up: there are more than the limit.
+    /// Throw it away: the others have as many as there should be.
     Drop,
     /// Keep it, behind the others: all that have none are busier.
     Requeue,
@@ -64,11 +64,12 @@ pub(super) enum Turn {
     Keep,
 }
 
-/// `load` is the worker's own, the client just accepted included.
-pub(super) fn turn(load: u32, survey: Survey, limit: usize) -> Turn {
+/// `load` is the load of slot `me`, the client just accepted included. The
+/// survey is its own, and counts it among those without a token.
+pub(super) fn turn(me: usize, load: u32, survey: Survey, limit: usize) -> Turn {
     match survey.best {
-        _ if survey.armed > limit => Turn::Drop,
-        Some((slot, least)) if least <= load => Turn::Pass(slot),
+        _ if survey.armed >= limit => Turn::Drop,
+        Some((slot, _)) if slot != me => Turn::Pass(slot),
         _ if survey.rival.is_some_and(|rival| rival <= load) => Turn::Requeue,
         _ => Turn::Keep,
     }
@@ -136,19 +137,14 @@ mod tests {
                 self.queue.push_back(slot);
             }
             let place = self.queue.iter().position(|slot| !self.busy[*slot])?;
-            let slot = self.queue[place];
+            let slot = self.queue.remove(place)?;
             self.load[slot] += 1;
-            match turn(self.load[slot], self.survey(slot), self.k + self.extra) {
-                Turn::Pass(next) => {
-                    self.queue.remove(place);
-                    self.queue.push_back(next);
-                }
-                Turn::Drop => drop(self.queue.remove(place)),
-                Turn::Requeue => {
-                    self.queue.remove(place);
-                    self.queue.push_back(slot);
-                }
-                Turn::Keep => {}
+            let limit = self.k + self.extra;
+            match turn(slot, self.load[slot], self.survey(slot), limit) {
+                Turn::Pass(next) => self.queue.push_back(next),
+                Turn::Drop => {}
+                Turn::Requeue => self.queue.push_back(slot),
+                Turn::Keep => self.queue.insert(place, slot),
             }
             Some(slot)
         }
@@ -248,29 +244,24 @@ mod tests {
     }
 
     #[test]
-    fn the_lone_worker_keeps_its_token() {
-        let alone = survey(
-            [Candidate {
-                armed: true,
-                ..candidate(0, 9)
-            }]
-            .into_iter(),
-            0,
-        );
-        assert_eq!(turn(9, alone, 1), Turn::Keep);
+    fn the_token_goes_to_the_least_loaded_or_stays() {
+        let all = |mine: u32| {
+            let others = [(1, 5, true), (2, 6, false), (3, 7, false)];
+            let of = |(slot, load, armed)| Candidate {
+                armed,
+                ..candidate(slot, load)
+            };
+            survey(others.into_iter().map(of).chain([candidate(0, mine)]), 0)
+        };
+        assert_eq!(turn(0, 4, all(4), 2), Turn::Keep);
+        assert_eq!(turn(0, 5, all(5), 2), Turn::Requeue);
+        assert_eq!(turn(0, 6, all(6), 2), Turn::Pass(2));
+        assert_eq!(turn(0, 4, all(4), 1), Turn::Drop);
     }
 
     #[test]
-    fn a_busier_worker_does_not_get_the_token() {
-        let seen = Survey {
-            armed: 2,
-            eligible: 4,
-            best: Some((3, 10)),
-            rival: Some(8),
-        };
-        assert_eq!(turn(7, seen, 2), Turn::Keep);
-        assert_eq!(turn(8, seen, 2), Turn::Requeue);
-        assert_eq!(turn(10, seen, 2), Turn::Pass(3));
-        assert_eq!(turn(10, seen, 1), Turn::Drop);
+    fn the_lone_worker_keeps_its_token() {
+        let alone = survey([candidate(0, 9)].into_iter(), 0);
+        assert_eq!(turn(0, 9, alone, 1), Turn::Keep);
     }
 }

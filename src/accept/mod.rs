@@ -30,7 +30,6 @@ use crate::config::AcceptMode;
 use crate::error::{Error, Result};
 use crate::ffi::DTM_ENOTSUP;
 
-pub(crate) use pool::Stats;
 pub(crate) use schedule::Schedule;
 pub(crate) use seat::Seat;
 

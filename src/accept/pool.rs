@@ -1,11 +1,12 @@
 //! The words that all processes share, and the kernel's registrations.
 //!
 //! Each slot has an epoll instance that every process inherits, so that anybody
-//! can arm a worker: set its bit, then register the listener in its instance.
-//! The bit comes first and goes last: it is never clear while its owner is
-//! registered for long, and what a death in between leaves behind is put right by
-//! the master. A registration without a bit costs its worker one look at the
-//! listener.
+//! can arm a worker: set its bit, then register the listener in its instance. The
+//! bits are the tokens; a worker that passes its token on clears its own bit
+//! first, so that the tokens are never counted twice, and unregisters last, so
+//! that the listener is never without a worker. What a death in between leaves
+//! behind is put right by the master. A registration without a bit costs its
+//! worker one look at the listener.
 
 use super::LISTENER_TOKEN;
 use super::choose::{Candidate, Survey, survey};
@@ -14,7 +15,7 @@ use crate::event::OWN;
 use crate::shm::Region;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
 /// Bits of a slot's word above one bit for each listener.
@@ -210,10 +211,19 @@ impl Pool {
 
     // --- Tokens ---
 
+    /// Set the slot's bit. False: it was set.
+    pub(super) fn claim(&self, slot: usize, listener: usize) -> bool {
+        self.words()[slot].fetch_or(bit(listener), SeqCst) & bit(listener) == 0
+    }
+
+    /// Clear the slot's bit. False: it was clear.
+    pub(super) fn release(&self, slot: usize, listener: usize) -> bool {
+        self.words()[slot].fetch_and(!bit(listener), SeqCst) & bit(listener) != 0
+    }
+
     /// Give the slot a token. False: it has one, or takes no clients.
     pub(super) fn arm(&self, slot: usize, listener: usize) -> bool {
-        let word = &self.words()[slot];
-        if word.fetch_or(bit(listener), SeqCst) & bit(listener) != 0 {
+        if !self.claim(slot, listener) {
             return false;
         }
         // A worker that goes away sets its flag before it unregisters. If it
@@ -228,7 +238,17 @@ impl Pool {
     /// Take the slot's token away.
     pub(super) fn disarm(&self, slot: usize, listener: usize) {
         self.unregister(slot, listener);
-        self.words()[slot].fetch_and(!bit(listener), SeqCst);
+        self.release(slot, listener);
+    }
+
+    /// Unregister a slot without a token.
+    pub(super) fn withdraw(&self, slot: usize, listener: usize) {
+        self.unregister(slot, listener);
+        // Armed by another meanwhile, whose registration that may have been.
+        if self.holds(slot, listener) && self.register(slot, listener).is_err() {
+            self.disarm(slot, listener);
+            self.top_up(listener, slot);
+        }
     }
 
     /// Give out tokens, the least loaded first, until there are as many as

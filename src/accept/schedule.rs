@@ -117,6 +117,7 @@ impl Schedule {
     }
 
     /// How many connections wait at a listener.
+    #[cfg(test)]
     pub(crate) fn depth(&self, listener: u32) -> u32 {
         probe::depth(self.pool.listener(listener as usize))
     }

@@ -43,9 +43,8 @@ impl Seat {
         self.set_load(load);
         self.pool.tally(self.slot, Tally::Accepted);
         let served = self.pool.served(listener).fetch_add(1, Relaxed);
-        if !self.pool.holds(self.slot, listener) {
-            self.pool.unregister(self.slot, listener);
-            return;
+        if !self.pool.release(self.slot, listener) {
+            return self.pool.withdraw(self.slot, listener);
         }
         let limit = self.pool.limit(listener).load(Relaxed);
         if self.settle(listener, load, limit) && served.is_multiple_of(limit.max(2) - 1) {
@@ -53,28 +52,31 @@ impl Seat {
         }
     }
 
-    /// Decide about the token. True: the order of the queue changed.
+    /// Find the next owner of the token in hand. This worker stays registered
+    /// until there is one. True: the order of the queue changed.
     fn settle(&self, listener: usize, load: u32, limit: u64) -> bool {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         for _ in 0..TRIES {
-            match turn(load, self.pool.survey(listener, self.slot), limit) {
+            let seen = self.pool.survey(listener, self.slot);
+            match turn(self.slot, load, seen, limit) {
                 Turn::Pass(next) if self.pool.arm(next, listener) => {
-                    self.pool.disarm(self.slot, listener);
+                    self.pool.withdraw(self.slot, listener);
                     self.pool.tally(self.slot, Tally::Moves);
                     return true;
                 }
-                Turn::Pass(_) => {}
-                Turn::Drop => {
-                    self.pool.disarm(self.slot, listener);
-                    // Two of us may have seen the same token too many.
-                    self.pool.top_up(listener, self.slot);
+                Turn::Drop => break,
+                Turn::Keep if self.pool.claim(self.slot, listener) => return false,
+                Turn::Requeue if self.pool.claim(self.slot, listener) => {
+                    self.pool.requeue(self.slot, listener);
                     return true;
                 }
-                Turn::Requeue => break,
-                Turn::Keep => return false,
+                // Somebody was quicker.
+                Turn::Pass(_) | Turn::Keep | Turn::Requeue => {}
             }
         }
-        self.pool.requeue(self.slot, listener);
+        self.pool.withdraw(self.slot, listener);
+        // Others may have thrown theirs away for the same reason.
+        self.pool.top_up(listener, self.slot);
         true
     }
 

@@ -89,6 +89,10 @@ impl Schedule {
             extra.set(extra.get() + 1);
             self.watch.rescues.set(self.watch.rescues.get() + 1);
             self.watch.last_rescue.set(now);
+            let waiting = super::probe::depth(self.pool.listener(listener));
+            ::log::debug!(
+                "listener {listener}: {waiting} clients wait for busy workers: one token more"
+            );
             self.set_limits();
             self.pool.top_up(listener, MASTER);
         } else if seen.eligible > 0 {

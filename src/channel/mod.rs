@@ -10,6 +10,6 @@ mod frame;
 mod pair;
 mod queue;
 
-pub(crate) use frame::{Fence, Frame, FrameError, Head, Kind};
+pub(crate) use frame::{Fence, Frame, Head, Kind};
 pub(crate) use pair::{Buffer, Pair, Recv, Sent, drain, recv, send};
 pub(crate) use queue::Outbox;

@@ -41,6 +41,11 @@ impl Link {
         self.inode.is_some() && inode(&self.fd) == self.inode
     }
 
+    /// Messages for earlier processes of this slot that were dropped.
+    pub(crate) fn fenced(&self) -> u64 {
+        self.fence.dropped()
+    }
+
     /// To the master. -EAGAIN: its end is full.
     pub(crate) fn send(&self, kind: Kind, arg: u64, arg2: u64, payload: &[u8]) -> Result<()> {
         let sequence = self.sequence.get() + 1;

@@ -74,9 +74,7 @@ pub(crate) enum Orphan {
 /// Every value in force. Durations are in milliseconds; `None` is off.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    pub(crate) flags: u64,
     pub(crate) name: String,
-    pub(crate) config_file: Option<String>,
     pub(crate) workers: u32,
     pub(crate) max_processes: u32,
     pub(crate) accept_mode: AcceptMode,
@@ -87,7 +85,6 @@ pub(crate) struct Config {
     pub(crate) drain_timeout: Option<u64>,
     pub(crate) kill_grace: u64,
     pub(crate) start_timeout: Option<u64>,
-    pub(crate) hang_timeout: Option<u64>,
     pub(crate) respawn_delay: u64,
     pub(crate) respawn_delay_max: u64,
     pub(crate) respawn_reset: u64,
@@ -205,9 +202,7 @@ impl From<Settings> for Config {
         let ms = u64::from;
         let or_off = |value: u32| (value != DTM_OFF).then_some(u64::from(value));
         Self {
-            flags: v.flags,
             name: v.name.clone().unwrap_or_else(|| "dtm".into()),
-            config_file: v.config_file.clone(),
             workers: v.workers,
             max_processes: v.max_processes,
             accept_mode: match v.accept_mode {
@@ -226,7 +221,6 @@ impl From<Settings> for Config {
             drain_timeout: or_off(v.drain_timeout_ms),
             kill_grace: ms(v.kill_grace_ms),
             start_timeout: or_off(v.start_timeout_ms),
-            hang_timeout: or_off(v.hang_timeout_ms),
             respawn_delay: ms(v.respawn_delay_ms),
             respawn_delay_max: ms(v.respawn_delay_max_ms),
             respawn_reset: ms(v.respawn_reset_ms),

@@ -23,6 +23,9 @@ pub(super) const HUNG_UP: u8 = 16;
 /// The close callback is running.
 pub(super) const ENDING: u8 = 32;
 
+/// The last report was a failure.
+pub(super) const FAILED: u8 = 64;
+
 /// `armed` of an fd that is not in epoll.
 pub(super) const NOT_ARMED: u8 = u8::MAX;
 

@@ -1,6 +1,6 @@
 //! epoll, and what its bits mean to a service.
 
-use super::entry::{Entry, HUNG_UP, NOT_ARMED, small};
+use super::entry::{Entry, FAILED, HUNG_UP, NOT_ARMED, small};
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -29,11 +29,25 @@ const EPOLLIN: u32 = libc::EPOLLIN.cast_unsigned();
 const EPOLLOUT: u32 = libc::EPOLLOUT.cast_unsigned();
 const EPOLLRDHUP: u32 = libc::EPOLLRDHUP.cast_unsigned();
 const EPOLLONESHOT: u32 = libc::EPOLLONESHOT.cast_unsigned();
-const FAILED: u32 = (libc::EPOLLHUP | libc::EPOLLERR).cast_unsigned();
+const FAILURE: u32 = (libc::EPOLLHUP | libc::EPOLLERR).cast_unsigned();
 
 impl Poller {
+    /// The epoll may be one that a process used which was killed: descriptors which
+    /// that one had inherited, as we have, are still in it.
     pub(super) fn new(epoll: OwnedFd) -> Self {
-        Self { epoll }
+        let poller = Self { epoll };
+        for fd in poller.registered() {
+            poller.delete(fd);
+        }
+        poller
+    }
+
+    /// What is in this epoll, as far as /proc tells.
+    fn registered(&self) -> Vec<RawFd> {
+        let path = format!("/proc/self/fdinfo/{}", self.fd());
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let number = |line: &str| line.strip_prefix("tfd:")?.split_whitespace().next()?.parse().ok();
+        text.lines().filter_map(number).collect()
     }
 
     pub(super) fn fd(&self) -> RawFd {
@@ -69,10 +83,14 @@ impl Poller {
             want &= !HUP;
         }
         let armed = entry.armed.get();
-        if want == armed {
+        let nothing_to_come = want == 0 && entry.has(FAILED);
+        if want == armed || nothing_to_come && armed == NOT_ARMED {
             return Ok(());
         }
-        if armed == NOT_ARMED {
+        if nothing_to_come {
+            self.control(libc::EPOLL_CTL_DEL, entry.fd.get(), 0, 0)?;
+            want = NOT_ARMED;
+        } else if armed == NOT_ARMED {
             self.add(entry.fd.get(), epoll_bits(want), entry.key())?;
         } else {
             self.modify(entry.fd.get(), epoll_bits(want), entry.key())?;
@@ -134,7 +152,7 @@ pub(super) fn report(bits: u32, interest: u8) -> Report {
         events |= DTM_WRITE;
     }
     let hung_up = bits & EPOLLRDHUP != 0 && interest & HUP != 0;
-    let failed = bits & FAILED != 0;
+    let failed = bits & FAILURE != 0;
     events &= u32::from(interest);
     if hung_up || failed {
         events |= DTM_HUP;
@@ -171,9 +189,9 @@ mod tests {
         assert_eq!(report(EPOLLIN | EPOLLOUT, 0), told(0, false, false));
         assert_eq!(report(EPOLLRDHUP, READ), told(0, false, false));
         assert_eq!(report(EPOLLRDHUP, HUP), told(DTM_HUP, true, false));
-        assert_eq!(report(FAILED, 0), told(DTM_HUP, false, true));
+        assert_eq!(report(FAILURE, 0), told(DTM_HUP, false, true));
         assert_eq!(
-            report(FAILED | EPOLLIN | EPOLLRDHUP, READ),
+            report(FAILURE | EPOLLIN | EPOLLRDHUP, READ),
             told(DTM_READ | DTM_HUP, false, true)
         );
     }

@@ -89,10 +89,6 @@ impl Reactor {
         self.poller.add(fd, events, OWN | u64::from(token))
     }
 
-    pub(crate) fn own_mod(&self, fd: RawFd, events: u32, token: u32) -> Result<()> {
-        self.poller.modify(fd, events, OWN | u64::from(token))
-    }
-
     pub(crate) fn own_del(&self, fd: RawFd) {
         self.poller.delete(fd);
     }

@@ -2,12 +2,12 @@
 //! a new interest or to the end.
 //!
 //! A failed connection (EPOLLHUP, EPOLLERR) is told to the step as DTM_HUP. If it
-//! answers DTM_WAIT it is left alone: the failure is not reported again before its
-//! interest changes. If it wants to go on it may, to read what came before the end;
+//! answers DTM_WAIT it is left alone: the fd is taken out of epoll until its interest
+//! changes. If it wants to go on it may, to read what came before the end;
 //! but when PATIENCE reports in a row find nothing to read, it is closed with
 //! DTM_CLOSE_PEER. The peer's mere shutdown is told once, when DTM_HUP is wanted.
 
-use super::entry::{BUSY, ENDING, Entry, HUNG_UP, IN_CALL, Kind, NOT_ARMED, TAKEN, small};
+use super::entry::{BUSY, ENDING, Entry, FAILED, HUNG_UP, IN_CALL, Kind, NOT_ARMED, TAKEN, small};
 use super::poller::{INTEREST, Report, unread};
 use super::reactor::Reactor;
 use crate::ffi::*;
@@ -54,13 +54,17 @@ impl Reactor {
         if report.hung_up {
             entry.raise(HUNG_UP);
         }
-        if !report.failed {
-            entry.failures.set(0);
-        } else if unread(entry.fd.get()) == 0 {
-            entry.failures.set(entry.failures.get() + 1);
+        if report.failed {
+            entry.raise(FAILED);
+            if unread(entry.fd.get()) == 0 {
+                entry.failures.set(entry.failures.get() + 1);
+            }
             if entry.failures.get() > PATIENCE {
                 return self.end(entry, DTM_CLOSE_PEER);
             }
+        } else {
+            entry.lower(FAILED);
+            entry.failures.set(0);
         }
         if report.events != 0 {
             self.step(entry, report.events);

@@ -1,8 +1,8 @@
 //! Durable actions and their store.
 
 #![allow(unused_variables)]
-use super::{callbacks::*, config::*, consts::*, types::*};
-use std::ffi::{c_char, c_void};
+use super::{consts::*, types::*};
+use std::ffi::c_char;
 
 /// Register a durable action (later version).
 ///

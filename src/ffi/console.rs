@@ -1,8 +1,8 @@
 //! The ready-made console: commands of the service.
 
 #![allow(unused_variables)]
-use super::{callbacks::*, config::*, consts::*, types::*};
-use std::ffi::{c_char, c_void};
+use super::{consts::*, types::*};
+use std::ffi::c_char;
 
 /// Add a command to the ready-made console (later version).
 ///

@@ -1,5 +1,7 @@
 //! The numbers of the API. Retired values stay reserved, new ones go at the end.
 
+#![allow(dead_code, reason = "most are for the C side only")]
+
 /// The ABI number: part of the SONAME (`libdtm.so.0`). It changes only when a
 /// program compiled against an older header could break.
 pub const DTM_ABI_VERSION: u32 = 0;

@@ -1,8 +1,8 @@
 //! Locks between the processes of a runtime.
 
 #![allow(unused_variables)]
-use super::{callbacks::*, config::*, consts::*, types::*};
-use std::ffi::{c_char, c_void};
+use super::{consts::*, types::*};
+use std::ffi::c_char;
 
 /// Create a lock that all processes of the runtime share (later version).
 ///

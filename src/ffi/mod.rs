@@ -37,4 +37,4 @@ mod action;
 
 mod lock;
 
-pub(crate) use {callbacks::*, config::*, consts::*, types::*};
+pub(crate) use {callbacks::*, consts::*, types::*};

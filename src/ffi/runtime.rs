@@ -373,6 +373,8 @@ fn discard(runtime: *mut Runtime) {
     guard::retract();
     role::resign();
     // SAFETY: made by dtm_new(), freed once: nobody finds it any more.
-    drop(unsafe { Box::from_raw(runtime) });
+    let runtime = unsafe { Box::from_raw(runtime) };
+    runtime.close_listeners();
+    drop(runtime);
     crate::log::close();
 }

@@ -127,6 +127,7 @@ pub(crate) fn reopen() -> Result<()> {
 }
 
 /// Lines lost in this process since its log was set up.
+#[cfg(test)]
 pub(crate) fn dropped() -> u64 {
     with_sink(|sink| sink.dropped).unwrap_or(0) + LOST_INSIDE.get()
 }

@@ -1,4 +1,5 @@
 use super::*;
+#[cfg(feature = "syslog")]
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 

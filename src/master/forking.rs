@@ -42,7 +42,7 @@ impl Master {
             Ok(Forked::Parent(pid)) => {
                 self.supervise(slot, pid);
                 self.events.push_back(Event::Forked { slot, spawn, pid });
-                self.note_fork(slot, &birth, pid);
+                self.note_fork(slot, &birth, job, pid);
             }
             Err(error) => {
                 ::log::error!("cannot fork a {}: {error}; trying again", birth.kind());

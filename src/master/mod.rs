@@ -24,7 +24,7 @@ use crate::signal::{handler, mask};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use policy::{Action, Event, Policy};
 use std::collections::VecDeque;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 /// Event tokens; the slot is added.
@@ -101,7 +101,16 @@ impl Master {
         self.wake = None;
         mask::restore_host();
         let (fast, signal) = outcome?;
-        ::log::info!("the service has ended");
+        let accept = self.shared.schedule.stats();
+        ::log::info!(
+            "the service has ended: {} clients accepted, {} token moves, {} empty wake-ups, {} failed \
+             accepts, {} tokens added for waiting queues",
+            accept.accepted,
+            accept.moves,
+            accept.empty,
+            accept.errors,
+            accept.rescues
+        );
         let stats = self.policy.stats;
         Ok(dtm_result_t {
             size: size_of::<dtm_result_t>(),

@@ -2,7 +2,7 @@
 //! the `event` callback. flow: M12
 
 use super::Master;
-use super::policy::{Next, Note, describe};
+use super::policy::{Job, Next, Note, Who, describe};
 use crate::child::birth::Birth;
 use crate::ffi::*;
 use crate::guard::callback;
@@ -75,11 +75,12 @@ impl Master {
         }
     }
 
-    pub(super) fn note_fork(&mut self, slot: usize, birth: &Birth, pid: i32) {
-        let who = super::policy::Who {
-            role: birth.role,
-            generation: birth.generation,
-            spawn: birth.spawn,
+    pub(super) fn note_fork(&mut self, slot: usize, birth: &Birth, job: Job, pid: i32) {
+        let (generation, spawn) = (birth.generation, birth.spawn);
+        let who = Who {
+            job,
+            generation,
+            spawn,
             pid,
         };
         self.announce(DTM_EVENT_FORK, Some((slot, &who)), 0, "forked", false);
@@ -89,8 +90,19 @@ impl Master {
         self.announce(DTM_EVENT_CONFIG, None, code, text, code < 0);
     }
 
+    /// "worker", "func mailer"
+    fn name(&self, job: Job) -> String {
+        let kind = crate::role::name(job.role());
+        let Job::Func { func, .. } = job else {
+            return kind.to_owned();
+        };
+        let funcs = self.rt.funcs.borrow();
+        let func = usize::try_from(func).ok().and_then(|f| funcs.get(f));
+        format!("{kind} {}", func.map_or("?", |f| f.name.as_str()))
+    }
+
     fn rows_role(&self, slot: usize) -> u32 {
-        self.policy.slots()[slot].who().map_or(0, |w| w.role)
+        self.policy.slots()[slot].who().map_or(0, |w| w.job.role())
     }
 
     fn tell_life(&mut self, kind: u32, slot: usize, status: i32, text: &str) {
@@ -98,14 +110,7 @@ impl Master {
         self.announce(kind, who.as_ref().map(|w| (slot, w)), status, text, false);
     }
 
-    fn announce(
-        &self,
-        kind: u32,
-        whom: Option<(usize, &super::policy::Who)>,
-        status: i32,
-        text: &str,
-        bad: bool,
-    ) {
+    fn announce(&self, kind: u32, whom: Option<(usize, &Who)>, status: i32, text: &str, bad: bool) {
         let level = if bad {
             ::log::Level::Warn
         } else {
@@ -115,7 +120,7 @@ impl Master {
             Some((slot, who)) => ::log::log!(
                 level,
                 "{} slot {slot} gen {} pid {} spawn {}: {text}",
-                crate::role::name(who.role),
+                self.name(who.job),
                 who.generation,
                 who.pid,
                 who.spawn
@@ -129,7 +134,7 @@ impl Master {
         let told = dtm_event_t {
             size: size_of::<dtm_event_t>(),
             kind,
-            role: whom.map_or(0, |w| w.1.role),
+            role: whom.map_or(0, |w| w.1.job.role()),
             slot: whom.map_or(DTM_OFF, |w| u32::try_from(w.0).unwrap_or(DTM_OFF)),
             generation: whom.map_or(0, |w| w.1.generation),
             spawn: whom.map_or(0, |w| w.1.spawn),

@@ -81,13 +81,11 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     master.watch(shared.schedule.sentinel_fd(), SENTINEL)?;
     rt.set_shared(Some(shared));
     ::log::info!(
-        "{} {} starts: {} workers, accept schedule {}, {} listeners, {} slots",
+        "{} {} starts: {} workers, accept schedule {mode}, listening on {}, {slots} slots",
         config.name,
         env!("CARGO_PKG_VERSION"),
         config.workers,
-        mode,
-        listeners.len(),
-        slots
+        rt.addresses()
     );
     Ok(master)
 }

@@ -26,7 +26,6 @@ pub(crate) struct Listener {
     fd: OwnedFd,
     address: Address,
     pub(crate) tag: u64,
-    pub(crate) control: bool,
     port: u16,
     file: Option<unix::SocketFile>,
 }
@@ -66,7 +65,6 @@ impl Listener {
             fd,
             address,
             tag: spec.tag,
-            control: spec.control,
             port,
             file,
         })

@@ -20,12 +20,19 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
+    /// If it is still the one that this very process has made.
     pub(super) fn remove(&self) {
         let same = |file: fs::Metadata| file.dev() == self.device && file.ino() == self.inode;
         if self.owner == nix::unistd::getpid() && fs::symlink_metadata(&self.path).is_ok_and(same) {
             // Gone already, or no right to: nothing to be done.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 

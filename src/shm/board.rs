@@ -13,12 +13,6 @@ pub(crate) enum Gauge {
     Clients,
     /// Clients accepted by this process.
     Accepted,
-    /// Steps run by this process.
-    Steps,
-    /// CLOCK_MONOTONIC in ms when the process left its wait; 0: it waits.
-    BusySince,
-    /// Passes of the loop.
-    Passes,
     /// Frames dropped because they were for another process.
     Fenced,
 }
@@ -98,15 +92,15 @@ mod tests {
     fn gauges_end_with_the_process_and_counters_do_not() {
         let board = Board::new(3).unwrap();
         board.set(1, Gauge::Clients, 4);
-        board.add(1, Gauge::Steps, 2);
-        board.add(1, Gauge::Steps, 3);
+        board.add(1, Gauge::Accepted, 2);
+        board.add(1, Gauge::Accepted, 3);
         board.count(1, 31, 10);
         board.count(2, 31, 5);
-        assert_eq!(board.get(1, Gauge::Steps), 5);
+        assert_eq!(board.get(1, Gauge::Accepted), 5);
 
         board.reset(1);
         assert_eq!(board.get(1, Gauge::Clients), 0);
-        assert_eq!(board.get(1, Gauge::Steps), 0);
+        assert_eq!(board.get(1, Gauge::Accepted), 0);
         assert_eq!(board.counter(Some(1), 31), 10);
         assert_eq!(board.counter(None, 31), 15);
         assert_eq!(board.counter(None, 0), 0);

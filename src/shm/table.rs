@@ -164,7 +164,7 @@ mod tests {
 
         let two = [1, 2].map(|spawn| Row {
             spawn,
-            pid: 40 + i32::try_from(spawn).unwrap(),
+            pid: i32::MIN,
             ..Row::default()
         });
         assert_eq!(table.publish(&two), 1);

@@ -185,6 +185,11 @@ impl Worker {
             .shared
             .board
             .set(self.child.birth.slot, Gauge::Clients, u64::from(clients));
+        let fenced = self.child.link.fenced();
+        self.child
+            .shared
+            .board
+            .set(self.child.birth.slot, Gauge::Fenced, fenced);
         if self.paused.get() && !self.reactor().full() {
             self.resume();
         }

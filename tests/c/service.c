@@ -107,6 +107,7 @@ static uint64_t signal_sum(void)
     for (int sig = 1; sig < 32; sig++) {
         struct sigaction action;
         sigaction(sig, NULL, &action);
+        action.sa_flags &= ~0x04000000; /* SA_RESTORER is the C library's */
         sum = sum * 31 + (uint64_t)(uintptr_t)action.sa_handler + (uint64_t)action.sa_flags;
         sum = sum * 31 + (uint64_t)sigismember(&mask, sig);
     }
@@ -199,7 +200,8 @@ void launch(const struct service *service)
 void start(const struct service *service)
 {
     launch(service);
-    WAIT(count_open(0) == service->config.workers);
+    WAIT(count_open(0) == service->config.workers || ended(shared->host, NULL));
+    CHECK(runs(shared->host));
     WAIT(service->without_control || controller());
 }
 

@@ -39,6 +39,8 @@ fn a_failure_is_told_even_without_interest_but_once() {
     assert_eq!(world.turn(), []);
     world.client_set_interest(client, DTM_READ).unwrap();
     assert_eq!(world.turn(), [Step(1, DTM_READ | DTM_HUP)]);
+    world.client_set_interest(client, 0).unwrap();
+    assert_eq!(world.turn(), []);
 }
 
 #[test]
@@ -49,9 +51,6 @@ fn waiting_after_a_failure_is_waiting() {
     drop(ours);
     world.on_step(|_, _, _| DTM_WAIT);
     assert_eq!(world.turn(), [Step(1, DTM_READ | DTM_HUP)]);
-    // Level triggered, so the kernel says it once more, to nobody's cost.
-    world.turn();
-    assert_eq!(world.turn(), []);
     assert_eq!(world.turn(), []);
     world.on_step(|_, _, _| DTM_DONE);
     world.client_wake(client).unwrap();
@@ -109,4 +108,27 @@ fn epoll_replaced_by_the_service() {
     let mask = unsafe { std::mem::zeroed() };
     let error = world.pass(0, &mask, &mut |_, _| {}).unwrap_err();
     assert_eq!(error.code, DTM_EINVAL);
+}
+
+/// A reset connection: what arrives with it is an error, not only an end.
+#[test]
+fn reset_by_the_peer() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let ours = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (theirs, _) = listener.accept().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let world = world();
+    world.on_open(|_, _| DTM_HUP.cast_signed());
+    world.client_add(theirs.into(), 0, 0, Peer::Unix).unwrap();
+    world.heard();
+    let at_once = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    nix::sys::socket::setsockopt(&ours, nix::sys::socket::sockopt::Linger, &at_once).unwrap();
+    drop(ours);
+    assert_eq!(world.turn_until_told(), [Step(1, DTM_HUP)]);
+    // It went on waiting, and there is nothing left to wait for.
+    assert_eq!(world.turn(), []);
+    assert_eq!(world.next_deadline(), None);
 }

@@ -35,23 +35,23 @@ type Client = *mut dtm_client_t;
 type Watch = *mut dtm_watch_t;
 type Timer = *mut dtm_timer_t;
 
-/// What a callback does.
+/// What callbacks do: open; step; close; a watch's step; a timer's function.
 type Act<F> = RefCell<Rc<F>>;
-type Open = dyn Fn(&World, Client) -> i32;
-type Step = dyn Fn(&World, Client, u32) -> i32;
-type Close = dyn Fn(&World, Client, i32);
-type WatchStep = dyn Fn(&World, Watch, u32) -> i32;
-type Fire = dyn Fn(&World, Timer);
+type OnOpen = dyn Fn(&World, Client) -> i32;
+type OnStep = dyn Fn(&World, Client, u32) -> i32;
+type OnClose = dyn Fn(&World, Client, i32);
+type OnWatch = dyn Fn(&World, Watch, u32) -> i32;
+type OnTimer = dyn Fn(&World, Timer);
 
 struct World {
     reactor: OnceCell<Reactor>,
     told: RefCell<Vec<Told>>,
     last: Cell<Client>,
-    open: Act<Open>,
-    step: Act<Step>,
-    close: Act<Close>,
-    watch: Act<WatchStep>,
-    timer: Act<Fire>,
+    open: Act<OnOpen>,
+    step: Act<OnStep>,
+    close: Act<OnClose>,
+    watch: Act<OnWatch>,
+    timer: Act<OnTimer>,
 }
 
 fn defaults() -> Setup {

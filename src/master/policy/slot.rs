@@ -60,10 +60,9 @@ impl Slot {
     /// The child and its job, for a note.
     pub(crate) fn who(&self) -> Option<Who> {
         let child = self.child.as_ref()?;
-        let (role, generation) = (self.job?.role(), self.generation);
         Some(Who {
-            role,
-            generation,
+            job: self.job?,
+            generation: self.generation,
             spawn: child.spawn,
             pid: child.pid,
         })

@@ -221,8 +221,7 @@ pub(crate) enum Note {
 /// A child, as a note names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Who {
-    /// DTM_ROLE_*
-    pub(crate) role: u32,
+    pub(crate) job: Job,
     pub(crate) generation: u32,
     pub(crate) spawn: u64,
     pub(crate) pid: i32,

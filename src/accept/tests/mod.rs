@@ -1,11 +1,15 @@
-//! The schedule against the kernel's real wait queues, in one process.
+//! The schedule against the kernel's real wait queues, step by step: no worker
+//! sleeps, so each armed one sees each connection.
 //! flow: M5, M11, L5
 
+mod asleep;
+
+use super::pool::Pool;
 use super::*;
-use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
-use std::io::{Read, Write};
+use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::Ordering::SeqCst;
 
 struct Bench {
     listener: TcpListener,
@@ -36,9 +40,10 @@ impl Bench {
 
     /// Slots that are registered at the listener, by the kernel's account.
     fn registered(&self) -> Vec<usize> {
+        let tfd = format!("tfd: {:8} ", self.listener.as_raw_fd());
         let registered = |slot: &usize| {
             let path = format!("/proc/self/fdinfo/{}", self.seats[*slot].epoll_fd());
-            std::fs::read_to_string(path).unwrap().contains("tfd:")
+            std::fs::read_to_string(path).unwrap().contains(&tfd)
         };
         (0..self.seats.len()).filter(registered).collect()
     }
@@ -69,19 +74,19 @@ impl Bench {
         client
     }
 
+    fn loads(&self) -> Vec<u32> {
+        loads(&self.schedule.pool, self.seats.len())
+    }
+
     fn alarmed(&self) -> bool {
         probe::readable(self.schedule.pool.sentinel.0.as_fd())
     }
+}
 
-    fn loads(&self) -> Vec<u32> {
-        let load = |slot| {
-            self.schedule
-                .pool
-                .load(slot)
-                .load(std::sync::atomic::Ordering::SeqCst)
-        };
-        (0..self.seats.len()).map(load).collect()
-    }
+fn loads(pool: &Pool, workers: usize) -> Vec<u32> {
+    (0..workers)
+        .map(|slot| pool.load(slot).load(SeqCst))
+        .collect()
 }
 
 #[test]
@@ -308,113 +313,4 @@ fn unix_listeners_tell_whether_somebody_waits() {
 fn modes_that_there_are_not_yet_are_refused() {
     assert_eq!(resolve(AcceptMode::Token), Ok("token"));
     assert_eq!(resolve(AcceptMode::Steer).unwrap_err().code, DTM_ENOTSUP);
-}
-
-/// A worker that really sleeps in its epoll instance, until `stop` is closed.
-/// Its load is the number of clients it ever had.
-fn work(seat: &Seat, epoll: &Epoll, listener: &TcpListener, stop: BorrowedFd<'_>) {
-    epoll
-        .add(stop, EpollEvent::new(EpollFlags::EPOLLIN, 0))
-        .unwrap();
-    loop {
-        let mut event = [EpollEvent::empty()];
-        epoll.wait(&mut event, EpollTimeout::NONE).unwrap();
-        if event[0].data() == 0 {
-            return;
-        }
-        assert!(seat.may_accept(0));
-        match listener.accept() {
-            Ok((mut client, _)) => {
-                seat.accepted(0);
-                client.write_all(b"!").unwrap();
-            }
-            Err(_) => seat.empty(0),
-        }
-    }
-}
-
-/// The master's loop, until `stop` is closed.
-fn supervise(schedule: &Schedule, stop: BorrowedFd<'_>) {
-    let sentinel = schedule.pool.sentinel.0.as_fd();
-    let epoll = Epoll::new(nix::sys::epoll::EpollCreateFlags::empty()).unwrap();
-    epoll
-        .add(stop, EpollEvent::new(EpollFlags::EPOLLIN, 0))
-        .unwrap();
-    epoll
-        .add(sentinel, EpollEvent::new(EpollFlags::EPOLLIN, 1))
-        .unwrap();
-    let start = std::time::Instant::now();
-    let mut again = None;
-    loop {
-        let mut event = [EpollEvent::empty()];
-        let timeout = again.map_or(EpollTimeout::NONE, |ms: u64| {
-            u16::try_from(ms).unwrap().into()
-        });
-        let n = epoll.wait(&mut event, timeout).unwrap();
-        if n > 0 && event[0].data() == 0 {
-            return;
-        }
-        let before = again;
-        again = schedule.on_sentinel(u64::try_from(start.elapsed().as_millis()).unwrap());
-        match (before, again) {
-            (None, Some(_)) => epoll.delete(sentinel).unwrap(),
-            (Some(_), None) => epoll
-                .add(sentinel, EpollEvent::new(EpollFlags::EPOLLIN, 1))
-                .unwrap(),
-            _ => {}
-        }
-    }
-}
-
-/// Clients come one after the other until `done` says of the loads that they
-/// are as they should be. Some workers are stuck from the start.
-fn serve(workers: usize, stuck: usize, k: u32, done: impl Fn(&[u32]) -> bool + Sync) {
-    let bench = Bench::new(workers, k);
-    let Bench {
-        listener,
-        schedule,
-        seats,
-    } = &bench;
-    let (stop, until) = nix::unistd::pipe().unwrap();
-    let (stop, pool) = (stop.as_fd(), &*schedule.pool);
-    std::thread::scope(|scope| {
-        for (slot, seat) in seats.iter().enumerate().skip(stuck) {
-            scope.spawn(move || work(seat, pool.epoll(slot), listener, stop));
-        }
-        let (address, done) = (listener.local_addr().unwrap(), &done);
-        scope.spawn(move || {
-            let load = |slot| pool.load(slot).load(std::sync::atomic::Ordering::SeqCst);
-            let loads = || (0..workers).map(load).collect::<Vec<_>>();
-            let _until = until;
-            for _ in 0..5000 {
-                let mut client = TcpStream::connect(address).unwrap();
-                client.read_exact(&mut [0]).unwrap();
-                if done(&loads()) {
-                    return;
-                }
-            }
-            panic!("still {:?}", loads());
-        });
-        supervise(schedule, stop);
-    });
-}
-
-#[test]
-fn sleeping_workers_get_equally_many_clients() {
-    for (workers, k) in [(2, 1), (4, 2), (9, 4)] {
-        serve(workers, 0, k, |loads| {
-            let (least, most) = (*loads.iter().min().unwrap(), *loads.iter().max().unwrap());
-            least >= 20 && most - least <= 1
-        });
-    }
-}
-
-/// Whatever number of workers is stuck, holding every token: clients are served.
-#[test]
-fn stuck_workers_stop_nobody() {
-    for stuck in 1..=3 {
-        serve(4, stuck, 2, |loads| {
-            loads[stuck..].iter().all(|load| *load >= 20)
-        });
-    }
 }

@@ -1,0 +1,127 @@
+//! Workers that really sleep, as threads; the kernel decides whom it wakes.
+//! flow: M5, L5, L12
+
+use super::*;
+use nix::sys::epoll::{Epoll, EpollFlags};
+use std::io::{Read, Write};
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+/// A worker that really sleeps in its epoll instance, until `stop` is closed.
+/// Its load is the number of clients it ever had.
+fn work(seat: &Seat, epoll: &Epoll, listener: &TcpListener, stop: BorrowedFd<'_>) {
+    epoll
+        .add(stop, EpollEvent::new(EpollFlags::EPOLLIN, 0))
+        .unwrap();
+    loop {
+        let mut event = [EpollEvent::empty()];
+        epoll.wait(&mut event, EpollTimeout::NONE).unwrap();
+        if event[0].data() == 0 {
+            return;
+        }
+        assert!(seat.may_accept(0));
+        match listener.accept() {
+            Ok((mut client, _)) => {
+                seat.accepted(0);
+                client.write_all(b"!").unwrap();
+            }
+            Err(_) => seat.empty(0),
+        }
+    }
+}
+
+/// The master's loop, until `stop` is closed.
+fn supervise(schedule: &Schedule, stop: BorrowedFd<'_>) {
+    let sentinel = schedule.pool.sentinel.0.as_fd();
+    let epoll = Epoll::new(nix::sys::epoll::EpollCreateFlags::empty()).unwrap();
+    epoll
+        .add(stop, EpollEvent::new(EpollFlags::EPOLLIN, 0))
+        .unwrap();
+    epoll
+        .add(sentinel, EpollEvent::new(EpollFlags::EPOLLIN, 1))
+        .unwrap();
+    let start = std::time::Instant::now();
+    let mut again: Option<u64> = None;
+    loop {
+        let mut event = [EpollEvent::empty()];
+        let timeout = again.map_or(EpollTimeout::NONE, |ms| u16::try_from(ms).unwrap().into());
+        let n = epoll.wait(&mut event, timeout).unwrap();
+        if n > 0 && event[0].data() == 0 {
+            return;
+        }
+        let before = again;
+        again = schedule.on_sentinel(u64::try_from(start.elapsed().as_millis()).unwrap());
+        match (before, again) {
+            (None, Some(_)) => epoll.delete(sentinel).unwrap(),
+            (Some(_), None) => epoll
+                .add(sentinel, EpollEvent::new(EpollFlags::EPOLLIN, 1))
+                .unwrap(),
+            _ => {}
+        }
+    }
+}
+
+/// Three at a time, clients come until `done` says of the loads that they are as
+/// they should be. Some workers are stuck from the start; a master looks after
+/// that only if `supervised`.
+fn serve(bench: &Bench, stuck: usize, supervised: bool, done: impl Fn(&[u32]) -> bool + Sync) {
+    let Bench {
+        listener,
+        schedule,
+        seats,
+    } = bench;
+    let (pool, workers) = (&*schedule.pool, seats.len());
+    let address = listener.local_addr().unwrap();
+    let visit = || {
+        for _ in 0..5000 {
+            let mut client = TcpStream::connect(address).unwrap();
+            client
+                .set_read_timeout(Some(Duration::from_secs(20)))
+                .unwrap();
+            client.read_exact(&mut [0]).unwrap();
+            if done(&loads(pool, workers)) {
+                return;
+            }
+        }
+        panic!("still {:?}", loads(pool, workers));
+    };
+    let (stop, until) = nix::unistd::pipe().unwrap();
+    let stop = stop.as_fd();
+    std::thread::scope(|scope| {
+        for (slot, seat) in seats.iter().enumerate().skip(stuck) {
+            scope.spawn(move || work(seat, pool.epoll(slot), listener, stop));
+        }
+        scope.spawn(|| {
+            let _until = until;
+            std::thread::scope(|scope| (0..3).for_each(|_| drop(scope.spawn(visit))));
+        });
+        if supervised {
+            supervise(schedule, stop);
+        }
+    });
+}
+
+/// However the workers race, no token is lost or doubled, and each gets its share.
+#[test]
+fn sleeping_workers_get_equally_many_clients() {
+    for (workers, k) in [(2, 1), (4, 1), (4, 2), (9, 4)] {
+        let bench = Bench::new(workers, k);
+        serve(&bench, 0, false, |loads| {
+            let (least, most) = (*loads.iter().min().unwrap(), *loads.iter().max().unwrap());
+            least >= 100 && most - least <= 1
+        });
+        assert_eq!(bench.armed().len(), k as usize);
+        assert_eq!(bench.registered(), bench.armed());
+    }
+}
+
+/// Whatever number of workers is stuck, holding every token: clients are served.
+#[test]
+fn stuck_workers_stop_nobody() {
+    for stuck in 1..=3 {
+        let bench = Bench::new(4, 2);
+        serve(&bench, stuck, true, |loads| {
+            loads[stuck..].iter().all(|load| *load >= 20)
+        });
+    }
+}
