@@ -41,13 +41,6 @@ pub(crate) fn ms32(ms: u64) -> u32 {
     u32::try_from(ms).unwrap_or(crate::ffi::DTM_OFF)
 }
 
-/// Close a descriptor whose owner lives on in memory that this process, a
-/// child right after fork, never uses again.
-pub(crate) fn close_now(fd: RawFd) {
-    // SAFETY: closing is all that is ever done with it in this process.
-    unsafe { libc::close(fd) };
-}
-
 /// A program may be started without stdin, stdout or stderr. Nothing of ours may
 /// land there, where everybody writes: what is missing is filled for good.
 pub(crate) fn open_standard_fds() -> Result<()> {
