@@ -90,7 +90,8 @@ static struct kid *end_func(int status)
     struct kid *func = the_func();
     CHECK(func);
     SET(shared->custom[END], 0x100 | status);
-    CHECK_EQ(command("send %llu end", (unsigned long long)func->spawn), DTM_OK);
+    /* The controller hears of a fork a moment later than we. */
+    WAIT(command("send %llu end", (unsigned long long)func->spawn) == DTM_OK);
     WAIT(has(func, DTM_EVENT_EXIT));
     SET(shared->custom[END], 0);
     CHECK_EQ(func->status, status << 8);
@@ -176,7 +177,7 @@ static void messages(void)
     struct service service = with_func(DTM_RESTART_ALWAYS);
     start(&service);
     WAIT(GET(shared->custom[RUNS]) == 1);
-    CHECK_EQ(command("send %llu echo me", (unsigned long long)the_func()->spawn), DTM_OK);
+    WAIT(command("send %llu echo me", (unsigned long long)the_func()->spawn) == DTM_OK);
     WAIT(GET(shared->answers) == 1);
     CHECK(!strcmp(shared->answer, "echo me"));
     CHECK_EQ(shared->custom[MESSAGES], 1);
