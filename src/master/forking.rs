@@ -16,7 +16,8 @@ impl Master {
     pub(super) fn fork(&mut self, slot: usize, job: Job, generation: u32, spawn: u64) {
         // The ban may have been set since the policy last heard of it. flow: M3
         if self.ban_in_force() {
-            return self.outcome(Event::ForkFailed { slot, banned: true });
+            self.outcome(Event::ForkFailed { slot, banned: true });
+            return self.look_at_ban();
         }
         let (role, index, func) = match job {
             Job::Controller => (DTM_ROLE_CONTROLLER, 0, 0),
