@@ -237,14 +237,8 @@ impl Runtime {
 
     /// Close them all here; the process that bound them removes its socket files.
     pub(crate) fn close_listeners(&self) {
-        for listener in self
-            .listeners
-            .take()
-            .iter()
-            .chain(self.control.take().iter())
-        {
-            listener.cleanup();
-        }
+        self.listeners.take();
+        self.control.take();
     }
 
     /// Close the service listeners: they are the workers' business.

@@ -377,8 +377,6 @@ fn discard(runtime: *mut Runtime) {
     guard::retract();
     role::resign();
     // SAFETY: made by dtm_new(), freed once: nobody finds it any more.
-    let runtime = unsafe { Box::from_raw(runtime) };
-    runtime.close_listeners();
-    drop(runtime);
+    drop(unsafe { Box::from_raw(runtime) });
     crate::log::close();
 }

@@ -49,10 +49,10 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     let master = Master {
         rt,
         policy: Policy::new(settings, slots),
-        epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll_create1")?,
+        epoll: Some(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll_create1")?),
         wake: None,
         mask: mask::empty(),
-        lifeline: Lifeline::new()?,
+        lifeline: Some(Lifeline::new()?),
         pairs,
         pidfds: (0..slots).map(|_| None).collect(),
         unsent_open: vec![false; slots],
