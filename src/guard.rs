@@ -207,6 +207,17 @@ pub(crate) fn callback<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
+/// The same for callbacks that hold the master up.
+pub(crate) fn timed<R>(name: &str, f: impl FnOnce() -> R) -> R {
+    let began = crate::sys::now_ms();
+    let result = callback(f);
+    let took = crate::sys::now_ms().saturating_sub(began);
+    if took > 1_000 {
+        ::log::warn!("the callback {name} took {took} ms: nothing else was done meanwhile");
+    }
+    result
+}
+
 /// Note where this thread's stack ends. Called by dtm_run().
 pub(crate) fn note_stack() {
     // SAFETY: plain queries about the calling thread; attr is initialised by

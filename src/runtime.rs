@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::event::Reactor;
 use crate::ffi::*;
 use crate::func::{Func, Helper};
-use crate::guard::callback;
+use crate::guard::timed;
 use crate::net::Listener;
 use crate::worker::Worker;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -128,13 +128,10 @@ impl Runtime {
             .map(CString::new)
             .and_then(|p| p.ok());
         let path_ptr = path.as_ref().map_or(std::ptr::null(), |p| p.as_ptr());
-        let began = crate::sys::now_ms();
         // SAFETY: the service's function; the path lives during the call.
-        let code = callback(|| unsafe { load(self.handle(), path_ptr, self.user_data) });
-        let took = crate::sys::now_ms().saturating_sub(began);
-        if took > 1_000 {
-            ::log::warn!("config_load took {took} ms: nothing was supervised meanwhile");
-        }
+        let code = timed("config_load", || unsafe {
+            load(self.handle(), path_ptr, self.user_data)
+        });
         if code < 0 {
             let name = crate::error::name(code).to_string_lossy();
             let text = format!("the service's config_load failed with {code} ({name})");
@@ -154,7 +151,9 @@ impl Runtime {
         self.config.replace(previous);
         if let Some(revert) = self.callbacks.config_revert {
             // SAFETY: the service's function, with the arguments it declared.
-            callback(|| unsafe { revert(self.handle(), self.user_data) });
+            timed("config_revert", || unsafe {
+                revert(self.handle(), self.user_data);
+            });
         }
         if let Err(error) = self.setup_log() {
             ::log::error!("configuration: log_target: {error}");
@@ -238,14 +237,8 @@ impl Runtime {
 
     /// Close them all here; the process that bound them removes its socket files.
     pub(crate) fn close_listeners(&self) {
-        for listener in self
-            .listeners
-            .take()
-            .iter()
-            .chain(self.control.take().iter())
-        {
-            listener.cleanup();
-        }
+        self.listeners.take();
+        self.control.take();
     }
 
     /// Close the service listeners: they are the workers' business.

@@ -40,10 +40,3 @@ pub(crate) fn now_ms() -> u64 {
 pub(crate) fn ms32(ms: u64) -> u32 {
     u32::try_from(ms).unwrap_or(crate::ffi::DTM_OFF)
 }
-
-/// Close a descriptor whose owner lives on in memory that this process, a
-/// child right after fork, never uses again.
-pub(crate) fn close_now(fd: RawFd) {
-    // SAFETY: closing is all that is ever done with it in this process.
-    unsafe { libc::close(fd) };
-}

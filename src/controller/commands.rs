@@ -33,7 +33,13 @@ impl Controller {
         let id = self.commands.last.get() + 1;
         self.prepare_ban(kind, arg)?;
         let payload = [kind.to_le_bytes().as_slice(), &arg.to_le_bytes()].concat();
-        self.child.link.send(Kind::Command, id, 0, &payload)?;
+        if let Err(error) = self.child.link.send(Kind::Command, id, 0, &payload) {
+            // Nothing half-applied: without the master's answer there is no ban.
+            if kind == DTM_CMD_NOFORK {
+                self.child.shared.ban.clear(self.child.birth.spawn);
+            }
+            return Err(error);
+        }
         self.commands.last.set(id);
         self.commands.waiting.borrow_mut().insert(id, (done, data));
         Ok(id)

@@ -46,7 +46,13 @@ impl Poller {
     fn registered(&self) -> Vec<RawFd> {
         let path = format!("/proc/self/fdinfo/{}", self.fd());
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        let number = |line: &str| line.strip_prefix("tfd:")?.split_whitespace().next()?.parse().ok();
+        let number = |line: &str| {
+            line.strip_prefix("tfd:")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        };
         text.lines().filter_map(number).collect()
     }
 

@@ -68,6 +68,10 @@ pub unsafe extern "C" fn dtm_new(
         let settings = unsafe { config::settings(config) }?;
         // SAFETY: the same; the struct holds a size and optional function pointers.
         let callbacks = unsafe { read_struct(callbacks, CALLBACKS_MIN) }?;
+        if callbacks.client_step.is_none() && callbacks.worker_main.is_none() {
+            let text = "callbacks.client_step is NULL, and there is no worker_main";
+            return Err(Error::invalid(text));
+        }
         let config = Config::load(&settings, true)?;
         role::init()?;
         let runtime = Box::into_raw(Box::new(Runtime::new(
@@ -257,24 +261,24 @@ pub unsafe extern "C" fn dtm_run(
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_request(command: u32) -> i32 {
-    let allowed = match role::current() {
-        DTM_ROLE_MASTER => matches!(
-            command,
-            DTM_CMD_LOADCONF
-                | DTM_CMD_RELOAD
-                | DTM_CMD_START
-                | DTM_CMD_STOP
-                | DTM_CMD_SHUTDOWN
-                | DTM_CMD_SHUTDOWN_NOW
-                | DTM_CMD_REOPEN_LOG
-        ),
-        DTM_ROLE_WORKER | DTM_ROLE_CONTROLLER | DTM_ROLE_FUNC => {
-            matches!(command, DTM_CMD_SHUTDOWN | DTM_CMD_SHUTDOWN_NOW)
-        }
+    let any = matches!(
+        command,
+        DTM_CMD_LOADCONF
+            | DTM_CMD_RELOAD
+            | DTM_CMD_START
+            | DTM_CMD_STOP
+            | DTM_CMD_SHUTDOWN
+            | DTM_CMD_SHUTDOWN_NOW
+            | DTM_CMD_REOPEN_LOG
+    );
+    let own = matches!(command, DTM_CMD_SHUTDOWN | DTM_CMD_SHUTDOWN_NOW);
+    match role::current() {
+        _ if !any => return DTM_EINVAL,
+        DTM_ROLE_MASTER => {}
+        DTM_ROLE_WORKER | DTM_ROLE_CONTROLLER | DTM_ROLE_FUNC if own => {}
+        0 if guard::published().is_null() => return DTM_ESTATE,
+        0 => return DTM_EFORKED,
         _ => return DTM_EROLE,
-    };
-    if !allowed {
-        return DTM_EINVAL;
     }
     handler::raise(1 << (handler::REQUEST_BASE + command));
     DTM_OK
@@ -373,8 +377,6 @@ fn discard(runtime: *mut Runtime) {
     guard::retract();
     role::resign();
     // SAFETY: made by dtm_new(), freed once: nobody finds it any more.
-    let runtime = unsafe { Box::from_raw(runtime) };
-    runtime.close_listeners();
-    drop(runtime);
+    drop(unsafe { Box::from_raw(runtime) });
     crate::log::close();
 }

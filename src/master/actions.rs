@@ -1,6 +1,6 @@
 //! Carry out what the policy decided.
 
-use super::policy::{Action, Event, Order};
+use super::policy::{Action, Event, Job, Order};
 use super::{Master, prepare};
 use crate::channel::Kind;
 use crate::error::Result;
@@ -66,14 +66,19 @@ impl Master {
 
     /// A worker's gate, or the control lock. flow: C5, L10
     fn open(&mut self, slot: usize) {
-        let worker = self.policy.slots()[slot].is_worker();
-        if !worker {
-            self.lock_epoch += 1;
-            self.to_controller.clear();
-        }
-        self.unsent_open[slot] = !self.tell(slot, Kind::Open, self.lock_epoch);
-        if worker {
-            self.shared.schedule.admit(slot);
+        match self.policy.slots()[slot].job {
+            Some(Job::Worker { .. }) => {
+                self.unsent_open[slot] = !self.tell(slot, Kind::Open, 0);
+                self.shared.schedule.admit(slot);
+            }
+            Some(Job::Controller) => {
+                // What waits there was for its predecessor.
+                self.to_controller.clear();
+                self.lock_epoch += 1;
+                self.unsent_open[slot] = !self.tell(slot, Kind::Open, self.lock_epoch);
+            }
+            // A helper has no gate.
+            Some(Job::Func { .. }) | None => {}
         }
     }
 

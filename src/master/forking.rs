@@ -122,12 +122,10 @@ impl Master {
         if birth.role != DTM_ROLE_WORKER {
             self.rt.close_services();
         }
-        let lifeline = crate::sys::duplicate(self.lifeline.child.as_raw_fd());
-        crate::sys::close_now(self.lifeline.child.as_raw_fd());
-        crate::sys::close_now(self.lifeline.master.as_raw_fd());
-        crate::sys::close_now(self.epoll.0.as_raw_fd());
+        let lifeline = self.lifeline.take().map(|l| l.child);
+        self.epoll = None;
         match (channel, lifeline) {
-            (Some(channel), Ok(lifeline)) => (Ends { channel, lifeline }, masters),
+            (Some(channel), Some(lifeline)) => (Ends { channel, lifeline }, masters),
             _ => exit_now(DTM_EXIT_FDS),
         }
     }

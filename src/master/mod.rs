@@ -40,10 +40,11 @@ pub(crate) struct Master {
     rt: &'static Runtime,
     shared: Rc<Shared>,
     policy: Policy,
-    epoll: Epoll,
+    /// None in a child: both are the master's alone.
+    epoll: Option<Epoll>,
     wake: Option<Wake>,
     mask: libc::sigset_t,
-    lifeline: Lifeline,
+    lifeline: Option<Lifeline>,
     pairs: Vec<Pair>,
     /// Per slot: the pidfd of its child. None: no child, or no pidfds here.
     pidfds: Vec<Option<OwnedFd>>,
@@ -141,14 +142,21 @@ impl Master {
         // SAFETY: borrowed for this call only.
         let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
         let event = EpollEvent::new(EpollFlags::EPOLLIN, token);
-        self.epoll.add(fd, event).context("epoll_ctl in the master")
+        self.poller()?
+            .add(fd, event)
+            .context("epoll_ctl in the master")
     }
 
     fn unwatch(&self, fd: i32) {
         // SAFETY: borrowed for this call only.
-        let _ = self
-            .epoll
-            .delete(unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) });
+        let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+        let _ = self.poller().map(|epoll| epoll.delete(fd));
+    }
+
+    fn poller(&self) -> Result<&Epoll> {
+        self.epoll
+            .as_ref()
+            .ok_or_else(|| Error::new(DTM_ESTATE, "this is not the master any more"))
     }
 
     /// Decide and act until nothing follows, then show the others.
@@ -176,7 +184,7 @@ impl Master {
         };
         let mut ready = [EpollEvent::empty(); 64];
         mask::set(&self.mask);
-        let n = match self.epoll.wait(&mut ready, timeout) {
+        let n = match self.poller()?.wait(&mut ready, timeout) {
             Ok(n) => n,
             Err(nix::errno::Errno::EINTR) => 0,
             Err(errno) => return Err(Error::os(errno, "epoll_wait in the master")),

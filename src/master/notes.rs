@@ -5,7 +5,7 @@ use super::Master;
 use super::policy::{Job, Next, Note, Who, describe};
 use crate::child::birth::Birth;
 use crate::ffi::*;
-use crate::guard::callback;
+use crate::guard::timed;
 use crate::process::death;
 use std::ffi::CString;
 
@@ -143,6 +143,8 @@ impl Master {
             reason: reason.as_ptr(),
         };
         // SAFETY: the service's function; the struct lives during the call.
-        callback(|| unsafe { event(self.rt.handle(), &raw const told, self.rt.user_data) });
+        timed("event", || unsafe {
+            event(self.rt.handle(), &raw const told, self.rt.user_data);
+        });
     }
 }

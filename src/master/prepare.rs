@@ -28,11 +28,6 @@ pub(crate) fn check(rt: &'static Runtime) -> Result<()> {
 pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     fork::check_threads(rt.flags & DTM_F_ALLOW_THREADS != 0)?;
     open_standard_fds()?;
-    if rt.callbacks.client_step.is_none() && rt.callbacks.worker_main.is_none() {
-        return Err(Error::invalid(
-            "callbacks.client_step is NULL, and there is no worker_main",
-        ));
-    }
     rt.ask_service()?;
     let config = rt.config();
     let settings = settings(&config, rt);
@@ -54,10 +49,10 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     let master = Master {
         rt,
         policy: Policy::new(settings, slots),
-        epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll_create1")?,
+        epoll: Some(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll_create1")?),
         wake: None,
         mask: mask::empty(),
-        lifeline: Lifeline::new()?,
+        lifeline: Some(Lifeline::new()?),
         pairs,
         pidfds: (0..slots).map(|_| None).collect(),
         unsent_open: vec![false; slots],

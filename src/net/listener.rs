@@ -27,7 +27,8 @@ pub(crate) struct Listener {
     address: Address,
     pub(crate) tag: u64,
     port: u16,
-    file: Option<unix::SocketFile>,
+    /// Removes its file when it is dropped by the process that made it.
+    _file: Option<unix::SocketFile>,
 }
 
 impl Listener {
@@ -66,7 +67,7 @@ impl Listener {
             address,
             tag: spec.tag,
             port,
-            file,
+            _file: file,
         })
     }
 
@@ -82,13 +83,6 @@ impl Listener {
     /// As it was asked for.
     pub(crate) fn address(&self) -> &Address {
         &self.address
-    }
-
-    /// Remove the socket file, if it is still the one that this very process made.
-    pub(crate) fn cleanup(&self) {
-        if let Some(file) = &self.file {
-            file.remove();
-        }
     }
 }
 
@@ -163,7 +157,6 @@ mod tests {
         );
         let _client = TcpStream::connect(("127.0.0.1", listener.port())).unwrap();
         assert!(matches!(accept(listener.fd()), Ok(Some((_, Peer::V4(..))))));
-        listener.cleanup();
     }
 
     #[test]

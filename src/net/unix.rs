@@ -162,12 +162,11 @@ mod tests {
         );
         let _client = UnixStream::connect(&path).unwrap();
         assert!(matches!(accept(listener.fd()), Ok(Some((_, Peer::Unix)))));
-        listener.cleanup();
+        drop(listener);
         assert!(folder.names().is_empty());
-        listener.cleanup();
         let control = listen(&path, true).unwrap();
         assert_eq!(mode(&path), 0o600);
-        control.cleanup();
+        drop(control);
     }
 
     #[test]
@@ -214,7 +213,7 @@ mod tests {
         let first = listen(&path, false).unwrap();
         fs::remove_file(&path).unwrap();
         let _successor = UnixListener::bind(&path).unwrap();
-        first.cleanup();
+        drop(first);
         assert_eq!(folder.names(), ["s"]);
         fs::remove_file(&path).unwrap();
         let file = fs::File::create(&path).unwrap().metadata().unwrap();
@@ -249,6 +248,6 @@ mod tests {
             Listener::bind(&spec(&name)).err().unwrap().code,
             -libc::EADDRINUSE
         );
-        first.cleanup();
+        drop(first);
     }
 }

@@ -14,14 +14,18 @@ pub(crate) const DRAIN_SECONDS: u32 = 5;
 /// The pipe. The master keeps both ends, a child only the reading one.
 pub(crate) struct Lifeline {
     pub(crate) child: OwnedFd,
-    pub(crate) master: OwnedFd,
+    /// The only writing end: only kept, never written to.
+    _master: OwnedFd,
 }
 
 impl Lifeline {
     pub(crate) fn new() -> Result<Self> {
         let flags = nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK;
         let (child, master) = nix::unistd::pipe2(flags).context("pipe2 for the lifeline")?;
-        Ok(Self { child, master })
+        Ok(Self {
+            child,
+            _master: master,
+        })
     }
 }
 

@@ -12,7 +12,7 @@ impl Worker {
     /// One client per turn: a second one waiting is the next worker's.
     pub(super) fn accept(&self, index: u32) {
         // Armed by the master an instant before its message was read.
-        if self.is_open() && self.seat.may_accept(index) {
+        if self.seat.may_accept(index) && self.is_open() {
             self.take_one(index);
         }
     }

@@ -45,6 +45,8 @@ static void on_done(dtm_t *rt, uint64_t id, int32_t status, const char *detail, 
     struct request *request = data;
     request->waiting--;
     reply(request, status, detail);
+    if (request->client)
+        CHECK_EQ(dtm_client_set_busy(request->client, request->waiting > 0), DTM_OK);
     release(request);
 }
 
@@ -190,6 +192,7 @@ static int32_t on_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *u
     enum input input = read_lines(dtm_client_fd(client), &request->lines);
     for (char *line; (line = next_line(&request->lines));)
         act(rt, request, line);
+    CHECK_EQ(dtm_client_set_busy(client, request->waiting > 0), DTM_OK);
     return input == INPUT_MORE ? DTM_READ : DTM_DONE;
 }
 

@@ -87,7 +87,7 @@ static void config_file_at_work(void)
 static void bad_addresses(void)
 {
     static const char *addresses[] = {"127.0.0.1", "localhost:80", "127.0.0.1:99999",
-                                      "unix:", ""};
+                                      "unix:relative"};
     for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
         struct service service = a_service();
         service.listen[0] = addresses[i];

@@ -154,7 +154,7 @@ static bool wrote(int fd, int pid)
  * and one that comes back is found again. */
 static void to_syslog(void)
 {
-    char path[128], target[160];
+    char path[100], target[160]; /* sun_path has 108 */
     struct service service = a_service();
     snprintf(path, sizeof path, "%s/syslog", scratch());
     snprintf(target, sizeof target, "syslog:%s", path);

@@ -87,7 +87,7 @@ static void init_trouble(enum trouble trouble, uint32_t start_timeout_ms)
     shared->exit_status = 0;
     CHECK_EQ(command("reload"), DTM_EFAILED);
     CHECK(detail[0]);
-    CHECK_EQ(shared->reloads, 1);
+    WAIT(GET(shared->reloads) == 1);
     CHECK_EQ(shared->reload_status, DTM_EFAILED);
     CHECK(shared->config_reverts >= 1);
     still_serves(&before);

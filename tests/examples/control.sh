@@ -9,17 +9,13 @@ start "$bin/control" --listen "unix:$dir/service" --control "$dir/control" \
 service=$started
 wait_for has_open 4
 
+# The child of the master that is no worker.
 controller_pid() {
+    status=$(ask "$dir/control" status)
     for pid in $(cat "/proc/$service/task/$service/children"); do
-        case $(tr '\0' ' ' <"/proc/$pid/cmdline") in *controller*) echo "$pid" ;; esac
+        echo "$status" | grep -q "^[0-9]* $pid " || echo "$pid"
     done
 }
-
-# A kept connection, to see that open workers change over, too.
-mkfifo "$dir/questions"
-socat - "UNIX-CONNECT:$dir/service" <"$dir/questions" >"$dir/kept" 2>/dev/null &
-pids="$pids $!"
-exec 3>"$dir/questions"
 
 version=1
 round=0
@@ -29,8 +25,8 @@ while [ "$round" -lt 40 ]; do
     2 | 6) kill -KILL "$(worker_pids | head -n 1)" ;;
     4) answer=$(ask "$dir/control" reload) && case $answer in ok*) ;; *) fail "reload: $answer" ;; esac ;;
     7)
-        old=$(controller_pid)
-        kill -KILL "$old"
+        wait_for has_open 4
+        kill -KILL "$(controller_pid)"
         wait_for has_open 4
         ;;
     esac

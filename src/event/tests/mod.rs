@@ -35,18 +35,23 @@ type Client = *mut dtm_client_t;
 type Watch = *mut dtm_watch_t;
 type Timer = *mut dtm_timer_t;
 
-/// What a callback does.
+/// What callbacks do: open; step; close; a watch's step; a timer's function.
 type Act<F> = RefCell<Rc<F>>;
+type OnOpen = dyn Fn(&World, Client) -> i32;
+type OnStep = dyn Fn(&World, Client, u32) -> i32;
+type OnClose = dyn Fn(&World, Client, i32);
+type OnWatch = dyn Fn(&World, Watch, u32) -> i32;
+type OnTimer = dyn Fn(&World, Timer);
 
 struct World {
     reactor: OnceCell<Reactor>,
     told: RefCell<Vec<Told>>,
     last: Cell<Client>,
-    open: Act<dyn Fn(&World, Client) -> i32>,
-    step: Act<dyn Fn(&World, Client, u32) -> i32>,
-    close: Act<dyn Fn(&World, Client, i32)>,
-    watch: Act<dyn Fn(&World, Watch, u32) -> i32>,
-    timer: Act<dyn Fn(&World, Timer)>,
+    open: Act<OnOpen>,
+    step: Act<OnStep>,
+    close: Act<OnClose>,
+    watch: Act<OnWatch>,
+    timer: Act<OnTimer>,
 }
 
 fn defaults() -> Setup {
