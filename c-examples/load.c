@@ -108,11 +108,14 @@ static void ask(int i)
         broken(i, "send", errno);
 }
 
-/* Make a request, and bring it on its way. */
+/* Make a request, and bring it on its way; not where the server has hung up meanwhile. */
 static void begin(int i)
 {
     struct client *c = &clients[i];
+    char byte;
 
+    if (fds[i].fd >= 0 && recv(fds[i].fd, &byte, 1, MSG_PEEK) == 0)
+        hang_up(i);
     if (!c->in_flight) {
         c->len = (size_t)sprintf(c->request, "request %lu\n", ++sent);
         c->in_flight = 1;

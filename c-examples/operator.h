@@ -109,10 +109,8 @@ static void operator_command(dtm_t *rt, struct op *op, char *line)
         if (*end != '\0' || (line[len] != '\0' && line[len] != ' '))
             continue;
         op->waiting++;
-        if (dtm_command(rt, &cmd, operator_done, op, NULL) != DTM_OK) {
-            op->waiting--;
-            operator_answer(op, "error the master cannot be asked now\n");
-        }
+        if (dtm_command(rt, &cmd, operator_done, op, NULL) != DTM_OK)
+            operator_finish(op, DTM_EFAILED, dtm_last_error());
         return;
     }
     operator_answer(op,

@@ -41,6 +41,7 @@ wait_for() {
     tries=0
     until "$@" >/dev/null 2>&1; do
         tries=$((tries + 1))
+        kill -0 "$started" 2>/dev/null || fail "the program ended, waiting for: $*"
         [ "$tries" -lt 400 ] || fail "waited in vain for: $*"
         sleep 0.05
     done
@@ -51,6 +52,14 @@ ask() {
     socket=$1
     shift
     printf '%s\n' "$*" | socat -t 30 - "UNIX-CONNECT:$socket"
+}
+
+# Ask a master to end, and look what it says about itself.
+stop() {
+    kill -TERM "$1"
+    wait "$1" || fail "exit status $?"
+    ! grep -E 'Sanitizer|runtime error|exited with status [1-9]|SIGSEGV|SIGABRT' "$dir/log" ||
+        fail 'a process had an accident'
 }
 
 open_workers() { ask "$dir/control" status | grep -c ' open '; }

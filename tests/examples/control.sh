@@ -44,6 +44,5 @@ while [ "$round" -lt 40 ]; do
 done
 [ "$(ask "$dir/service" nobody)" = "$version -" ] || fail 'an unknown key has no address'
 [ "$(head -n 1 "$dir/table")" = "version $version" ] || fail 'the table is not what was saved'
-kill -TERM "$service"
-wait "$service" || fail "exit status $?"
+stop "$service"
 echo "control: $round versions, none served late"

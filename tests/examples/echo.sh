@@ -35,7 +35,7 @@ must fork
 case $(ask "$dir/control" nonsense) in error*) ;; *) fail 'nonsense was accepted' ;; esac
 [ "$(printf 'status\nloadconf\n' | socat -t 30 - "UNIX-CONNECT:$dir/control" | grep -c ^ok)" -eq 2 ] ||
     fail 'two commands in one go'
-ask "$dir/control" shutdown >/dev/null || :
+case $(ask "$dir/control" shutdown) in ok*) ;; *) fail 'shutdown' ;; esac
 wait "$service" || fail "exit status $?"
 [ ! -e "$dir/control" ] && [ ! -e "$dir/service" ] || fail 'socket files are left behind'
 echo 'echo: every byte, every command'

@@ -21,6 +21,7 @@ clang-format clang-format
 valgrind valgrind
 pkg-config pkg-config
 readelf binutils
+nc netcat-openbsd
 redis-server redis-server
 redis-cli redis-tools
 redis-benchmark redis-tools
