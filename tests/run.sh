@@ -7,7 +7,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-ALL="fmt clippy cargo header gcc symbols clang consumers flow asan valgrind demo"
+ALL="fmt clippy cargo header gcc symbols clang consumers docs flow asan valgrind demo"
 OUT=build/gates
 LOGS=$OUT/log
 JOBS=$(nproc 2>/dev/null || echo 2)
@@ -141,6 +141,12 @@ stage_consumers() {
         gate "consumer: $how" "the program is in tests/consumer/" \
             sh tests/consumer/run.sh $how "$PWD/$OUT/consumer" "$PWD/$OUT/cargo"
     done
+}
+
+stage_docs() {
+    [ -f $OUT/gcc/lib/libdtm.so ] || stage_gcc
+    gate "documents" "the programs are in README.md and docs/porting/" \
+        sh tests/gates/readme.sh "$OUT/gcc/lib"
 }
 
 stage_flow() {

@@ -72,6 +72,7 @@ pub unsafe extern "C" fn dtm_new(
             let text = "callbacks.client_step is NULL, and there is no worker_main";
             return Err(Error::invalid(text));
         }
+        crate::sys::open_standard_fds()?;
         let config = Config::load(&settings, true)?;
         role::init()?;
         let runtime = Box::into_raw(Box::new(Runtime::new(

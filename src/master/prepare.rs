@@ -27,7 +27,6 @@ pub(crate) fn check(rt: &'static Runtime) -> Result<()> {
 
 pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     fork::check_threads(rt.flags & DTM_F_ALLOW_THREADS != 0)?;
-    open_standard_fds()?;
     rt.ask_service()?;
     let config = rt.config();
     let settings = settings(&config, rt);
@@ -132,18 +131,4 @@ fn check_descriptors(slots: usize, rt: &Runtime) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-/// A channel must never get the number of stdout. C11
-fn open_standard_fds() -> Result<()> {
-    use nix::fcntl::{OFlag, open};
-    loop {
-        let fd = open("/dev/null", OFlag::O_RDWR, nix::sys::stat::Mode::empty())
-            .context("open /dev/null")?;
-        if fd.as_raw_fd() > 2 {
-            return Ok(());
-        }
-        // It fills one of 0, 1, 2 for good.
-        let _ = std::os::fd::IntoRawFd::into_raw_fd(fd);
-    }
 }

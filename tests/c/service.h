@@ -11,6 +11,7 @@
  *   block        the step does not return before driver sets shared->unblock
  *   timeout MS   the client's idle timeout
  *   answer TEXT  dtm_answer()
+ *   log TEXT     dtm_log()
  *   done, error, close, leave, abort, exit N
  * Control protocol: `STATUS detail` comes back when the master has answered:
  *   reload loadconf start stop scale N nofork MS fork upgrade recycle reopen shutdown now

@@ -50,6 +50,7 @@ static void under_load(void)
 static void busy_clients_finish(void)
 {
     struct service service = a_service();
+    service.config.orphan = DTM_ORPHAN_DRAIN;
     start(&service);
     int fd = dial(shared->port[0]);
     struct kid *kid = kid_at(fd);
@@ -75,11 +76,12 @@ static void exit_at_once(void)
     all_gone();
 }
 
-/* A worker that hangs, and one that is stopped, cannot notice: the kernel does it. */
-static void hung_and_stopped(void)
+/* A worker that hangs, and one that is stopped, cannot notice: the kernel does it.
+ * Where orphans may drain, a stopped one leaves when it is continued. */
+static void hung_and_stopped(uint32_t orphan)
 {
     struct service service = a_service();
-    service.config.orphan = DTM_ORPHAN_EXIT;
+    service.config.orphan = orphan;
     start(&service);
     int fd = dial(shared->port[0]);
     struct kid *hung = kid_at(fd);
@@ -89,14 +91,27 @@ static void hung_and_stopped(void)
     kill(stopped->pid, SIGSTOP);
     WAIT(state_of(stopped->pid) == 'T');
     kill_master();
+    if (orphan == DTM_ORPHAN_DRAIN)
+        kill(stopped->pid, SIGCONT);
     hang_up(fd);
     all_gone();
+}
+
+static void hung_and_stopped_exit(void)
+{
+    hung_and_stopped(DTM_ORPHAN_EXIT);
+}
+
+static void hung_and_stopped_drain(void)
+{
+    hung_and_stopped(DTM_ORPHAN_DRAIN);
 }
 
 /* A busy client that never ends does not keep its worker alive for ever. */
 static void drain_has_an_end(void)
 {
     struct service service = a_service();
+    service.config.orphan = DTM_ORPHAN_DRAIN;
     start(&service);
     int fd = dial(shared->port[0]);
     ask(fd, "busy");
@@ -174,7 +189,8 @@ static const struct test tests[] = {
     {"master killed: under load", under_load},
     {"master killed: busy clients finish", busy_clients_finish},
     {"master killed: everybody leaves at once", exit_at_once},
-    {"master killed: hung and stopped workers", hung_and_stopped},
+    {"master killed: hung and stopped workers", hung_and_stopped_exit},
+    {"master killed: hung and stopped workers, drain", hung_and_stopped_drain},
     {"master killed: the drain has an end", drain_has_an_end},
     {"master killed: in a reload", in_a_reload},
     {"master killed: just after a fork", just_after_fork},

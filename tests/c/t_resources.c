@@ -131,27 +131,37 @@ static void too_few_fds(void)
     refused_with("40");
 }
 
-static void set_limit(pid_t pid, int resource, rlim_t soft, struct rlimit *ret_old)
+/* Set the soft limit, as the user that the process belongs to. */
+static void set_limit(pid_t pid, int resource, rlim_t soft, bool of_nobody)
 {
-    CHECK_EQ(prlimit(pid, resource, NULL, ret_old), 0);
-    struct rlimit limit = {soft, ret_old->rlim_max};
-    CHECK_EQ(prlimit(pid, resource, &limit, NULL), 0);
+    int status = 0;
+    pid_t helper = fork();
+    if (helper == 0) {
+        struct rlimit limit;
+        if (of_nobody)
+            become_nobody();
+        CHECK_EQ(prlimit(pid, resource, NULL, &limit), 0);
+        limit.rlim_cur = soft < limit.rlim_max ? soft : limit.rlim_max;
+        CHECK_EQ(prlimit(pid, resource, &limit, NULL), 0);
+        _exit(0);
+    }
+    WAIT(ended(helper, &status));
+    CHECK_EQ(status, 0);
 }
 
 /* No more processes: the slot waits, tries again by itself, and nothing leaks. */
 static void fork_fails(void)
 {
-    struct rlimit old;
     struct service service = a_service();
     service.before = become_nobody; /* root has no limit */
     start(&service);
     size_t fds = count_fds(shared->host);
-    set_limit(shared->host, RLIMIT_NPROC, 1, &old);
+    set_limit(shared->host, RLIMIT_NPROC, 1, true);
     end_kid(nth_open(0), SIGKILL);
     WAIT(logged("EAGAIN") || logged("temporarily unavailable"));
     CHECK_EQ(count_open(1), 2);
     CHECK(serves());
-    CHECK_EQ(prlimit(shared->host, RLIMIT_NPROC, &old, NULL), 0);
+    set_limit(shared->host, RLIMIT_NPROC, RLIM_INFINITY, true);
     WAIT(count_open(1) == 3); /* with no other event */
     CHECK_EQ(count_fds(shared->host), fds);
     finish();
@@ -181,13 +191,12 @@ static void fork_fails_once(void)
  * when there is room again. */
 static void accept_fails(void)
 {
-    struct rlimit old[3];
     struct service service = a_service();
     start(&service);
     int open_ = dial(shared->port[0]), waiting[5];
     who(open_);
     for (uint32_t i = 0; i < 3; i++)
-        set_limit(nth_open(i)->pid, RLIMIT_NOFILE, 3, &old[i]);
+        set_limit(nth_open(i)->pid, RLIMIT_NOFILE, 3, false);
     for (int i = 0; i < 5; i++)
         say(waiting[i] = dial(shared->port[0]), "who");
     WAIT(logged("EMFILE") || logged("oo many open files"));
@@ -195,7 +204,7 @@ static void accept_fails(void)
         who(open_);
     CHECK_EQ(GET(shared->opened), 1);
     for (uint32_t i = 0; i < 3; i++)
-        CHECK_EQ(prlimit(nth_open(i)->pid, RLIMIT_NOFILE, &old[i], NULL), 0);
+        set_limit(nth_open(i)->pid, RLIMIT_NOFILE, RLIM_INFINITY, false);
     for (int i = 0; i < 5; i++) {
         CHECK(hear(waiting[i]));
         hang_up(waiting[i]);

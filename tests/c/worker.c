@@ -175,6 +175,8 @@ static int32_t answer(dtm_t *rt, dtm_client_t *client, const char *line)
         CHECK_EQ(dtm_client_set_timeout(client, number), DTM_OK);
     } else if (!strncmp(line, "answer ", 7)) {
         snprintf(reply, sizeof reply, "%d", dtm_answer(rt, line + 7, strlen(line + 7)));
+    } else if (!strncmp(line, "log ", 4)) {
+        snprintf(reply, sizeof reply, "%d", dtm_log(rt, DTM_LOG_WARN, line + 4));
     } else if (!strcmp(line, "leave")) {
         snprintf(reply, sizeof reply, "%d", dtm_leave(rt));
     } else if (!strcmp(line, "done")) {
@@ -182,7 +184,9 @@ static int32_t answer(dtm_t *rt, dtm_client_t *client, const char *line)
     } else if (!strcmp(line, "error")) {
         return -EIO;
     } else if (!strcmp(line, "close")) {
+        put_line(dtm_client_fd(client), reply);
         CHECK_EQ(dtm_client_close(client), DTM_OK);
+        return DTM_KEEP;
     } else if (!strcmp(line, "abort")) {
         abort();
     } else if (sscanf(line, "exit %u", &number) == 1) {

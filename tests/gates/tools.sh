@@ -22,6 +22,7 @@ valgrind valgrind
 pkg-config pkg-config
 readelf binutils
 socat socat
+nc netcat-openbsd
 redis-server redis-server
 redis-cli redis-tools
 redis-benchmark redis-tools

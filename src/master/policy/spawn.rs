@@ -121,14 +121,16 @@ impl Policy {
         })
     }
 
-    /// Does the generation serve, with at least one open worker?
+    /// Does the generation serve: has every worker of it opened that did not die
+    /// before it could?
     fn is_open(&self, generation: u32) -> bool {
-        let open = |s: &Slot| {
-            s.generation == generation
-                && s.is_worker()
-                && s.child.as_ref().is_some_and(|c| c.phase == Phase::Open)
+        let opened = |s: &Slot| s.child.as_ref().is_some_and(|c| c.phase == Phase::Open);
+        let workers = || {
+            self.slots
+                .iter()
+                .filter(|s| s.generation == generation && s.is_worker())
         };
-        self.slots.iter().any(open)
+        workers().any(opened) && workers().all(|s| opened(s) || s.deaths > 0)
     }
 
     pub(super) fn forked(&mut self, slot: usize, spawn: u64, pid: i32, now: Ms) {
