@@ -136,8 +136,12 @@ end_load
 title 'Accident: kill -9 of a worker, and load at once'
 # The worker has no client now: what is inside of a process that is killed is gone
 # with it, and no master can answer for it.
-victim=$(ask status | awk '$4 == "open" && $5 == 0 { print $2; exit }')
-[ -n "$victim" ] || fail 'no worker is idle, although the load has ended'
+victim='' tries=0
+while [ -z "$victim" ]; do
+    victim=$(ask status | awk '$4 == "open" && $5 == 0 { print $2; exit }')
+    tries=$((tries + 1))
+    [ "$tries" -lt 100 ] || fail 'no worker is idle, although the load has ended'
+done
 seen=$(wc -l <"$dir/log")
 say "   kill -9 $victim"
 kill -KILL "$victim"

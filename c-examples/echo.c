@@ -70,9 +70,10 @@ static void client_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void *
 
 /* ---- main --------------------------------------------------------------- */
 
-static void fail(const char *what)
+static void fail(dtm_t *rt, const char *what)
 {
     fprintf(stderr, "echo: %s: %s\n", what, dtm_last_error());
+    dtm_free(rt);
     exit(1);
 }
 
@@ -90,7 +91,7 @@ static void listen_on(dtm_t *rt, const char *addresses)
         listen.address = address;
         index = dtm_listen(rt, &listen);
         if (index < 0)
-            fail("--listen");
+            fail(rt, "--listen");
         printf("echo: listening on %s, port %d\n", address,
                (int)dtm_listen_port(rt, (uint32_t)index));
         addresses += len + (addresses[len] == ',');
@@ -111,7 +112,7 @@ int main(int argc, char **argv)
     dtm_config_t config = DTM_CONFIG_INIT;
     dtm_callbacks_t callbacks = DTM_CALLBACKS_INIT;
     dtm_result_t result;
-    dtm_t *rt;
+    dtm_t *rt = NULL;
     const char *addresses = "127.0.0.1:7000", *control = NULL;
     const struct option options[] = {
         {"--listen", &addresses, NULL, NULL},
@@ -130,14 +131,14 @@ int main(int argc, char **argv)
     operator_callbacks(&callbacks, NULL);
 
     if (dtm_new(&config, &callbacks, NULL, &rt) != DTM_OK)
-        fail("configuration");
+        fail(rt, "configuration");
     listen_on(rt, addresses);
     if (control && operator_listen(rt, control) < 0)
-        fail("--control");
+        fail(rt, "--control");
     fflush(stdout);
 
     if (dtm_run(rt, &result, sizeof result) != DTM_OK)
-        fail("run");
+        fail(rt, "run");
     printf("echo: ended; %llu forks, %llu deaths, %llu reloads\n",
            (unsigned long long)result.forks, (unsigned long long)result.deaths,
            (unsigned long long)result.reloads);

@@ -7,7 +7,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-ALL="fmt clippy cargo header gcc symbols clang consumers docs flow asan valgrind"
+ALL="fmt clippy cargo header gcc symbols clang consumers docs flow asan valgrind demo"
 OUT=build/gates
 LOGS=$OUT/log
 JOBS=$(nproc 2>/dev/null || echo 2)
@@ -167,6 +167,10 @@ stage_valgrind() {
         gate "valgrind: $test" "the same by hand: valgrind $OUT/gcc/tests/c/$test" \
             valgrind -q --error-exitcode=99 --track-fds=no "$OUT/gcc/tests/c/$test"
     done
+}
+
+stage_demo() {
+    gate "demo" "the same by hand: sh c-examples/demo.sh" sh c-examples/demo.sh
 }
 
 finish() {

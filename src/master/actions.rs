@@ -36,6 +36,12 @@ impl Master {
         }
     }
 
+    /// What an action led to is heard before whatever else waits: so the policy never
+    /// decides about a child that is forked but not yet known to it.
+    pub(super) fn outcome(&mut self, event: Event) {
+        self.events.push_front(event);
+    }
+
     /// The order stands in the table; the signal only says "look".
     fn order(&mut self, slot: usize, order: Order, signal: i32) {
         self.shared.schedule.retire(slot);
@@ -96,7 +102,7 @@ impl Master {
             Err((code, text)) => (*code, text.as_str()),
         };
         self.note_config(code, text);
-        self.events.push_back(Event::Config(result));
+        self.outcome(Event::Config(result));
     }
 
     fn try_load(&mut self) -> Result<()> {

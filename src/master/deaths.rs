@@ -106,6 +106,6 @@ impl Master {
             };
             ::log::info!("forking is allowed again: {why}");
         }
-        self.events.push_back(Event::Ban(banned));
+        self.outcome(Event::Ban(banned));
     }
 }

@@ -16,9 +16,8 @@ impl Master {
     pub(super) fn fork(&mut self, slot: usize, job: Job, generation: u32, spawn: u64) {
         // The ban may have been set since the policy last heard of it. flow: M3
         if self.ban_in_force() {
-            return self
-                .events
-                .push_back(Event::ForkFailed { slot, banned: true });
+            self.outcome(Event::ForkFailed { slot, banned: true });
+            return self.look_at_ban();
         }
         let (role, index, func) = match job {
             Job::Controller => (DTM_ROLE_CONTROLLER, 0, 0),
@@ -41,12 +40,12 @@ impl Master {
             Ok(Forked::Child) => self.be_child(birth),
             Ok(Forked::Parent(pid)) => {
                 self.supervise(slot, pid);
-                self.events.push_back(Event::Forked { slot, spawn, pid });
+                self.outcome(Event::Forked { slot, spawn, pid });
                 self.note_fork(slot, &birth, job, pid);
             }
             Err(error) => {
                 ::log::error!("cannot fork a {}: {error}; trying again", birth.kind());
-                self.events.push_back(Event::ForkFailed {
+                self.outcome(Event::ForkFailed {
                     slot,
                     banned: false,
                 });

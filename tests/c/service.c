@@ -191,6 +191,7 @@ void launch(const struct service *service)
     CHECK(pid >= 0);
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        shared->host = getpid();
         host(service);
         exit(0);
     }

@@ -110,7 +110,7 @@ static void init_exits(void)
 
 static void init_hangs(void)
 {
-    init_trouble(HANG, 300);
+    init_trouble(HANG, 2000);
 }
 
 static void config_fails(void)
@@ -128,7 +128,7 @@ static void config_fails(void)
 static void update_never_succeeds(void)
 {
     struct service service = a_service();
-    service.config.start_timeout_ms = 300;
+    service.config.start_timeout_ms = 2000;
     struct before before = a_running_service(&service);
     shared->update_agains = 1 << 30;
     CHECK_EQ(command("reload"), DTM_EFAILED);
@@ -139,7 +139,7 @@ static void update_never_succeeds(void)
 static void unhealthy(void)
 {
     struct service service = a_service();
-    service.config.start_timeout_ms = 1000;
+    service.config.start_timeout_ms = 2000;
     struct before before = a_running_service(&service);
     shared->health_fails = 1 << 30;
     CHECK_EQ(command("reload"), DTM_EFAILED);
@@ -236,7 +236,7 @@ static void forty_with_failures(void)
         }
     }
     CHECK_EQ(count_fds(shared->host), fds);
-    WAIT(count_fds(controller()->pid) == boss_fds); /* without the operator's connection */
+    WAIT(count_fds(controller()->pid) <= boss_fds); /* an operator's may be open still */
     CHECK(count_maps(shared->host) <= maps + 1);
     finish();
     CHECK_EQ(shared->result.reloads, 20);

@@ -21,6 +21,7 @@ clang-format clang-format
 valgrind valgrind
 pkg-config pkg-config
 readelf binutils
+socat socat
 nc netcat-openbsd
 redis-server redis-server
 redis-cli redis-tools
