@@ -81,7 +81,7 @@ impl Policy {
     pub(crate) fn step(&mut self, event: Event, now: Ms, out: &mut Actions) {
         match event {
             Event::Begin => self.begin(now, out),
-            Event::Forked { slot, spawn, pid } => self.forked(slot, spawn, pid, now),
+            Event::Forked { slot, spawn, pid } => self.forked(slot, spawn, pid, now, out),
             Event::ForkFailed { slot, banned } => self.fork_failed(slot, banned, now),
             Event::Ready { slot, spawn } => self.ready(slot, spawn, out),
             Event::Updated { slot, spawn } => self.updated(slot, spawn, now, out),

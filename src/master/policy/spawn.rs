@@ -90,7 +90,7 @@ impl Policy {
 
     /// Is it this slot's turn? Helpers of the first phase come before the
     /// workers, those of the second when the generation is open.
-    fn may_fork(&self, slot: &Slot) -> bool {
+    pub(super) fn may_fork(&self, slot: &Slot) -> bool {
         if slot.child.is_some() || slot.corpse.is_some() || slot.forking {
             return false;
         }
@@ -98,9 +98,23 @@ impl Policy {
             None => false,
             Some(Job::Controller) => self.ending.is_none(),
             Some(_) if self.ending.is_some() || self.stopped => false,
+            Some(_) if self.waits_for_reload(slot) => false,
             Some(Job::Worker { .. }) => !self.helpers_pending(slot.generation),
             Some(Job::Func { func, .. }) => !self.after_open(func) || self.is_open(slot.generation),
         }
+    }
+
+    /// The configuration in memory is that of a reload which may be cancelled: a
+    /// replacement of the serving generation would get it. It waits for the outcome,
+    /// unless nobody else serves.
+    fn waits_for_reload(&self, slot: &Slot) -> bool {
+        let reloading = self.reload.as_ref().map_or(0, |r| r.generation);
+        let open = |s: &Slot| {
+            s.generation == slot.generation
+                && s.is_worker()
+                && s.running().is_some_and(|c| c.phase == Phase::Open)
+        };
+        reloading > 0 && slot.generation != reloading && self.slots.iter().any(open)
     }
 
     fn after_open(&self, func: u32) -> bool {
@@ -133,9 +147,9 @@ impl Policy {
         workers().any(opened) && workers().all(|s| opened(s) || s.deaths > 0)
     }
 
-    pub(super) fn forked(&mut self, slot: usize, spawn: u64, pid: i32, now: Ms) {
+    pub(super) fn forked(&mut self, at: usize, spawn: u64, pid: i32, now: Ms, out: &mut Actions) {
         self.stats.forks += 1;
-        let slot = &mut self.slots[slot];
+        let slot = &mut self.slots[at];
         slot.forking = false;
         slot.fork_failures = 0;
         slot.child = Some(Child {
@@ -145,11 +159,18 @@ impl Policy {
             phase: Phase::Starting,
             stop: None,
         });
+        if let Some((order, why)) = slot.dismissed.take() {
+            self.tell(at, order, why, now, out);
+        }
     }
 
     pub(super) fn fork_failed(&mut self, slot: usize, banned: bool, now: Ms) {
         let slot = &mut self.slots[slot];
         slot.forking = false;
+        if slot.dismissed.take().is_some() {
+            slot.release();
+            return;
+        }
         if banned {
             slot.due = Some(now);
             return;
