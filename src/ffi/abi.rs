@@ -36,7 +36,8 @@ fn check_pointer<T>(ptr: *const T) -> Result<()> {
 /// caller does not know yet is zero, which means the default everywhere; what a
 /// newer one knows beyond us must be zero, or we would ignore what it asks for.
 ///
-/// `min` is the size that the struct had in the first release.
+/// `min` is what says anything at all. It is never `size_of::<T>()`, which would
+/// grow with the struct and shut older callers out.
 ///
 /// # Safety
 /// `ptr` is NULL, or a readable `usize` if aligned, followed by as many readable

@@ -80,8 +80,8 @@ pub struct dtm_config_t {
     pub store: *const c_char,
 }
 
-/// The struct's size in the first release.
-const SIZE_MIN: usize = std::mem::offset_of!(dtm_config_t, store) + size_of::<*const c_char>();
+/// The least a caller brings: everything behind it has a default.
+const SIZE_MIN: usize = std::mem::offset_of!(dtm_config_t, name);
 const FLAGS: u64 = DTM_F_ALLOW_THREADS | DTM_F_CHILD_ATEXIT | DTM_F_IGNORE_SIGPIPE;
 
 /// Copy the caller's struct. Ranges are checked by `Config::load`.

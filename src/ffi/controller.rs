@@ -141,5 +141,5 @@ pub unsafe extern "C" fn dtm_command(
     })
 }
 
-/// The first release's struct.
-const COMMAND_MIN: usize = size_of::<dtm_command_t>();
+/// The least a caller brings: which command.
+const COMMAND_MIN: usize = std::mem::offset_of!(dtm_command_t, arg);

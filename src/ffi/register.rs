@@ -9,9 +9,9 @@ use crate::net::{ListenSpec, Listener};
 use crate::runtime::Runtime;
 use std::ffi::{CStr, c_char};
 
-/// The first release's structs: what the oldest caller can bring.
-const LISTEN_MIN: usize = size_of::<dtm_listen_t>();
-const FUNC_MIN: usize = size_of::<dtm_func_t>();
+/// The least a caller brings: everything behind it has a default.
+const LISTEN_MIN: usize = std::mem::offset_of!(dtm_listen_t, backlog);
+const FUNC_MIN: usize = std::mem::offset_of!(dtm_func_t, message);
 
 /// A caller's string.
 ///

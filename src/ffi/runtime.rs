@@ -334,8 +334,8 @@ pub unsafe extern "C" fn dtm_log(rt: *const dtm_t, level: u32, text: *const c_ch
     })
 }
 
-/// The first release's struct: what the oldest caller can bring.
-const CALLBACKS_MIN: usize = size_of::<dtm_callbacks_t>();
+/// The least a caller brings: the worker's part.
+const CALLBACKS_MIN: usize = std::mem::offset_of!(dtm_callbacks_t, controller_init);
 
 /// Zero a struct and set its size.
 unsafe fn init_struct<T>(target: *mut T, size: usize) -> i32 {
