@@ -161,9 +161,13 @@ impl Master {
 
     /// Decide and act until nothing follows, then show the others.
     fn turn(&mut self) {
-        self.look_at_ban();
         self.events.push_back(Event::Tick);
-        while let Some(event) = self.events.pop_front() {
+        loop {
+            // Each event may be the death of the controller that forbade forking.
+            self.look_at_ban();
+            let Some(event) = self.events.pop_front() else {
+                break;
+            };
             let mut actions: Vec<Action> = Vec::new();
             self.policy.step(event, crate::sys::now_ms(), &mut actions);
             for action in actions {

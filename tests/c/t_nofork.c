@@ -34,9 +34,9 @@ static void loadconf_runs_once_afterwards(void)
     start(&service);
     int loads = shared->config_loads;
     CHECK_EQ(command("nofork 0"), DTM_OK);
-    for (int i = 0; i < 3; i++) {
+    for (uint32_t i = 0; i < 3; i++) {
         kill(shared->host, SIGALRM);
-        observe(50);
+        WAIT(logged("loadconf waits") == i + 1);
     }
     CHECK_EQ(shared->config_loads, loads);
     CHECK_EQ(command("fork"), DTM_OK);
@@ -53,7 +53,8 @@ static void reload_runs_afterwards(void)
     CHECK_EQ(command("nofork 0"), DTM_OK);
     uint64_t spawns = shared->last_spawn;
     kill(shared->host, SIGHUP);
-    observe(200);
+    WAIT(logged("reload waits"));
+    observe(100);
     CHECK_EQ(shared->last_spawn, spawns);
     CHECK_EQ(count_open(1), 3);
     CHECK_EQ(command("fork"), DTM_OK);
@@ -142,6 +143,7 @@ static void done_means_no_fork_in_flight(void)
         uint64_t spawns = shared->last_spawn;
         observe(10);
         CHECK_EQ(shared->last_spawn, spawns);
+        WAIT(has(kid, DTM_EVENT_EXIT));
         CHECK_EQ(command("fork"), DTM_OK);
         WAIT(count_open(1) == 3);
     }
