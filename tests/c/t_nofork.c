@@ -121,6 +121,26 @@ static void ends_with_its_controller(void)
     finish();
 }
 
+/* The same when the master learns of all deaths at once, by signal and by pidfd. */
+static void ends_with_it_while_the_master_is_stopped(void)
+{
+    struct service service = a_service();
+    start(&service);
+    CHECK_EQ(command("nofork 0"), DTM_OK);
+    struct kid *banning = controller(), *worker = nth_open(0);
+    kill(shared->host, SIGSTOP);
+    WAIT(state_of(shared->host) == 'T');
+    kill(worker->pid, SIGKILL);
+    kill(banning->pid, SIGKILL);
+    WAIT(state_of(worker->pid) == 'Z' && state_of(banning->pid) == 'Z');
+    kill(shared->host, SIGCONT);
+    WAIT(count_open(1) == 3 && controller() && controller() != banning);
+    CHECK_EQ(command("pid"), controller()->pid);
+    finish();
+    CHECK_EQ(shared->result.deaths, 2);
+    CHECK_EQ(shared->result.forks, 4 + 2);
+}
+
 /* Zombies that wait for the ban to end are no obstacle to the end of everything. */
 static void shutdown_meanwhile(void)
 {
@@ -163,6 +183,8 @@ static const struct test tests[] = {
     {"the ban ends at its deadline", ends_at_its_deadline},
     {"the ban has a longest time", has_a_longest_time},
     {"the ban ends with its controller", ends_with_its_controller},
+    {"the ban ends with its controller, the master stopped",
+     ends_with_it_while_the_master_is_stopped},
     {"shutdown while forbidden", shutdown_meanwhile},
     {"once answered, no fork is in flight", done_means_no_fork_in_flight},
 };
