@@ -1,5 +1,5 @@
 //! Fault points for the tests, compiled in by the feature `fault` only:
-//! `LIBDTM_FAULT=point=action[@n],...` with action `kill`, `stop`, `exit`,
+//! `LIBDTM_FAULT=point=action[@n],...` with action `kill`, `stop`, `exit`, `panic`,
 //! `sleep:MS` or `fail:ERRNO`; n is the hit that acts (default 1, `*`: all).
 //! Hits are counted over all processes of the service together, so that the
 //! successor of a process that was killed at hit n does not die there again.
@@ -67,6 +67,8 @@ fn act(point: &str, action: &str) -> Result<()> {
         ("kill", _) => signal_self(libc::SIGKILL),
         ("stop", _) => signal_self(libc::SIGSTOP),
         ("exit", _) => crate::process::exit_now(99),
+        // The very thing that the borders are there to catch.
+        ("panic", _) => std::panic::panic_any("fault point"),
         ("sleep", ms) => {
             std::thread::sleep(std::time::Duration::from_millis(ms.parse().unwrap_or(0)));
         }

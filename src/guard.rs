@@ -199,11 +199,17 @@ fn check_depth() -> Result<()> {
 /// We call C. Every call of a service's function goes through here.
 pub(crate) fn callback<R>(f: impl FnOnce() -> R) -> R {
     let here = 0u8;
+    let before = role::current();
     let outer_sp = CALLBACK_SP.replace((&raw const here).addr());
     let outer_inside = INSIDE.replace(false);
     let result = f();
     INSIDE.set(outer_inside);
     CALLBACK_SP.set(outer_sp);
+    if before != 0 && role::current() == 0 {
+        // The service forked in its callback, and this is its child: it must not
+        // go on as a second one of us, on the same epoll and sockets.
+        crate::process::exit_now(DTM_EXIT_BROKEN);
+    }
     result
 }
 

@@ -31,13 +31,12 @@ impl Controller {
             ));
         }
         let id = self.commands.last.get() + 1;
+        let before = self.child.shared.ban.read();
         self.prepare_ban(kind, arg)?;
         let payload = [kind.to_le_bytes().as_slice(), &arg.to_le_bytes()].concat();
         if let Err(error) = self.child.link.send(Kind::Command, id, 0, &payload) {
-            // Nothing half-applied: without the master's answer there is no ban.
-            if kind == DTM_CMD_NOFORK {
-                self.child.shared.ban.clear(self.child.birth.spawn);
-            }
+            // Nothing half-applied: what the master was not told does not hold.
+            self.restore_ban(before);
             return Err(error);
         }
         self.commands.last.set(id);
@@ -66,6 +65,18 @@ impl Controller {
             _ => {}
         }
         Ok(())
+    }
+
+    fn restore_ban(&self, before: Option<crate::shm::Notice>) {
+        let (ban, owner) = (&self.child.shared.ban, self.child.birth.spawn);
+        match before {
+            Some(notice) if notice.active && notice.owner == owner => {
+                ban.set(owner, notice.deadline, crate::sys::now_ms());
+            }
+            _ => {
+                ban.clear(owner);
+            }
+        }
     }
 
     pub(super) fn reply(&self, frame: &Frame<'_>) {

@@ -1,13 +1,15 @@
 //! The control listener: operators are clients like a worker's, with a state
 //! machine of the service's own. flow: C2, C7
 
-use super::{CONTROL, Controller};
+use super::{CONTROL, Controller, PAUSE};
 use crate::error::Result;
 use crate::net::{self, AcceptError};
 use std::os::fd::BorrowedFd;
 
 /// Operators accepted in one pass; the rest wait for the next.
 const BATCH: usize = 16;
+/// How long a controller without free descriptors accepts nobody.
+const PAUSE_MS: u64 = 100;
 
 impl Controller {
     pub(super) fn listen_to_operators(&self) -> Result<()> {
@@ -16,6 +18,15 @@ impl Controller {
         };
         self.reactor()
             .own_add(fd, libc::EPOLLIN.unsigned_abs(), CONTROL)
+    }
+
+    /// Descriptors may be free again.
+    pub(super) fn listen_again(&self) {
+        if self.acting()
+            && let Err(error) = self.listen_to_operators()
+        {
+            ::log::error!("control listener: {error}");
+        }
     }
 
     pub(super) fn accept_operators(&self) {
@@ -31,8 +42,17 @@ impl Controller {
                     }
                 }
                 Ok(None) | Err(AcceptError::Transient(_)) => return,
-                Err(AcceptError::Exhausted(errno) | AcceptError::Broken(errno)) => {
-                    return ::log::error!("accept on the control listener: {}", errno.desc());
+                Err(AcceptError::Exhausted(errno)) => {
+                    ::log::warn!(
+                        "accept on the control listener: {}: not for {PAUSE_MS} ms",
+                        errno.desc()
+                    );
+                    self.reactor().own_del(fd);
+                    return self.reactor().own_timer(PAUSE, Some(PAUSE_MS));
+                }
+                Err(AcceptError::Broken(errno)) => {
+                    ::log::error!("accept on the control listener: {}: leaving", errno.desc());
+                    crate::process::exit_now(crate::ffi::DTM_EXIT_FDS);
                 }
             }
         }

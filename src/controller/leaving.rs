@@ -23,6 +23,7 @@ impl Controller {
         if !self.drain_began.replace(true) {
             if let Some((fd, _)) = self.rt.control_listener() {
                 self.reactor().own_del(fd);
+                self.rt.close_control();
             }
             let limit = match cause {
                 Cause::Orphaned => Some(u64::from(lifeline::DRAIN_SECONDS) * 1000),

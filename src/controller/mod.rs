@@ -20,6 +20,8 @@ use crate::runtime::{Process, Runtime};
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
 
+/// Retry of the control listener after the process ran out of descriptors.
+const PAUSE: u32 = 6;
 const CONTROL: u32 = 0x100;
 /// + slot: the master end of that slot's channel has room again.
 const WRITABLE: u32 = 0x1000;
@@ -154,6 +156,7 @@ impl Controller {
             }
             DEADLINE => self.reactor().close_clients(DTM_CLOSE_DEADLINE),
             CONTROL => self.accept_operators(),
+            PAUSE => self.listen_again(),
             slot if slot >= WRITABLE => self.flush(slot - WRITABLE),
             _ => {}
         }

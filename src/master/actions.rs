@@ -27,6 +27,7 @@ impl Master {
             Action::LoadConfig => self.load_config(),
             Action::RevertConfig => {
                 self.rt.revert_config();
+                self.shared.schedule.set_k(self.rt.config().accept_tokens);
                 self.tell_controller(Kind::ConfigReverted, 0, 0, &[]);
             }
             Action::KeepConfig => self.rt.keep_config(),

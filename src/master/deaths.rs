@@ -41,6 +41,41 @@ impl Master {
         }
     }
 
+    /// The loop broke: nobody decides any more, but no child outlives dtm_run().
+    /// SIGTERM, then SIGKILL when the grace is over.
+    pub(super) fn stop_the_rest(&mut self) {
+        let grace = crate::sys::now_ms() + self.rt.config().kill_grace;
+        let mut left: Vec<i32> = Vec::new();
+        for slot in self.policy.slots() {
+            left.extend(slot.child.as_ref().map(|c| c.pid));
+            left.extend(slot.corpse);
+        }
+        // What was forked last may not have reached the policy.
+        left.extend(self.events.iter().filter_map(|event| match event {
+            Event::Forked { pid, .. } => Some(*pid),
+            _ => None,
+        }));
+        let mut signal = libc::SIGTERM;
+        while !left.is_empty() {
+            for pid in &left {
+                // SAFETY: a child of ours that is not waited for yet.
+                unsafe { libc::kill(*pid, signal) };
+            }
+            signal = 0;
+            left.retain(|pid| {
+                let ended = death::look(*pid).is_some();
+                if ended {
+                    death::reap(*pid);
+                }
+                !ended
+            });
+            if crate::sys::now_ms() >= grace {
+                signal = libc::SIGKILL;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
     /// Children without a pidfd are looked at once a second.
     pub(super) fn needs_sweep(&self) -> bool {
         let slots = self.policy.slots().iter().zip(&self.pidfds);
@@ -57,11 +92,12 @@ impl Master {
         }
         self.swept = now;
         self.look_at_all();
-        if let Some(signal) = handler::stolen() {
+        while let Some(signal) = handler::stolen() {
             let name = crate::signal::table::name(signal);
             ::log::warn!("the service replaced libdtm's handler of {name}: taking it back");
             if let Err(error) = handler::retake(signal) {
                 ::log::error!("{error}");
+                break;
             }
         }
     }

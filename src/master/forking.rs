@@ -16,8 +16,7 @@ impl Master {
     pub(super) fn fork(&mut self, slot: usize, job: Job, generation: u32, spawn: u64) {
         // The ban may have been set since the policy last heard of it. flow: M3
         if self.ban_in_force() {
-            self.outcome(Event::ForkFailed { slot, banned: true });
-            return self.look_at_ban();
+            return self.outcome(Event::ForkFailed { slot, banned: true });
         }
         let (role, index, func) = match job {
             Job::Controller => (DTM_ROLE_CONTROLLER, 0, 0),

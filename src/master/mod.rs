@@ -25,6 +25,7 @@ use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use policy::{Action, Event, Policy};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 /// Event tokens; the slot is added.
@@ -33,7 +34,8 @@ const SENTINEL: u64 = 2;
 const CHANNEL: u64 = 0x1_0000;
 const DEATH: u64 = 0x2_0000;
 
-/// Without pidfds, and to notice stolen signal handlers: a look this often.
+/// Children without a pidfd are looked at this often; stolen signal handlers are
+/// noticed whenever the loop runs, but not more often.
 const SWEEP_MS: u64 = 1_000;
 
 pub(crate) struct Master {
@@ -64,44 +66,77 @@ pub(crate) struct Master {
     finish: Option<(bool, i32)>,
 }
 
+const NOT_STARTED: dtm_result_t = dtm_result_t {
+    size: size_of::<dtm_result_t>(),
+    reason: DTM_END_START_FAILED,
+    signal: 0,
+    forks: 0,
+    deaths: 0,
+    killed: 0,
+    reloads: 0,
+};
+
 /// dtm_run(): everything, from the first fork to the last trace.
 pub(crate) fn run(rt: &'static Runtime) -> (dtm_result_t, Result<()>) {
-    let outcome = prepare::prepare(rt).and_then(|master| master.live());
-    let mut result = dtm_result_t {
-        size: size_of::<dtm_result_t>(),
-        reason: DTM_END_START_FAILED,
-        signal: 0,
-        forks: 0,
-        deaths: 0,
-        killed: 0,
-        reloads: 0,
+    let (result, outcome) = match prepare::prepare(rt) {
+        Ok(master) => master.live(),
+        Err(error) => (NOT_STARTED, Err(error)),
     };
-    let code = outcome.map(|end| result = end);
     // Nothing is left behind: no socket file, no fd, no handler.
     rt.close_listeners();
     rt.set_shared(None);
     rt.stage.set(Stage::Over);
-    (result, code)
+    (result, outcome)
 }
 
 impl Master {
-    fn live(mut self) -> Result<dtm_result_t> {
-        self.take_signals()?;
-        self.events.push_back(Event::Begin);
-        let outcome = loop {
-            self.turn();
-            if let Some(finish) = self.finish {
-                break Ok(finish);
-            }
-            if let Err(error) = self.sleep() {
-                break Err(error);
-            }
-        };
-        // The handlers go first: nobody is left to act on a signal.
+    fn live(mut self) -> (dtm_result_t, Result<()>) {
+        // Whatever happens inside, the children end, and the host's signals come back.
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.run_loop()));
+        let outcome = outcome.unwrap_or_else(|_| {
+            let text = "internal error (panic) in libdtm's master: the service was stopped";
+            Err(Error::new(DTM_EPANIC, text))
+        });
+        if let Err(error) = &outcome {
+            ::log::error!("{error}: stopping all processes");
+            self.stop_the_rest();
+        }
         handler::restore(None);
         self.wake = None;
         mask::restore_host();
-        let (fast, signal) = outcome?;
+        let (fast, signal) = outcome.as_ref().copied().unwrap_or_default();
+        self.report();
+        let stats = self.policy.stats;
+        let result = dtm_result_t {
+            size: size_of::<dtm_result_t>(),
+            reason: match outcome {
+                Err(_) => DTM_END_INTERNAL,
+                Ok(_) if fast => DTM_END_FAST,
+                Ok(_) => DTM_END_GRACEFUL,
+            },
+            signal,
+            forks: stats.forks,
+            deaths: stats.deaths,
+            killed: stats.killed,
+            reloads: stats.reloads,
+        };
+        (result, outcome.map(|_| ()))
+    }
+
+    /// The loop, until the policy says that everything is over.
+    fn run_loop(&mut self) -> Result<(bool, i32)> {
+        self.take_signals()?;
+        self.events.push_back(Event::Begin);
+        loop {
+            self.turn();
+            if let Some(finish) = self.finish {
+                return Ok(finish);
+            }
+            self.sleep()?;
+        }
+    }
+
+    fn report(&self) {
         let accept = self.shared.schedule.stats();
         ::log::info!(
             "the service has ended: {} clients accepted, {} token moves, {} empty wake-ups, {} failed \
@@ -112,27 +147,16 @@ impl Master {
             accept.errors,
             accept.rescues
         );
-        let stats = self.policy.stats;
-        Ok(dtm_result_t {
-            size: size_of::<dtm_result_t>(),
-            reason: if fast { DTM_END_FAST } else { DTM_END_GRACEFUL },
-            signal,
-            forks: stats.forks,
-            deaths: stats.deaths,
-            killed: stats.killed,
-            reloads: stats.reloads,
-        })
     }
 
     fn take_signals(&mut self) -> Result<()> {
         mask::save_host();
-        let before = mask::block_all();
+        mask::block_all();
         let wake = handler::own()?;
         handler::install(crate::signal::table::taken(DTM_ROLE_MASTER))?;
         self.mask = mask::open_for(crate::signal::table::taken(DTM_ROLE_MASTER));
         self.watch(wake.fd(), WAKE)?;
         self.wake = Some(wake);
-        let _ = before;
         mask::set(&self.mask);
         Ok(())
     }
@@ -161,9 +185,13 @@ impl Master {
 
     /// Decide and act until nothing follows, then show the others.
     fn turn(&mut self) {
-        self.look_at_ban();
         self.events.push_back(Event::Tick);
-        while let Some(event) = self.events.pop_front() {
+        loop {
+            // Each event may be the death of the controller that forbade forking.
+            self.look_at_ban();
+            let Some(event) = self.events.pop_front() else {
+                break;
+            };
             let mut actions: Vec<Action> = Vec::new();
             self.policy.step(event, crate::sys::now_ms(), &mut actions);
             for action in actions {

@@ -16,7 +16,7 @@ mod latch;
 mod region;
 mod table;
 
-pub(crate) use ban::Ban;
+pub(crate) use ban::{Ban, Notice};
 pub(crate) use board::{Board, Gauge};
 pub(crate) use latch::Latch;
 pub(crate) use region::Region;

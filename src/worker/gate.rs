@@ -52,9 +52,18 @@ impl Worker {
         if code < 0 {
             ::log::warn!("worker_message refused a message with {code}");
             self.refused.set(code);
-            self.child
-                .link
-                .must_send(Kind::Refusal, refusal(code), frame.head.seq, &[]);
+            self.refuse(code, frame.head.seq);
+        }
+    }
+
+    /// Say no. At the gate the protocol depends on it; a worker that serves does
+    /// not wait for a master that is busy.
+    fn refuse(&self, code: i32, sequence: u64) {
+        let link = &self.child.link;
+        if !self.is_open() {
+            link.must_send(Kind::Refusal, refusal(code), sequence, &[]);
+        } else if let Err(error) = link.send(Kind::Refusal, refusal(code), sequence, &[]) {
+            ::log::warn!("the controller is not told of the refusal: {error}");
         }
     }
 
@@ -64,9 +73,7 @@ impl Worker {
         if code == 0 && self.gate.get() == Gate::Shut {
             code = self.health();
             if code < 0 {
-                self.child
-                    .link
-                    .must_send(Kind::Refusal, refusal(code), frame.head.seq, &[]);
+                self.refuse(code, frame.head.seq);
             }
         }
         if code == 0 {

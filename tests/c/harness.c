@@ -175,6 +175,18 @@ size_t survivors(pid_t *ret_pids, size_t capacity)
     return members(case_pid, ret_pids, capacity);
 }
 
+void check_no_survivors(void)
+{
+    pid_t pids[8];
+    struct stat_line line = {.state = '-'};
+    size_t left = survivors(pids, 8);
+    if (left == 0)
+        return;
+    read_stat(pids[0], &line);
+    fail_at(__FILE__, __LINE__, "%zu processes left over, one is %d, a child of %d in state %c",
+            left, (int)pids[0], line.parent, line.state);
+}
+
 static size_t count_lines(pid_t pid, const char *what)
 {
     char path[64];
@@ -262,16 +274,13 @@ uint64_t switches_of(pid_t pid)
 
 static void in_case(const struct test *test)
 {
-    pid_t pids[8];
     case_pid = getpid();
     setsid();
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     alarm(CASE_SECONDS);
     test->run();
-    size_t left = survivors(pids, 8);
-    if (left)
-        fail_at(__FILE__, __LINE__, "%zu processes left over, one is %d", left, (int)pids[0]);
+    check_no_survivors();
     if (scratch_path[0] && rmdir(scratch_path) != 0)
         fail_at(__FILE__, __LINE__, "%s: %s: files left over", scratch_path, strerror(errno));
     fflush(NULL);

@@ -72,6 +72,7 @@ bool ended(pid_t pid, int *ret_status);
 bool runs(pid_t pid);                               /* exists and is no zombie */
 char state_of(pid_t pid);                           /* R, S, T, Z, ...; 0: none */
 size_t survivors(pid_t *ret_pids, size_t capacity); /* others of this session */
+void check_no_survivors(void);
 size_t count_fds(pid_t pid);
 size_t count_maps(pid_t pid);
 size_t sockets_of(pid_t pid, uint64_t *ret_inodes, size_t capacity);

@@ -225,14 +225,15 @@ struct load *load_start(int processes)
 {
     struct load *load = shared_memory(sizeof *load);
     for (int i = 0; i < processes && i < 8; i++) {
-        load->pids[i] = fork();
-        CHECK(load->pids[i] >= 0);
-        if (load->pids[i] == 0) {
+        pid_t pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
             prctl(PR_SET_PDEATHSIG, SIGKILL);
             while (!GET(load->stop))
                 ADD(*request(load), 1);
             _exit(0);
         }
+        load->pids[i] = pid;
     }
     WAIT(GET(load->answered) > 0);
     return load;

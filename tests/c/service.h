@@ -125,7 +125,7 @@ uint32_t
 count_open(uint32_t generation); /* open workers that do not drain; 0: of any generation */
 uint32_t count_events(uint32_t event, uint32_t role);
 bool has(const struct kid *kid, uint32_t event);
-bool logged(const char *text);                /* some process logged a line with this in it */
+uint32_t logged(const char *text); /* how many lines of all processes have this in them */
 void end_kid(const struct kid *kid, int sig); /* kill it and wait until the master knows */
 
 #ifdef __cplusplus

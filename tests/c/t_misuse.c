@@ -160,6 +160,20 @@ static int from_a_fork(dtm_t *rt, dtm_client_t *client)
     return status;
 }
 
+/* A fork that goes on where its parent does: with the parent's state, and its epoll. */
+enum { STRAYS, LAST_STRAY, STRAYS_GONE };
+
+static bool fork_a_stray(void)
+{
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid > 0) {
+        SET(shared->custom[LAST_STRAY], (int)pid);
+        ADD(shared->custom[STRAYS], 1);
+    }
+    return pid == 0;
+}
+
 static jmp_buf back;
 static dtm_client_t *stale;
 
@@ -194,6 +208,12 @@ static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *
         code = (int)(intptr_t)result;
     } else if (!strcmp(line, "fork")) {
         code = from_a_fork(rt, client);
+    } else if (!strcmp(line, "stray")) {
+        if (fork_a_stray())
+            return NO_REPLY;
+    } else if (!strcmp(line, "bury")) {
+        CHECK_EQ(waitpid(GET(shared->custom[LAST_STRAY]), &code, WNOHANG),
+                 GET(shared->custom[LAST_STRAY]));
     } else if (!strcmp(line, "handles")) {
         int rubbish[64] = {0};
         char text[8];
@@ -318,6 +338,73 @@ static void forked_by_the_service(void)
     CHECK_EQ(command("pid"), controller()->pid);
     finish();
     CHECK_EQ(shared->result.deaths, 0);
+}
+
+/* A child of the service's own that comes back from the callback must not go on as
+ * the worker: both would serve the same clients. */
+static void stray_worker(void)
+{
+    struct service service = misused();
+    start(&service);
+    int fd = dial(shared->port[0]);
+    struct kid *kid = kid_at(fd);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(atoi(ask(fd, "stray")), 0);
+        WAIT(state_of(GET(shared->custom[LAST_STRAY])) == 'Z');
+        int status = atoi(ask(fd, "bury"));
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == DTM_EXIT_BROKEN);
+    }
+    for (int i = 0; i < 10; i++)
+        CHECK(serves());
+    int other = dial_worker(kid);
+    CHECK_EQ(who(other).pid, kid->pid);
+    CHECK_EQ(who(fd).pid, kid->pid);
+    hang_up(fd), hang_up(other);
+    finish();
+    CHECK_EQ(shared->result.deaths, 0);
+    CHECK_EQ(shared->custom[STRAYS], 3);
+}
+
+static dtm_event_cb base_event;
+
+static void event_that_strays(dtm_t *rt, const dtm_event_t *event, void *user_data)
+{
+    base_event(rt, event, user_data);
+    fork_a_stray();
+}
+
+/* All that dtm_run() leaves is what the service itself forked. */
+static int32_t run_and_bury(dtm_t *rt)
+{
+    int status;
+    int32_t code = dtm_run(rt, &shared->result, sizeof shared->result);
+    while (waitpid(-1, &status, 0) > 0) {
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == DTM_EXIT_BROKEN);
+        ADD(shared->custom[STRAYS_GONE], 1);
+    }
+    return code;
+}
+
+/* The same in the master: there is never a second one. */
+static void stray_master(void)
+{
+    struct service service = a_service();
+    base_event = service.callbacks.event;
+    service.callbacks.event = event_that_strays;
+    service.run = run_and_bury;
+    start(&service);
+    end_kid(nth_open(0), SIGKILL);
+    WAIT(count_open(1) == 3);
+    CHECK(serves());
+    CHECK_EQ(command("reload"), DTM_OK);
+    WAIT(state_of(GET(shared->custom[LAST_STRAY])) == 'Z');
+    CHECK(serves());
+    finish();
+    CHECK_EQ(shared->result.forks, 4 + 1 + 3);
+    CHECK_EQ(shared->result.deaths, 1);
+    CHECK_EQ(shared->last_spawn, 4 + 1 + 3);
+    CHECK(shared->custom[STRAYS] >= 4 * 4);
+    CHECK_EQ(shared->custom[STRAYS_GONE], shared->custom[STRAYS]);
 }
 
 /* I05: atexit handlers, exit in a callback: the socket files stay the master's. */
@@ -446,8 +533,6 @@ static int32_t run_twice(dtm_t *rt)
     return code;
 }
 
-static dtm_event_cb base_event;
-
 static void event_that_calls(dtm_t *rt, const dtm_event_t *event, void *user_data)
 {
     dtm_listen_t listen = DTM_LISTEN_INIT;
@@ -475,6 +560,57 @@ static void event_that_wanders(dtm_t *rt, const dtm_event_t *event, void *user_d
     CHECK_EQ(chdir("/"), 0);
     umask(0777);
     base_event(rt, event, user_data);
+}
+
+/* I09: an internal error in a child costs that child only. */
+static void panic_in_a_child(void)
+{
+    struct service service = a_service();
+    service.fault = "child.ready=panic@2";
+    start(&service);
+    CHECK(serves());
+    int broken = 0;
+    for (uint64_t spawn = 1; spawn <= shared->last_spawn; spawn++) {
+        struct kid *kid = kid_of(spawn);
+        if (has(kid, DTM_EVENT_EXIT)) {
+            CHECK(WIFEXITED(kid->status) && WEXITSTATUS(kid->status) == DTM_EXIT_BROKEN);
+            broken++;
+        }
+    }
+    CHECK_EQ(broken, 1);
+    finish();
+    CHECK_EQ(shared->result.deaths, 1);
+    CHECK_EQ(shared->result.forks, 5);
+}
+
+static int32_t run_alone_afterwards(dtm_t *rt)
+{
+    int32_t code = dtm_run(rt, &shared->result, sizeof shared->result);
+    CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
+    return code;
+}
+
+/* In the master it ends dtm_run(), which still leaves nothing behind. */
+static void panic_in_the_master(void)
+{
+    for (int n = 3; n <= 5; n++) {
+        char fault[32];
+        struct service service = a_service();
+        snprintf(fault, sizeof fault, "fork=panic@%d", n);
+        service.fault = fault;
+        service.run = run_alone_afterwards;
+        if (n <= 4) { /* while it starts */
+            launch(&service);
+        } else { /* while it serves */
+            start(&service);
+            kill(nth_open(0)->pid, SIGKILL);
+        }
+        CHECK_EQ(wait_host(), 0);
+        CHECK_EQ(shared->run_code, DTM_EPANIC);
+        CHECK(!shared->signals_changed);
+        CHECK_EQ(shared->fds_after, shared->fds_before);
+        check_no_survivors();
+    }
 }
 
 /* I11: cwd, umask and signal mask changed in callbacks. */
@@ -523,11 +659,15 @@ static const struct test tests[] = {
     {"I03 stale handle", stale_handle},
     {"I03 signal handler", signal_handler},
     {"I04 a fork of the service's own", forked_by_the_service},
+    {"I04 a fork that returns from its step", stray_worker},
+    {"I04 a fork that returns from the event callback", stray_master},
     {"I05 exit in a callback", exit_in_a_callback},
     {"I06 longjmp out of a callback", longjmp_out},
     {"I07 closed descriptors", closed_descriptors},
     {"a step result that means nothing", nonsense_result},
     {"I08 threads at fork", threads},
+    {"I09 a panic in a child", panic_in_a_child},
+    {"I09 a panic in the master", panic_in_the_master},
     {"I10 re-entrance", reentrance},
     {"I11 cwd, umask, signal mask", changed_environment},
     {"I12 a slow callback in the master", slow_master},

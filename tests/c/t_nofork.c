@@ -1,6 +1,6 @@
 /*
  * Forking forbidden by the controller: nothing is forked, and nothing forgotten.
- * flow: M10, M15, M16, M18, M19, C8
+ * flow: M3, M10, M15, M16, M18, M19, C8
  */
 #include "peer.h"
 
@@ -34,9 +34,9 @@ static void loadconf_runs_once_afterwards(void)
     start(&service);
     int loads = shared->config_loads;
     CHECK_EQ(command("nofork 0"), DTM_OK);
-    for (int i = 0; i < 3; i++) {
+    for (uint32_t i = 0; i < 3; i++) {
         kill(shared->host, SIGALRM);
-        observe(50);
+        WAIT(logged("loadconf waits") == i + 1);
     }
     CHECK_EQ(shared->config_loads, loads);
     CHECK_EQ(command("fork"), DTM_OK);
@@ -53,7 +53,8 @@ static void reload_runs_afterwards(void)
     CHECK_EQ(command("nofork 0"), DTM_OK);
     uint64_t spawns = shared->last_spawn;
     kill(shared->host, SIGHUP);
-    observe(200);
+    WAIT(logged("reload waits"));
+    observe(100);
     CHECK_EQ(shared->last_spawn, spawns);
     CHECK_EQ(count_open(1), 3);
     CHECK_EQ(command("fork"), DTM_OK);
@@ -91,16 +92,19 @@ static void ends_at_its_deadline(void)
     finish();
 }
 
-/* A ban is cut to `nofork_max_ms`, whatever the controller asks for. */
+/* None is longer than `nofork_max_ms`: more is refused, and "as long as may be" ends. */
 static void has_a_longest_time(void)
 {
     struct service service = a_service();
     service.config.nofork_max_ms = 200;
     start(&service);
-    int status = command("nofork 3600000");
-    CHECK(status == DTM_OK || status == DTM_EINVAL);
+    CHECK_EQ(command("nofork 201"), DTM_EINVAL);
+    CHECK_EQ(command("nofork 3600000"), DTM_EINVAL);
+    CHECK_EQ(command("reopen"), DTM_OK); /* the master has looked for a ban since */
+    CHECK_EQ(logged("forking is forbidden"), 0);
+    CHECK_EQ(command("nofork 0"), DTM_OK);
     end_kid(nth_open(0), SIGKILL);
-    WAIT(count_open(1) == 3);
+    WAIT(count_open(1) == 3); /* nobody said "fork" */
     finish();
 }
 
@@ -115,6 +119,26 @@ static void ends_with_its_controller(void)
     WAIT(count_open(1) == 3 && controller());
     CHECK_EQ(command("pid"), controller()->pid);
     finish();
+}
+
+/* The same when the master learns of all deaths at once, by signal and by pidfd. */
+static void ends_with_it_while_the_master_is_stopped(void)
+{
+    struct service service = a_service();
+    start(&service);
+    CHECK_EQ(command("nofork 0"), DTM_OK);
+    struct kid *banning = controller(), *worker = nth_open(0);
+    kill(shared->host, SIGSTOP);
+    WAIT(state_of(shared->host) == 'T');
+    kill(worker->pid, SIGKILL);
+    kill(banning->pid, SIGKILL);
+    WAIT(state_of(worker->pid) == 'Z' && state_of(banning->pid) == 'Z');
+    kill(shared->host, SIGCONT);
+    WAIT(count_open(1) == 3 && controller() && controller() != banning);
+    CHECK_EQ(command("pid"), controller()->pid);
+    finish();
+    CHECK_EQ(shared->result.deaths, 2);
+    CHECK_EQ(shared->result.forks, 4 + 2);
 }
 
 /* Zombies that wait for the ban to end are no obstacle to the end of everything. */
@@ -142,6 +166,7 @@ static void done_means_no_fork_in_flight(void)
         uint64_t spawns = shared->last_spawn;
         observe(10);
         CHECK_EQ(shared->last_spawn, spawns);
+        WAIT(has(kid, DTM_EVENT_EXIT));
         CHECK_EQ(command("fork"), DTM_OK);
         WAIT(count_open(1) == 3);
     }
@@ -158,6 +183,8 @@ static const struct test tests[] = {
     {"the ban ends at its deadline", ends_at_its_deadline},
     {"the ban has a longest time", has_a_longest_time},
     {"the ban ends with its controller", ends_with_its_controller},
+    {"the ban ends with its controller, the master stopped",
+     ends_with_it_while_the_master_is_stopped},
     {"shutdown while forbidden", shutdown_meanwhile},
     {"once answered, no fork is in flight", done_means_no_fork_in_flight},
 };

@@ -214,6 +214,27 @@ static void accept_fails(void)
     CHECK_EQ(shared->result.deaths, 0);
 }
 
+/* The same in the controller: it waits, and neither spins nor fills the log meanwhile. */
+static void control_accept_fails(void)
+{
+    struct service service = a_service();
+    start(&service);
+    struct kid *boss = controller();
+    set_limit(boss->pid, RLIMIT_NOFILE, 3, false);
+    int fd = ask_command("pid");
+    WAIT(logged("oo many open files"));
+    int passes = GET(shared->passes);
+    observe(500); /* nothing marks the end of what must not happen */
+    CHECK(GET(shared->passes) - passes < 50);
+    CHECK(logged("oo many open files") < 50);
+    CHECK(serves());
+    set_limit(boss->pid, RLIMIT_NOFILE, RLIM_INFINITY, false);
+    CHECK_EQ(command_answer(fd), boss->pid); /* with no other event */
+    CHECK_EQ(command("pid"), boss->pid);
+    finish();
+    CHECK_EQ(shared->result.deaths, 0);
+}
+
 static void accept_fails_once(void)
 {
     struct service service = a_service();
@@ -235,6 +256,7 @@ static const struct test tests[] = {
     {"fork fails: EAGAIN for a while", fork_fails},
     {"fork fails: once, anywhere", fork_fails_once},
     {"accept fails: EMFILE for a while", accept_fails},
+    {"accept of operators fails: EMFILE for a while", control_accept_fails},
     {"accept fails: once", accept_fails_once},
 };
 TEST_MAIN(tests)

@@ -202,11 +202,9 @@ static int32_t answer(dtm_t *rt, dtm_client_t *client, const char *line)
     return result;
 }
 
-static int32_t on_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *user_data)
+static int32_t go_on(dtm_t *rt, dtm_client_t *client, uint32_t events)
 {
-    (void)user_data;
     struct lines *lines = dtm_client_data(client);
-    ADD(shared->steps, 1);
     if (events & DTM_HUP)
         ADD(shared->hups, 1);
     if (events & DTM_DRAIN) {
@@ -223,6 +221,14 @@ static int32_t on_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *u
             return result;
     }
     return input == INPUT_MORE ? DTM_READ : DTM_DONE;
+}
+
+static int32_t on_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *user_data)
+{
+    (void)user_data;
+    int32_t result = go_on(rt, client, events);
+    ADD(shared->steps, 1);
+    return result;
 }
 
 static void on_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void *user_data)

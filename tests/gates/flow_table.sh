@@ -1,7 +1,8 @@
 #!/bin/sh
-# tests/flow.tsv: ID<TAB>file<TAB>what it proves. Every id that this version
+# tests/flow.tsv: ID<TAB>file<TAB>case<TAB>what it proves. Every id that this version
 # covers has at least one line; every line names an id of the flow, a file that
-# exists, and that file names the id in a comment `flow: ID, ID, ...`.
+# names the id in a comment `flow: ID, ID, ...`, and a case in that file's table of
+# tests: a case that is renamed or dropped takes its ids' proof along, and is missed.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 table=tests/flow.tsv
@@ -32,7 +33,7 @@ for id in $(covered); do
 done
 
 lines=0
-while IFS=$tab read -r id file what; do
+while IFS=$tab read -r id file case what; do
     case $id in '' | '#'*) continue ;; esac
     lines=$((lines + 1))
     covered | grep -qx "$id" || complain "$id: not an id of the flow that this version covers"
@@ -41,6 +42,8 @@ while IFS=$tab read -r id file what; do
         complain "$id: $file does not exist"
     elif ! grep -q "flow:.*\<$id\>" "$file"; then
         complain "$id: $file has no comment 'flow: ... $id ...'"
+    elif ! grep -qF "    {\"$case\", " "$file"; then
+        complain "$id: $file has no case \"$case\""
     fi
 done <$table
 

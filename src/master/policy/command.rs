@@ -87,13 +87,8 @@ impl Policy {
         reply_all(waiting, DTM_EFAILED, "all children were told to stop", out);
         self.stop_askers.push(asker);
         for at in 0..self.slots.len() {
-            if matches!(self.slots[at].job, None | Some(Job::Controller)) {
-                continue;
-            }
-            if self.slots[at].child.is_none() && !self.slots[at].forking {
-                self.slots[at].release();
-            } else {
-                self.tell(at, Order::Drain, "all children are to stop", now, out);
+            if !matches!(self.slots[at].job, None | Some(Job::Controller)) {
+                self.dismiss(at, Order::Drain, "all children are to stop", now, out);
             }
         }
     }
@@ -106,7 +101,7 @@ impl Policy {
         out.push(Action::Reply { asker, code, text });
     }
 
-    /// Add or drain workers of the serving generation.
+    /// Add or drain workers of the serving generation, if there is room.
     pub(super) fn try_scale(
         &mut self,
         workers: u32,
@@ -119,19 +114,7 @@ impl Policy {
         if self.reload.is_some() {
             return Err((-libc::EBUSY, "a reload is in progress".into()));
         }
-        let free: Vec<usize> = (0..self.slots.len())
-            .filter(|&i| self.slots[i].is_free())
-            .collect();
-        let present: Vec<u32> = self.serving_indexes().map(|(_, index)| index).collect();
-        let missing: Vec<u32> = (0..workers).filter(|i| !present.contains(i)).collect();
-        if !self.stopped && free.len() < missing.len() {
-            let text = format!(
-                "{} more slots needed, {} free; raise max_processes",
-                missing.len(),
-                free.len()
-            );
-            return Err((-libc::ENOSPC, text));
-        }
+        let (free, missing) = self.room_for(workers)?;
         self.settings.workers = workers;
         if self.stopped {
             return Ok(());
@@ -145,13 +128,27 @@ impl Policy {
             .map(|(at, _)| at)
             .collect();
         for at in surplus {
-            if self.slots[at].child.is_none() {
-                self.slots[at].release();
-            } else {
-                self.tell(at, Order::Drain, "fewer workers are wanted", now, out);
-            }
+            self.dismiss(at, Order::Drain, "fewer workers are wanted", now, out);
         }
         Ok(())
+    }
+
+    /// The free slots, and the indexes of the workers that are to be added.
+    pub(super) fn room_for(&self, workers: u32) -> Result<(Vec<usize>, Vec<u32>), (i32, String)> {
+        let free: Vec<usize> = (0..self.slots.len())
+            .filter(|&i| self.slots[i].is_free())
+            .collect();
+        let present: Vec<u32> = self.serving_indexes().map(|(_, index)| index).collect();
+        let missing: Vec<u32> = (0..workers).filter(|i| !present.contains(i)).collect();
+        if !self.stopped && free.len() < missing.len() {
+            let text = format!(
+                "{} more slots needed, {} free; raise max_processes",
+                missing.len(),
+                free.len()
+            );
+            return Err((-libc::ENOSPC, text));
+        }
+        Ok((free, missing))
     }
 
     /// Slots of the serving generation's workers that are to stay.

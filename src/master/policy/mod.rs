@@ -3,6 +3,7 @@
 //! scribble there cannot reach it. `master/` carries the actions out.
 
 mod command;
+mod death;
 mod reload;
 mod slot;
 mod spawn;
@@ -12,8 +13,8 @@ mod types;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use death::describe;
 pub(crate) use slot::{Child, Phase, Slot};
-pub(crate) use spawn::describe;
 pub(crate) use types::*;
 
 use reload::Reload;
@@ -81,7 +82,7 @@ impl Policy {
     pub(crate) fn step(&mut self, event: Event, now: Ms, out: &mut Actions) {
         match event {
             Event::Begin => self.begin(now, out),
-            Event::Forked { slot, spawn, pid } => self.forked(slot, spawn, pid, now),
+            Event::Forked { slot, spawn, pid } => self.forked(slot, spawn, pid, now, out),
             Event::ForkFailed { slot, banned } => self.fork_failed(slot, banned, now),
             Event::Ready { slot, spawn } => self.ready(slot, spawn, out),
             Event::Updated { slot, spawn } => self.updated(slot, spawn, now, out),

@@ -40,22 +40,32 @@ impl Policy {
                 reply_all(askers, code, &text, out);
             }
             (Ok(settings), false) => {
-                let workers = settings.workers;
-                self.settings = settings;
-                out.push(Action::KeepConfig);
                 let askers = self.loading.take().unwrap_or_default();
-                match self.try_scale(workers, now, out) {
-                    Ok(()) => {
-                        let text = "configuration loaded; processes forked from now on have it";
-                        reply_all(askers, DTM_OK, text, out);
-                    }
-                    Err((code, text)) => reply_all(askers, code, &text, out),
-                }
+                let (code, text) = self.take_config(settings, now, out);
+                reply_all(askers, code, &text, out);
             }
             (Ok(settings), true) => {
                 let previous = std::mem::replace(&mut self.settings, settings);
                 self.begin_generation(previous, now, out);
             }
+        }
+    }
+
+    /// A configuration without a reload: all of it, or nothing.
+    fn take_config(&mut self, settings: Settings, now: Ms, out: &mut Actions) -> (i32, String) {
+        let workers = settings.workers;
+        if let Err(error) = self.room_for(workers) {
+            out.push(Action::RevertConfig);
+            return error;
+        }
+        self.settings = settings;
+        out.push(Action::KeepConfig);
+        match self.try_scale(workers, now, out) {
+            Ok(()) => {
+                let text = "configuration loaded; processes forked from now on have it";
+                (DTM_OK, text.into())
+            }
+            Err(error) => error,
         }
     }
 
@@ -116,14 +126,10 @@ impl Policy {
     /// Every other generation drains; what was only planned for it is dropped.
     fn retire_others(&mut self, generation: u32, now: Ms, out: &mut Actions) {
         for at in 0..self.slots.len() {
-            let slot = &mut self.slots[at];
-            if slot.generation == generation || matches!(slot.job, None | Some(Job::Controller)) {
-                continue;
-            }
-            if slot.child.is_none() {
-                slot.release();
-            } else {
-                self.tell(at, Order::Drain, "a newer generation serves", now, out);
+            let slot = &self.slots[at];
+            let stays = matches!(slot.job, None | Some(Job::Controller));
+            if slot.generation != generation && !stays {
+                self.dismiss(at, Order::Drain, "a newer generation serves", now, out);
             }
         }
     }
@@ -139,13 +145,8 @@ impl Policy {
                 self.settings = previous;
             }
             for at in 0..self.slots.len() {
-                if self.slots[at].generation != generation {
-                    continue;
-                }
-                if self.slots[at].child.is_none() {
-                    self.slots[at].release();
-                } else {
-                    self.tell(at, Order::Stop, "its reload is cancelled", now, out);
+                if self.slots[at].generation == generation {
+                    self.dismiss(at, Order::Stop, "its reload is cancelled", now, out);
                 }
             }
             out.push(Action::RevertConfig);

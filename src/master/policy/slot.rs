@@ -20,6 +20,8 @@ pub(crate) struct Slot {
     pub(crate) fork_failures: u32,
     /// Between Action::Fork and its outcome.
     pub(crate) forking: bool,
+    /// Nobody wants the process any more that is just being forked.
+    pub(crate) dismissed: Option<(Order, &'static str)>,
 }
 
 #[derive(Debug, Clone)]
@@ -50,7 +52,7 @@ pub(crate) struct Stop {
 
 impl Slot {
     pub(crate) fn is_free(&self) -> bool {
-        self.job.is_none() && self.child.is_none() && self.corpse.is_none()
+        self.job.is_none() && self.child.is_none() && !self.forking && self.corpse.is_none()
     }
 
     pub(crate) fn is_worker(&self) -> bool {

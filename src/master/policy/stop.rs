@@ -54,10 +54,27 @@ impl Policy {
         });
     }
 
+    /// This slot's process is not wanted any more, whether it lives or not yet.
+    pub(super) fn dismiss(
+        &mut self,
+        at: usize,
+        order: Order,
+        why: &'static str,
+        now: Ms,
+        out: &mut Actions,
+    ) {
+        let slot = &mut self.slots[at];
+        if slot.forking {
+            slot.dismissed = Some((order, why));
+        } else if slot.child.is_none() {
+            slot.release();
+        } else {
+            self.tell(at, order, why, now, out);
+        }
+    }
+
     pub(super) fn slot_deadline(&self, slot: &Slot) -> Option<Ms> {
-        let due = slot
-            .due
-            .filter(|_| !self.banned && slot.child.is_none() && slot.corpse.is_none());
+        let due = slot.due.filter(|_| !self.banned && self.may_fork(slot));
         let child = slot.child.as_ref().and_then(|c| match c.stop {
             Some(stop) => stop.deadline.filter(|_| !stop.killed),
             None if c.phase == Phase::Starting => self.settings.start_ms.map(|ms| c.since + ms),
@@ -128,11 +145,11 @@ impl Policy {
         self.reap_corpses(out);
         let order = if fast { Order::Stop } else { Order::Drain };
         for at in 0..self.slots.len() {
-            let slot = &mut self.slots[at];
-            if slot.child.is_none() && !slot.forking {
-                slot.release();
-            } else if fast || slot.job != Some(Job::Controller) {
-                self.tell(at, order, "the service is ending", now, out);
+            let slot = &self.slots[at];
+            // The controller goes last, unless it is not there at all.
+            let last = slot.job == Some(Job::Controller) && slot.child.is_some();
+            if fast || !last {
+                self.dismiss(at, order, "the service is ending", now, out);
             }
         }
     }

@@ -35,6 +35,7 @@ struct World {
     reverts: u32,
     next_load: Result<Settings, (i32, String)>,
     fork_fails: bool,
+    lag: Ms,
     banned: bool,
     finished: Option<bool>,
     log: Vec<Note>,
@@ -56,6 +57,7 @@ impl World {
             reverts: 0,
             next_load,
             fork_fails: false,
+            lag: 0,
             banned: false,
             finished: None,
             log: Vec::new(),
@@ -75,6 +77,8 @@ impl World {
             self.carry_out(action, &mut follow);
         }
         for event in follow {
+            // Outcomes are heard one by one; once in a while time passes in between.
+            self.now += std::mem::take(&mut self.lag);
             self.send(event);
         }
     }
@@ -452,6 +456,34 @@ fn a_failed_fork_is_tried_again_by_its_own_timer() {
     assert_eq!(world.workers().len(), 2);
 }
 
+/// What is in memory during a reload may still be taken back.
+#[test]
+fn no_worker_of_the_old_generation_is_forked_with_a_config_that_may_be_cancelled() {
+    let mut world = running(3);
+    world.ask(1, Command::Reload);
+    let victim = *world.workers().first().unwrap();
+    let generation = world.alive[&victim].2;
+    world.die(victim, Exit::Code(1));
+    world.advance(50);
+    let of_old = |w: &World| w.alive.values().filter(|a| a.2 == generation).count();
+    assert_eq!(of_old(&world), 2);
+    let at = world.policy.next_deadline().unwrap();
+    assert!(at > world.now, "the loop sleeps meanwhile");
+    let new = *world.workers().last().unwrap();
+    world.die(new, Exit::Code(64));
+    world.cooperate();
+    assert_eq!((of_old(&world), world.reverts), (3, 1));
+}
+
+#[test]
+fn a_config_that_does_not_fit_is_taken_back() {
+    let mut world = running(2);
+    world.next_load = Ok(settings(100, Vec::new()));
+    world.ask(1, Command::LoadConfig);
+    assert_eq!((world.answers(1), world.reverts), (vec![-libc::ENOSPC], 1));
+    assert_eq!(world.policy.settings.workers, 2);
+}
+
 #[test]
 fn helpers_keep_their_phase_and_policy() {
     let spec = |restart, after_open| FuncSpec {
@@ -521,6 +553,7 @@ enum Move {
     Ban(bool),
     Time(Ms),
     ForkFails(bool),
+    Lag(Ms),
     BadConfig(bool),
 }
 
@@ -533,6 +566,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         2 => (0..70_000u64).prop_map(Move::Time),
         1 => any::<bool>().prop_map(Move::ForkFails),
         1 => any::<bool>().prop_map(Move::BadConfig),
+        1 => (0..40_000u64).prop_map(Move::Lag),
     ];
     prop::collection::vec(one, 0..120)
 }
@@ -572,6 +606,7 @@ fn make(world: &mut World, step: Move, id: u64) -> bool {
         Move::Ban(on) => world.send(Event::Ban(on)),
         Move::Time(ms) => world.advance(ms),
         Move::ForkFails(on) => world.fork_fails = on,
+        Move::Lag(ms) => world.lag = ms,
         Move::BadConfig(on) => {
             let good = settings(world.policy.settings.workers, Vec::new());
             world.next_load = if on {
@@ -602,6 +637,7 @@ proptest! {
             prop_assert!(open.iter().all(|s| world.alive.contains_key(s)));
         }
         world.fork_fails = false;
+        world.lag = 0;
         let workers = world.policy.settings.workers;
         world.next_load = Ok(settings(workers, Vec::new()));
         world.send(Event::Ban(false));
