@@ -228,7 +228,7 @@ static void sleeps_when_idle(void)
     uint64_t before, after = switches(pids, 5);
     do {
         before = after;
-        observe(100);
+        observe(100); /* until what the start has left to do is done */
         after = switches(pids, 5);
     } while (after != before);
     observe(600); /* the original would have polled 30 times */
