@@ -249,8 +249,8 @@ static void with_its_generation(void)
 static void one_that_does_not_leave(void)
 {
     struct service service = with_func(DTM_RESTART_ALWAYS);
-    service.config.drain_timeout_ms = 50;
-    service.config.kill_grace_ms = 50;
+    service.config.drain_timeout_ms = 1000;
+    service.config.kill_grace_ms = 1000;
     start(&service);
     WAIT(GET(shared->custom[RUNS]) == 1);
     struct kid *func = a_func();
