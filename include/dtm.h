@@ -540,13 +540,15 @@
 #define DTM_CMD_STOP 4
 
 /**
- * Set the number of workers to `arg`.
+ * Set the number of workers to `arg`, until a configuration is loaded: `workers`
+ * of that one counts then.
  */
 #define DTM_CMD_SCALE 5
 
 /**
- * Forbid forking for `arg` milliseconds (0: `nofork_max_ms`). Done means: no
- * fork is in flight and none will start until the ban ends.
+ * Forbid forking for `arg` milliseconds (0: `nofork_max_ms`, which is also the
+ * longest: more is DTM_EINVAL). Done means: no fork is in flight and none will
+ * start until the ban ends: by DTM_CMD_FORK, its time, or this controller's end.
  */
 #define DTM_CMD_NOFORK 6
 
@@ -771,7 +773,7 @@ typedef struct {
      */
     uint64_t flags;
     /**
-     * Name for logs and process titles; default "dtm".
+     * Name for logs; default "dtm".
      */
     const char *name;
     /**
@@ -1044,7 +1046,8 @@ typedef int32_t (*dtm_update_cb)(dtm_t *rt, const dtm_worker_t *worker, void *us
 
 /**
  * Controller: a worker sent data with dtm_answer() (`status` 0), or refused a
- * message (`status` is its code, `data` is empty).
+ * message (`status` is its code, `data` is empty). If it died meanwhile,
+ * `worker->state` is DTM_WORKER_DEAD and `worker->slot` is 0xffffffff.
  */
 typedef void (*dtm_answer_cb)(dtm_t *rt,
                               const dtm_worker_t *worker,
@@ -1150,7 +1153,8 @@ typedef struct {
      */
     dtm_client_open_cb control_open;
     /**
-     * Controller: a control client goes on. NULL: the ready-made console.
+     * Controller: a control client goes on. NULL: the ready-made console (later
+     * version; until then dtm_listen_control() answers DTM_ENOTSUP).
      */
     dtm_client_step_cb control_step;
     /**
@@ -1209,7 +1213,7 @@ typedef struct {
      */
     size_t size;
     /**
-     * Name for logs and process titles. Copied.
+     * Name for logs. Copied.
      */
     const char *name;
     /**

@@ -87,7 +87,8 @@ pub type dtm_update_cb = Option<
     ) -> i32,
 >;
 /// Controller: a worker sent data with dtm_answer() (`status` 0), or refused a
-/// message (`status` is its code, `data` is empty).
+/// message (`status` is its code, `data` is empty). If it died meanwhile,
+/// `worker->state` is DTM_WORKER_DEAD and `worker->slot` is 0xffffffff.
 pub type dtm_answer_cb = Option<
     unsafe extern "C-unwind" fn(
         rt: *mut dtm_t,
@@ -309,7 +310,8 @@ pub struct dtm_callbacks_t {
     pub worker_answer: dtm_answer_cb,
     /// Controller: a client of the control listener was accepted.
     pub control_open: dtm_client_open_cb,
-    /// Controller: a control client goes on. NULL: the ready-made console.
+    /// Controller: a control client goes on. NULL: the ready-made console (later
+    /// version; until then dtm_listen_control() answers DTM_ENOTSUP).
     pub control_step: dtm_client_step_cb,
     /// Controller: a control client ends.
     pub control_close: dtm_client_close_cb,

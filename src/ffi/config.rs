@@ -19,7 +19,7 @@ pub struct dtm_config_t {
     pub size: usize,
     /// DTM_F_*.
     pub flags: u64,
-    /// Name for logs and process titles; default "dtm".
+    /// Name for logs; default "dtm".
     pub name: *const c_char,
     /// The service's configuration file; may be NULL. Its `[dtm]` section is libdtm's.
     pub config_file: *const c_char,

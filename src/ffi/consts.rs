@@ -183,10 +183,12 @@ pub const DTM_CMD_RELOAD: u32 = 2;
 pub const DTM_CMD_START: u32 = 3;
 /// Drain and stop all workers and funcs; the controller stays.
 pub const DTM_CMD_STOP: u32 = 4;
-/// Set the number of workers to `arg`.
+/// Set the number of workers to `arg`, until a configuration is loaded: `workers`
+/// of that one counts then.
 pub const DTM_CMD_SCALE: u32 = 5;
-/// Forbid forking for `arg` milliseconds (0: `nofork_max_ms`). Done means: no
-/// fork is in flight and none will start until the ban ends.
+/// Forbid forking for `arg` milliseconds (0: `nofork_max_ms`, which is also the
+/// longest: more is DTM_EINVAL). Done means: no fork is in flight and none will
+/// start until the ban ends: by DTM_CMD_FORK, its time, or this controller's end.
 pub const DTM_CMD_NOFORK: u32 = 6;
 /// Allow forking again.
 pub const DTM_CMD_FORK: u32 = 7;

@@ -173,7 +173,7 @@ pub struct dtm_listen_t {
 pub struct dtm_func_t {
     /// sizeof(dtm_func_t). DTM_FUNC_INIT sets it.
     pub size: usize,
-    /// Name for logs and process titles. Copied.
+    /// Name for logs. Copied.
     pub name: *const c_char,
     /// Copies to run; 0: 1.
     pub count: u32,

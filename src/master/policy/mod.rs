@@ -3,6 +3,7 @@
 //! scribble there cannot reach it. `master/` carries the actions out.
 
 mod command;
+mod death;
 mod reload;
 mod slot;
 mod spawn;
@@ -12,8 +13,8 @@ mod types;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use death::describe;
 pub(crate) use slot::{Child, Phase, Slot};
-pub(crate) use spawn::describe;
 pub(crate) use types::*;
 
 use reload::Reload;

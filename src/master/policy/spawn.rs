@@ -1,4 +1,4 @@
-//! From wanted to open: generations, forks, gates, deaths, back-off.
+//! From wanted to open: generations, forks, gates.
 
 use super::*;
 
@@ -107,7 +107,7 @@ impl Policy {
     /// The configuration in memory is that of a reload which may be cancelled: a
     /// replacement of the serving generation would get it. It waits for the outcome,
     /// unless nobody else serves.
-    fn waits_for_reload(&self, slot: &Slot) -> bool {
+    pub(super) fn waits_for_reload(&self, slot: &Slot) -> bool {
         let reloading = self.reload.as_ref().map_or(0, |r| r.generation);
         let open = |s: &Slot| {
             s.generation == slot.generation
@@ -221,147 +221,5 @@ impl Policy {
             out.push(Action::Open { slot });
             out.push(Action::Note(Note::Opened { slot }));
         }
-    }
-
-    /// flow: M10-M14, L6
-    pub(super) fn died(&mut self, at: usize, spawn: u64, exit: Exit, now: Ms, out: &mut Actions) {
-        let Some(child) = self.child(at, spawn).cloned() else {
-            return;
-        };
-        let asked = child.stop.is_some();
-        let generation = self.slots[at].generation;
-        let in_reload = generation > 0
-            && self
-                .reload
-                .as_ref()
-                .is_some_and(|r| r.generation == generation);
-        let Some(who) = self.slots[at].who() else {
-            return;
-        };
-        self.slots[at].child = None;
-        if self.banned && self.ending.is_none() {
-            self.slots[at].corpse = Some(child.pid);
-        } else {
-            out.push(Action::Reap {
-                slot: at,
-                pid: child.pid,
-            });
-        }
-        if !asked {
-            self.stats.deaths += 1;
-        }
-        let leaves = !asked && self.may_leave(at, exit);
-        let next = if leaves {
-            self.slots[at].release();
-            Next::Left
-        } else if asked || in_reload || self.ending.is_some() {
-            self.slots[at].release();
-            Next::Free
-        } else {
-            self.plan_respawn(at, &child, now)
-        };
-        out.push(Action::Note(Note::Died {
-            slot: at,
-            who,
-            exit,
-            asked,
-            next,
-        }));
-        if in_reload && !asked && !leaves {
-            self.cancel_reload(
-                &format!("a process of the new generation {}", describe(exit)),
-                now,
-                out,
-            );
-        }
-    }
-
-    /// Was this end the last one by the process's own right?
-    fn may_leave(&self, at: usize, exit: Exit) -> bool {
-        match self.slots[at].job {
-            Some(Job::Func { func, .. }) => {
-                let spec = usize::try_from(func)
-                    .ok()
-                    .and_then(|f| self.settings.funcs.get(f));
-                match spec.map_or(Restart::Always, |s| s.restart) {
-                    Restart::Always => exit == Exit::Code(NO_RESTART),
-                    Restart::OnFailure => matches!(exit, Exit::Code(0 | NO_RESTART)),
-                    Restart::Once => true,
-                }
-            }
-            // A worker may ask not to be replaced, unless it is the last one that serves.
-            Some(Job::Worker { .. }) => exit == Exit::Code(NO_RESTART) && self.others_serve(at),
-            _ => false,
-        }
-    }
-
-    fn plan_respawn(&mut self, at: usize, child: &Child, now: Ms) -> Next {
-        let reset = self.settings.respawn_reset_ms;
-        let slot = &mut self.slots[at];
-        slot.deaths = if now.saturating_sub(child.since) >= reset {
-            1
-        } else {
-            slot.deaths + 1
-        };
-        let delay = backoff(&self.settings, self.slots[at].deaths, child.spawn);
-        self.slots[at].due = Some(now + delay);
-        if self.banned {
-            Next::Deferred
-        } else {
-            Next::Respawn(delay)
-        }
-    }
-
-    fn others_serve(&self, at: usize) -> bool {
-        self.slots.iter().enumerate().any(|(i, s)| {
-            i != at && s.is_worker() && s.running().is_some_and(|c| c.phase == Phase::Open)
-        })
-    }
-
-    /// flow: M10: deaths that fell into the ban are acted on now, each once.
-    pub(super) fn ban(&mut self, on: bool, out: &mut Actions) {
-        self.banned = on;
-        if !on {
-            self.reap_corpses(out);
-        }
-    }
-
-    pub(super) fn reap_corpses(&mut self, out: &mut Actions) {
-        for (slot, s) in self.slots.iter_mut().enumerate() {
-            if let Some(pid) = s.corpse.take() {
-                out.push(Action::Reap { slot, pid });
-            }
-        }
-    }
-}
-
-const NO_RESTART: i32 = crate::ffi::DTM_EXIT_NO_RESTART;
-
-/// 0, then the base doubling up to the cap, less up to a tenth: slots that died
-/// together do not come back together.
-fn backoff(settings: &Settings, deaths: u32, spawn: u64) -> Ms {
-    if deaths <= 1 {
-        return 0;
-    }
-    let doubled = settings.respawn_ms << (deaths - 2).min(20);
-    let delay = doubled.min(settings.respawn_max_ms);
-    let jitter = spawn.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-    delay - jitter % (delay / 10 + 1)
-}
-
-/// "exited with status 1" and the like.
-pub(crate) fn describe(exit: Exit) -> String {
-    match exit {
-        Exit::Code(crate::ffi::DTM_EXIT_INIT) => "failed in its init callback (status 64)".into(),
-        Exit::Code(status) => format!("exited with status {status}"),
-        Exit::Signal { number, core } => {
-            let name = nix::sys::signal::Signal::try_from(number)
-                .map_or("a real-time signal", |s| s.as_str());
-            format!(
-                "was killed by {name} ({number}){}",
-                if core { ", core dumped" } else { "" }
-            )
-        }
-        Exit::Unknown => "ended, status unknown (somebody else waited for it)".into(),
     }
 }
