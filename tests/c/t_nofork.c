@@ -4,6 +4,7 @@
  */
 #include "peer.h"
 
+#include <string.h>
 #include <unistd.h>
 
 static void exactly_three(void)
@@ -174,6 +175,24 @@ static void done_means_no_fork_in_flight(void)
     CHECK_EQ(shared->result.forks, 4 + 20);
 }
 
+/* Forbidden and allowed again in one pass of the master's loop: allowed is what lasts.
+ * The commands between them make that pass long. */
+static void forbidden_for_a_moment(void)
+{
+    char many[512] = "nofork 0";
+    for (int i = 0; i < 40; i++)
+        strcat(many, "\nreopen");
+    struct service service = a_service();
+    start(&service);
+    for (int i = 0; i < 300; i++) {
+        int forbid = ask_command(many), allow = ask_command("fork");
+        CHECK_EQ(command_answer(allow), DTM_OK);
+        CHECK_EQ(command_answer(forbid), DTM_OK);
+        CHECK_EQ(command("loadconf"), DTM_OK); /* while forbidden it would wait */
+    }
+    finish();
+}
+
 static const struct test tests[] = {
     {"3 killed while forbidden, exactly 3 replaced", exactly_three},
     {"loadconf while forbidden runs once afterwards", loadconf_runs_once_afterwards},
@@ -186,5 +205,6 @@ static const struct test tests[] = {
      ends_with_it_while_the_master_is_stopped},
     {"shutdown while forbidden", shutdown_meanwhile},
     {"once answered, no fork is in flight", done_means_no_fork_in_flight},
+    {"forbidden for a moment", forbidden_for_a_moment},
 };
 TEST_MAIN(tests)
