@@ -102,8 +102,8 @@ static void second_request_is_fast(void)
 static void kills_at_the_deadline(void)
 {
     struct service service = a_service();
-    service.config.drain_timeout_ms = 50;
-    service.config.kill_grace_ms = 50;
+    service.config.drain_timeout_ms = 1000;
+    service.config.kill_grace_ms = 1000;
     start(&service);
     int fd = dial(shared->port[0]);
     struct kid *kid = kid_at(fd);
