@@ -142,6 +142,8 @@ impl Master {
             };
             ::log::info!("forking is allowed again: {why}");
         }
+        // The policy must not hear of an older state after this one.
+        self.events.retain(|event| !matches!(event, Event::Ban(_)));
         self.outcome(Event::Ban(banned));
     }
 }

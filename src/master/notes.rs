@@ -43,6 +43,9 @@ impl Master {
                     Next::Respawn(0) => "a replacement follows at once".to_owned(),
                     Next::Respawn(ms) => format!("a replacement follows in {ms} ms"),
                     Next::Deferred => "a replacement follows when forking is allowed".to_owned(),
+                    Next::AfterReload => {
+                        "a replacement follows when the reload has ended".to_owned()
+                    }
                     Next::Left => "no replacement is wanted".to_owned(),
                 };
                 let text = format!("{} {how}; {next}", describe(*exit));

@@ -189,7 +189,8 @@ static void all_blocked(void)
     }
     for (int i = 0; i < 10; i++)
         say(waiting[i] = dial(shared->port[0]), "who");
-    observe(50);
+    observe(50); /* the master looks at the queue meanwhile: nobody can be given a turn */
+    CHECK_EQ(GET(shared->opened), 3);
     SET(shared->unblock, 1);
     for (int i = 0; i < 10; i++) {
         CHECK(hear(waiting[i]));

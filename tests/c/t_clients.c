@@ -143,7 +143,7 @@ static void activity_starts_the_timeout_anew(void)
     int fd = dial(shared->port[0]);
     for (uint64_t end = now_ms() + 2500; now_ms() < end;) {
         who(fd);
-        observe(10);
+        observe(10); /* talks often, but does not keep the CPU busy */
     }
     CHECK_EQ(GET(shared->closed[DTM_CLOSE_TIMEOUT]), 0);
     wait_closed(fd, DTM_CLOSE_TIMEOUT, 1);

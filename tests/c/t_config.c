@@ -1,6 +1,7 @@
 /*
  * Configuration: what is wrong is named, and changes nothing that runs.
  * flow: M1, M16, L3
+ * valgrind: yes
  */
 #include "peer.h"
 

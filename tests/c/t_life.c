@@ -102,8 +102,8 @@ static void second_request_is_fast(void)
 static void kills_at_the_deadline(void)
 {
     struct service service = a_service();
-    service.config.drain_timeout_ms = 50;
-    service.config.kill_grace_ms = 50;
+    service.config.drain_timeout_ms = 1000;
+    service.config.kill_grace_ms = 1000;
     start(&service);
     int fd = dial(shared->port[0]);
     struct kid *kid = kid_at(fd);
@@ -228,7 +228,7 @@ static void sleeps_when_idle(void)
     uint64_t before, after = switches(pids, 5);
     do {
         before = after;
-        observe(100);
+        observe(100); /* until what the start has left to do is done */
         after = switches(pids, 5);
     } while (after != before);
     observe(600); /* the original would have polled 30 times */

@@ -1,6 +1,7 @@
 /*
  * A service that keeps its own event loop.
  * flow: W3, W4, W7, W9, W10
+ * valgrind: yes
  */
 #include "peer.h"
 

@@ -1,6 +1,7 @@
 /*
  * Messages between controller and workers: the right one, whole, in order, or nobody.
  * flow: M2, M13, W2, W7, C5, C9, L6, L11
+ * valgrind: yes
  */
 #include "peer.h"
 

@@ -173,7 +173,7 @@ static void stopped_master(void)
     WAIT(state_of(shared->host) == 'T');
     for (int i = 0; i < 20; i++)
         CHECK(serves());
-    observe(300);
+    observe(300); /* whoever took it for dead would have left by now */
     kill(shared->host, SIGCONT);
     CHECK_EQ(command("reopen"), DTM_OK);
     CHECK_EQ(shared->last_spawn, spawns);

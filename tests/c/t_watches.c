@@ -1,6 +1,7 @@
 /*
  * Other fds, wake-ups in the same pass, timers.
  * flow: W5, W8, L14, L16, L17
+ * valgrind: yes
  */
 #include "peer.h"
 

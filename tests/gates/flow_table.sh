@@ -42,7 +42,7 @@ while IFS=$tab read -r id file case what; do
         complain "$id: $file does not exist"
     elif ! grep -q "flow:.*\<$id\>" "$file"; then
         complain "$id: $file has no comment 'flow: ... $id ...'"
-    elif ! grep -qF "    {\"$case\", " "$file"; then
+    elif ! grep -qF "    {\"$case\"," "$file"; then
         complain "$id: $file has no case \"$case\""
     fi
 done <$table

@@ -87,6 +87,8 @@ impl Policy {
         self.slots[at].due = Some(now + delay);
         if self.banned {
             Next::Deferred
+        } else if self.waits_for_reload(&self.slots[at]) {
+            Next::AfterReload
         } else {
             Next::Respawn(delay)
         }

@@ -107,7 +107,7 @@ impl Policy {
     /// The configuration in memory is that of a reload which may be cancelled: a
     /// replacement of the serving generation would get it. It waits for the outcome,
     /// unless nobody else serves.
-    fn waits_for_reload(&self, slot: &Slot) -> bool {
+    pub(super) fn waits_for_reload(&self, slot: &Slot) -> bool {
         let reloading = self.reload.as_ref().map_or(0, |r| r.generation);
         let open = |s: &Slot| {
             s.generation == slot.generation

@@ -236,6 +236,8 @@ pub(crate) enum Next {
     Respawn(Ms),
     /// A replacement is forked when forking is allowed again.
     Deferred,
+    /// A replacement is forked when it is clear which configuration holds.
+    AfterReload,
     /// It asked not to be replaced, or its policy says so.
     Left,
 }
