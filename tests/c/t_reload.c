@@ -147,33 +147,56 @@ static void unhealthy(void)
     still_serves(&before);
 }
 
-/* M17: during a reload both generations exist, each in slots of its own. */
-static void two_generations(void)
+/* A reload that stands at its first step. */
+static void hanging_reload(uint32_t start_timeout_ms)
 {
     struct service service = a_service();
-    service.config.start_timeout_ms = DTM_OFF;
+    service.config.start_timeout_ms = start_timeout_ms;
     start(&service);
     shared->init_trouble = HANG;
     shared->init_generation = 2;
-    int asked = ask_command("reload");
+    kill(shared->host, SIGHUP);
     WAIT(count_role(DTM_ROLE_WORKER) == 6);
+}
+
+/* M17: during a reload both generations exist, each in slots of its own. */
+static void two_generations(void)
+{
+    hanging_reload(2000);
     CHECK_EQ(count_open(1), 3);
     for (uint64_t a = 1; a <= shared->last_spawn; a++)
         for (uint64_t b = a + 1; b <= shared->last_spawn; b++)
             CHECK(kid_of(a)->slot != kid_of(b)->slot);
-    /* What dies in the old one now is not replaced before it is clear which
-     * configuration holds: the one in memory may still be taken back. */
-    struct kid *victim = nth_open(0);
-    end_kid(victim, SIGKILL);
-    WAIT(has(victim, DTM_EVENT_EXIT));
-    CHECK_EQ(command("scale 3"), -EBUSY);
-    CHECK_EQ(count_open(1), 2);
+    /* A worker of the old one that dies now is replaced when the reload is decided:
+     * until then the configuration in memory is the new one's. */
+    end_kid(nth_open(0), SIGKILL);
     CHECK(serves());
-    /* Another reload meanwhile is refused; a shutdown is not. */
+    WAIT(GET(shared->reloads) == 1);
+    CHECK_EQ(shared->reload_status, DTM_EFAILED);
+    WAIT(count_open(1) == 3 && count_role(DTM_ROLE_WORKER) == 3);
+    finish();
+    CHECK_EQ(shared->result.reloads, 0);
+}
+
+/* If nobody else is left, it is not waited for. */
+static void old_generation_never_dies_out(void)
+{
+    hanging_reload(DTM_OFF);
+    struct kid *old[3] = {nth_open(0), nth_open(1), nth_open(2)};
+    for (int i = 0; i < 3; i++)
+        end_kid(old[i], SIGKILL);
+    WAIT(count_open(1) >= 1);
+    CHECK(serves());
+    finish();
+}
+
+/* Another reload meanwhile is refused; a shutdown is not. */
+static void reload_and_shutdown_meanwhile(void)
+{
+    hanging_reload(DTM_OFF);
     CHECK_EQ(command("reload"), -EBUSY);
     finish();
     CHECK_EQ(shared->result.reloads, 0);
-    hang_up(asked);
 }
 
 /* W4, L15: a busy client of the old generation is served to its end by it. */
@@ -256,6 +279,8 @@ static const struct test tests[] = {
     {"update_new_worker never succeeds", update_never_succeeds},
     {"worker_health says no", unhealthy},
     {"two generations at once", two_generations},
+    {"the old generation does not die out", old_generation_never_dies_out},
+    {"reload and shutdown during a reload", reload_and_shutdown_meanwhile},
     {"busy clients finish, idle ones go", busy_clients_finish},
     {"no worker opens with an old version", new_version_before_the_gate},
     {"40 reloads, half of them failing, leak nothing", forty_with_failures},
