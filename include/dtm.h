@@ -530,7 +530,8 @@
 #define DTM_CMD_RELOAD 2
 
 /**
- * Start all workers and funcs; does nothing if any runs.
+ * Start all workers and funcs; does nothing if any runs. Answered when it has
+ * begun; DTM_EVENT_OPEN tells the rest.
  */
 #define DTM_CMD_START 3
 
@@ -541,7 +542,7 @@
 
 /**
  * Set the number of workers to `arg`, until a configuration is loaded: `workers`
- * of that one counts then.
+ * of that one counts then. Answered when it has begun; -ENOSPC without room.
  */
 #define DTM_CMD_SCALE 5
 
@@ -2423,7 +2424,7 @@ int32_t dtm_send_all(dtm_t *rt,
 /**
  * Send a command to the master; it takes effect at its next loop pass. `done` (may be
  * NULL) gets the answer: DTM_OK, -EBUSY (one like it is running), DTM_EREFUSED,
- * DTM_ENOFORK, DTM_EFAILED, DTM_ECONFIG, DTM_ENOTSUP. Long ones answer at their end.
+ * DTM_ENOFORK, DTM_EFAILED, DTM_ECONFIG, -ENOSPC, DTM_ENOTSUP. Long ones answer at their end.
  *
  * Process: controller
  * Thread: owner

@@ -179,12 +179,13 @@ pub const DTM_CMD_LOADCONF: u32 = 1;
 /// Load the configuration, start a new generation, and when all of it is ready
 /// and up to date, open it and drain the old one. All or nothing.
 pub const DTM_CMD_RELOAD: u32 = 2;
-/// Start all workers and funcs; does nothing if any runs.
+/// Start all workers and funcs; does nothing if any runs. Answered when it has
+/// begun; DTM_EVENT_OPEN tells the rest.
 pub const DTM_CMD_START: u32 = 3;
 /// Drain and stop all workers and funcs; the controller stays.
 pub const DTM_CMD_STOP: u32 = 4;
 /// Set the number of workers to `arg`, until a configuration is loaded: `workers`
-/// of that one counts then.
+/// of that one counts then. Answered when it has begun; -ENOSPC without room.
 pub const DTM_CMD_SCALE: u32 = 5;
 /// Forbid forking for `arg` milliseconds (0: `nofork_max_ms`, which is also the
 /// longest: more is DTM_EINVAL). Done means: no fork is in flight and none will

@@ -106,7 +106,7 @@ pub unsafe extern "C" fn dtm_send_all(
 
 /// Send a command to the master; it takes effect at its next loop pass. `done` (may be
 /// NULL) gets the answer: DTM_OK, -EBUSY (one like it is running), DTM_EREFUSED,
-/// DTM_ENOFORK, DTM_EFAILED, DTM_ECONFIG, DTM_ENOTSUP. Long ones answer at their end.
+/// DTM_ENOFORK, DTM_EFAILED, DTM_ECONFIG, -ENOSPC, DTM_ENOTSUP. Long ones answer at their end.
 ///
 /// Process: controller
 /// Thread: owner

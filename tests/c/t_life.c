@@ -2,6 +2,7 @@
  * Birth, life and end of a service.
  * flow: M1, M2, M3, M6, M8, M9, M11, M12, M13, M14, M20, M21, W1, W3, W4, W5, W6, W8, W9, W10,
  * flow: C1, C2, C3, C6, C13, L4, L6
+ * valgrind: yes (which has no pidfds: deaths are seen without them)
  */
 #include "peer.h"
 
