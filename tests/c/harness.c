@@ -108,9 +108,21 @@ static const char *scratch_of(pid_t pid)
     return scratch_path;
 }
 
+static void wipe(const char *path)
+{
+    DIR *dir = opendir(path);
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir)
+        closedir(dir);
+    rmdir(path);
+}
+
 const char *scratch(void)
 {
     if (!scratch_path[0]) {
+        /* What is there is a dead process's that had our number. */
+        wipe(scratch_of(case_pid));
         CHECK(mkdir(scratch_of(case_pid), 0700) == 0);
         CHECK(chmod(scratch_path, 0777) == 0); /* for services that change their user */
     }
@@ -302,12 +314,7 @@ static void clear(pid_t session)
             ;
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
-    DIR *dir = opendir(scratch_of(session));
-    for (struct dirent *entry; dir && (entry = readdir(dir));)
-        unlinkat(dirfd(dir), entry->d_name, 0);
-    if (dir)
-        closedir(dir);
-    rmdir(scratch_path);
+    wipe(scratch_of(session));
     scratch_path[0] = 0;
 }
 
