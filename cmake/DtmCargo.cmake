@@ -51,7 +51,7 @@ function(dtm_cargo_library name features)
 
     set(soname libdtm.so.${DTM_ABI})
     set(so ${soname}.${PROJECT_VERSION_MINOR}.${PROJECT_VERSION_PATCH})
-    set(symbols "${dtm_SOURCE_DIR}/abi/libdtm.symbols")
+    set(symbols "${dtm_SOURCE_DIR}/cmake/libdtm.symbols")
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${dtm_SOURCE_DIR}/src/*.rs")
     file(MAKE_DIRECTORY "${out_dir}")
 

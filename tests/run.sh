@@ -129,7 +129,7 @@ stage_clang() {
 stage_symbols() {
     [ -f $OUT/gcc/lib/libdtm.a ] || stage_gcc
     for lib in libdtm.so libdtm.a; do
-        gate "symbols of $lib" "new function? add it to abi/libdtm.symbols; gone? that breaks the ABI" \
+        gate "symbols of $lib" "new function? add it to cmake/libdtm.symbols; gone? that breaks the ABI" \
             sh tests/gates/symbols.sh "$OUT/gcc/lib/$lib"
     done
     gate "system libraries" "set DTM_STATIC_LIBS in cmake/DtmCargo.cmake to what rustc asks for" \

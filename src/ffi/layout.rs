@@ -1,7 +1,7 @@
 //! The layout of every struct of the API on 64-bit Linux, as numbers, so that a
 //! change is seen where it is made. The C side holds against the same numbers:
 //! dtm.h ends with the sizes (src/ffi/epilogue.h), the C tests check every
-//! member (abi/layout.h). `DTM_BLESS=1 cargo test` renews both.
+//! member (tests/c/layout.h). `DTM_BLESS=1 cargo test` renews both.
 //!
 //! Structs only ever grow at their end: a new line here never moves an old one.
 
@@ -136,7 +136,7 @@ mod tests {
                 text += &format!("OFFSET({name}, {member}, {offset})\n");
             }
         }
-        committed("abi/layout.h", &text);
+        committed("tests/c/layout.h", &text);
     }
 
     #[test]

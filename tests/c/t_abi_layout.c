@@ -18,7 +18,7 @@ int main(void)
 #ifdef __LP64__
 #define SIZE(type, bytes)           check("sizeof " #type, sizeof(type), bytes);
 #define OFFSET(type, member, bytes) check(#type "." #member, offsetof(type, member), bytes);
-#include "../../abi/layout.h"
+#include "layout.h"
 #endif
     check("DTM_ABI_VERSION", DTM_ABI_VERSION, dtm_abi_version());
     return wrong;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# symbols.sh LIBRARY: what it exports == abi/libdtm.symbols == the functions of dtm.h.
+# symbols.sh LIBRARY: what it exports == cmake/libdtm.symbols == the functions of dtm.h.
 set -eu
 cd "$(dirname "$0")/../.."
 LC_ALL=C
@@ -7,7 +7,7 @@ export LC_ALL
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
 
-sort abi/libdtm.symbols >"$work/list"
+sort cmake/libdtm.symbols >"$work/list"
 grep -A1 '^DTM_API' include/dtm.h | grep -o '\<dtm_[a-z0-9_]*(' | tr -d '(' | sort >"$work/header"
 
 # readelf, not nm: nm leaves names out where LLVM's plugin is installed.
@@ -17,9 +17,9 @@ case $1 in
 esac | awk '$5 ~ /GLOBAL|WEAK|UNIQUE/ && $7 != "UND" && NF >= 8 { sub(/@.*/, "", $8); print $8 }' |
     sort >"$work/library"
 
-echo "dtm.h against abi/libdtm.symbols:"
+echo "dtm.h against cmake/libdtm.symbols:"
 diff "$work/header" "$work/list"
-echo "$1 against abi/libdtm.symbols:"
+echo "$1 against cmake/libdtm.symbols:"
 diff "$work/library" "$work/list"
 
 case $1 in
