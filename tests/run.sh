@@ -171,6 +171,10 @@ stage_valgrind() {
     done
 }
 
+stage_demo() {
+    gate "demo" "the same by hand: sh c-examples/demo.sh" sh c-examples/demo.sh
+}
+
 finish() {
     printf '%s passed, %s failed\n' "$PASSED" "$FAILED"
     [ "$FAILED" -eq 0 ]
@@ -190,6 +194,6 @@ done
 gate "tools" "install what is named above" sh tests/gates/tools.sh || finish
 for stage in ${*:-$ALL}; do
     printf '== %s\n' "$stage"
-    "stage_$stage"
+    "stage_$stage" || [ $? -ne 127 ] || count 0 1
 done
 finish
