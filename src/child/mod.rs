@@ -4,6 +4,7 @@
 pub(crate) mod birth;
 pub(crate) mod link;
 
+use crate::channel::{Frame, Kind};
 use crate::config::{Orphan, SignalTable};
 use crate::master::policy::Order;
 use crate::process::lifeline;
@@ -18,9 +19,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 
 /// Event tokens that every child has. Others start at 0x100.
-pub(crate) const CHANNEL: u32 = 1;
-pub(crate) const WAKE: u32 = 2;
-pub(crate) const LIFELINE: u32 = 3;
+const CHANNEL: u32 = 1;
+const WAKE: u32 = 2;
+const LIFELINE: u32 = 3;
 pub(crate) const TICK: u32 = 4;
 pub(crate) const DEADLINE: u32 = 5;
 
@@ -73,8 +74,48 @@ impl Child {
         reactor.own_add(self.lifeline.as_raw_fd(), input, LIFELINE)
     }
 
+    /// One pass of this process's loop. What all children have in common is seen
+    /// to here: `hear` gets the other messages, `own` the other tokens.
+    pub(crate) fn pass(
+        &self,
+        rt: &Runtime,
+        timeout_ms: i32,
+        hear: &mut dyn FnMut(&Frame<'_>),
+        own: &mut dyn FnMut(u32),
+    ) {
+        let reactor = rt.reactor_or_exit();
+        let mut event = |token: u32, _events: u32| match token {
+            CHANNEL => self.read_channel(hear),
+            WAKE => self.signals(rt.config().signals),
+            LIFELINE => {
+                self.orphaned(rt.config().orphan);
+                // It stays readable.
+                reactor.own_del(self.lifeline.as_raw_fd());
+            }
+            other => own(other),
+        };
+        if let Err(error) = reactor.pass(timeout_ms, &self.mask, &mut event) {
+            let kind = self.birth.kind();
+            ::log::error!("the event loop of the {kind} broke: {error}");
+            crate::process::exit_now(crate::ffi::DTM_EXIT_FDS);
+        }
+    }
+
+    fn read_channel(&self, hear: &mut dyn FnMut(&Frame<'_>)) {
+        self.check_fds();
+        self.link.read(&mut |frame| match frame.head.kind {
+            Kind::Nudge => {
+                self.look_at_order();
+            }
+            Kind::ReopenLog => self.reopen_log(),
+            _ => hear(frame),
+        });
+        let board = &self.shared.board;
+        board.set(self.birth.slot, shm::Gauge::Fenced, self.link.fenced());
+    }
+
     /// Signals arrived: see what they mean to a child.
-    pub(crate) fn signals(&self, style: SignalTable) {
+    fn signals(&self, style: SignalTable) {
         self.wake.clear();
         let bits = handler::take();
         for signal in TAKEN.iter().copied().filter(|s| bits & (1 << s) != 0) {
@@ -103,7 +144,7 @@ impl Child {
     }
 
     /// Is there an order of the master's to leave? Then begin.
-    pub(crate) fn look_at_order(&self) -> bool {
+    fn look_at_order(&self) -> bool {
         match self.shared.table.order(self.birth.slot, self.birth.spawn) {
             shm::Order::Run => return false,
             shm::Order::Drain => self.leave(Order::Drain, Cause::Ordered),
@@ -112,8 +153,8 @@ impl Child {
         true
     }
 
-    /// The pipe to the master broke. Answers what to do.
-    pub(crate) fn orphaned(&self, policy: Orphan) {
+    /// The lifeline broke: leave, as the policy says.
+    fn orphaned(&self, policy: Orphan) {
         if lifeline::is_cut(&self.lifeline) {
             ::log::warn!("the master is gone: leaving");
             if policy == Orphan::Exit {
@@ -141,12 +182,7 @@ impl Child {
         self.leaving.get()
     }
 
-    /// The lifeline need not be watched any longer (it stays readable).
-    pub(crate) fn forget_lifeline(&self, reactor: &crate::event::Reactor) {
-        reactor.own_del(self.lifeline.as_raw_fd());
-    }
-
-    pub(crate) fn reopen_log(&self) {
+    fn reopen_log(&self) {
         if let Err(error) = crate::log::reopen() {
             ::log::error!("log: {error}");
         }
@@ -154,7 +190,7 @@ impl Child {
 
     /// Have our descriptors been closed or replaced by the service? Checked when
     /// the kernel reports something odd.
-    pub(crate) fn check_fds(&self) {
+    fn check_fds(&self) {
         if !self.link.intact() {
             ::log::error!("the service closed or replaced libdtm's file descriptors: leaving");
             crate::process::exit_now(crate::ffi::DTM_EXIT_FDS);

@@ -11,7 +11,7 @@ mod roster;
 mod updates;
 
 use crate::channel::{Frame, Kind};
-use crate::child::{CHANNEL, Child, DEADLINE, LIFELINE, TICK, WAKE};
+use crate::child::{Child, DEADLINE, TICK};
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
 use crate::ffi::*;
@@ -118,11 +118,9 @@ impl Controller {
 
     /// One pass: events, then a fresh look at the workers, updates, the service.
     fn pass(&'static self) -> bool {
-        let mut own = |token: u32, _events: u32| self.own(token);
-        if let Err(error) = self.reactor().pass(-1, &self.child.mask, &mut own) {
-            ::log::error!("the event loop of the controller broke: {error}");
-            crate::process::exit_now(DTM_EXIT_FDS);
-        }
+        let mut hear = |frame: &Frame<'_>| self.incoming(frame);
+        let mut own = |token: u32| self.own(token);
+        self.child.pass(self.rt, -1, &mut hear, &mut own);
         self.carry_on_leaving();
         if self.acting() {
             self.refresh();
@@ -145,15 +143,6 @@ impl Controller {
 
     fn own(&self, token: u32) {
         match token {
-            CHANNEL => {
-                self.child.check_fds();
-                self.child.link.read(&mut |frame| self.incoming(frame));
-            }
-            WAKE => self.child.signals(self.rt.config().signals),
-            LIFELINE => {
-                self.child.orphaned(self.rt.config().orphan);
-                self.child.forget_lifeline(self.reactor());
-            }
             DEADLINE => self.reactor().close_clients(DTM_CLOSE_DEADLINE),
             CONTROL => self.accept_operators(),
             PAUSE => self.listen_again(),
@@ -168,13 +157,9 @@ impl Controller {
             Kind::Reply => self.reply(frame),
             Kind::Answer => self.answer(frame.head.arg, 0, frame.payload),
             Kind::Refused => self.refused(frame),
-            Kind::Nudge => {
-                self.child.look_at_order();
-            }
             Kind::TableChanged => {}
             Kind::ConfigLoaded => self.load_config(),
             Kind::ConfigReverted => self.revert_config(),
-            Kind::ReopenLog => self.child.reopen_log(),
             other => ::log::warn!("the controller does not know message {other:?}: dropped"),
         }
     }

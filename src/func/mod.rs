@@ -1,7 +1,7 @@
 //! Helper processes. flow: M7, L18
 
 use crate::channel::{Frame, Kind};
-use crate::child::{CHANNEL, Child, LIFELINE, WAKE};
+use crate::child::Child;
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
 use crate::ffi::*;
@@ -95,28 +95,9 @@ impl Helper {
 
     /// One pass for dtm_loop_dispatch(). True: leave now.
     pub(crate) fn pass(&self, timeout_ms: i32) -> bool {
-        let reactor = self.rt.reactor_or_exit();
-        let mut own = |token: u32, _events: u32| self.own(token);
-        if let Err(error) = reactor.pass(timeout_ms, &self.child.mask, &mut own) {
-            ::log::error!("the event loop of the func broke: {error}");
-            crate::process::exit_now(DTM_EXIT_FDS);
-        }
+        let mut hear = |frame: &Frame<'_>| self.incoming(frame);
+        self.child.pass(self.rt, timeout_ms, &mut hear, &mut |_| {});
         self.child.leaving().is_some()
-    }
-
-    fn own(&self, token: u32) {
-        match token {
-            CHANNEL => {
-                self.child.check_fds();
-                self.child.link.read(&mut |frame| self.incoming(frame));
-            }
-            WAKE => self.child.signals(self.rt.config().signals),
-            LIFELINE => {
-                self.child.orphaned(self.rt.config().orphan);
-                self.child.forget_lifeline(self.rt.reactor_or_exit());
-            }
-            _ => {}
-        }
     }
 
     fn incoming(&self, frame: &Frame<'_>) {
@@ -135,10 +116,6 @@ impl Helper {
                         .must_send(Kind::Refusal, code, frame.head.seq, &[]);
                 }
             }
-            Kind::Nudge => {
-                self.child.look_at_order();
-            }
-            Kind::ReopenLog => self.child.reopen_log(),
             other => ::log::warn!("a func does not know message {other:?}: dropped"),
         }
     }

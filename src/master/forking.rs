@@ -68,13 +68,10 @@ impl Master {
     /// The rest of this process's life. It never returns into the host's frames.
     fn be_child(&mut self, birth: Birth) -> ! {
         birth::begin(&birth);
-        let (rt, atexit) = (self.rt, self.rt.flags & DTM_F_CHILD_ATEXIT != 0);
+        let atexit = self.rt.flags & DTM_F_CHILD_ATEXIT != 0;
         let life = catch_unwind(AssertUnwindSafe(|| self.child_main(birth)));
         match life {
-            Ok(status) => {
-                let _ = rt;
-                exit(status, atexit)
-            }
+            Ok(status) => exit(status, atexit),
             Err(_) => {
                 ::log::error!("internal error (panic) in libdtm");
                 exit_now(DTM_EXIT_BROKEN)

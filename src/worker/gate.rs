@@ -24,20 +24,11 @@ impl Worker {
         self.child.link.must_send(Kind::Ready, 0, 0, &[]);
     }
 
-    pub(super) fn channel(&self) {
-        self.child.check_fds();
-        self.child.link.read(&mut |frame| self.message(frame));
-    }
-
-    fn message(&self, frame: &Frame<'_>) {
+    pub(super) fn message(&self, frame: &Frame<'_>) {
         match frame.head.kind {
             Kind::Data => self.data(frame),
             Kind::Sync => self.sync(frame),
             Kind::Open => self.open(),
-            Kind::Nudge => {
-                self.child.look_at_order();
-            }
-            Kind::ReopenLog => self.child.reopen_log(),
             other => ::log::warn!("a worker does not know message {other:?}: dropped"),
         }
     }

@@ -5,7 +5,8 @@ mod gate;
 mod leaving;
 
 use crate::accept::{LISTENER_TOKEN, Seat};
-use crate::child::{CHANNEL, Child, DEADLINE, LIFELINE, TICK, WAKE};
+use crate::channel::Frame;
+use crate::child::{Child, DEADLINE, TICK};
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
 use crate::ffi::*;
@@ -130,11 +131,9 @@ impl Worker {
         if self.done.get().is_some() {
             return true;
         }
-        let mut own = |token: u32, _events: u32| self.own(token);
-        if let Err(error) = self.reactor().pass(timeout_ms, &self.child.mask, &mut own) {
-            ::log::error!("the event loop of the worker broke: {error}");
-            crate::process::exit_now(DTM_EXIT_FDS);
-        }
+        let mut hear = |frame: &Frame<'_>| self.message(frame);
+        let mut own = |token: u32| self.own(token);
+        self.child.pass(self.rt, timeout_ms, &mut hear, &mut own);
         self.carry_on_leaving();
         self.publish();
         self.done.get().is_some()
@@ -142,9 +141,6 @@ impl Worker {
 
     fn own(&self, token: u32) {
         match token {
-            CHANNEL => self.channel(),
-            WAKE => self.child.signals(self.rt.config().signals),
-            LIFELINE => self.orphaned(),
             TICK => self.tick(),
             DEADLINE => self.deadline(),
             PAUSE => self.resume(),
@@ -154,11 +150,6 @@ impl Worker {
                 }
             }
         }
-    }
-
-    fn orphaned(&self) {
-        self.child.orphaned(self.rt.config().orphan);
-        self.child.forget_lifeline(self.reactor());
     }
 
     pub(super) fn arm_tick(&self) {
@@ -185,11 +176,6 @@ impl Worker {
             .shared
             .board
             .set(self.child.birth.slot, Gauge::Clients, u64::from(clients));
-        let fenced = self.child.link.fenced();
-        self.child
-            .shared
-            .board
-            .set(self.child.birth.slot, Gauge::Fenced, fenced);
         if self.paused.get() && !self.reactor().full() {
             self.resume();
         }
