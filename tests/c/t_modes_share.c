@@ -46,6 +46,24 @@ static void in_a_burst(void)
     leave();
 }
 
+/* It goes past one that does not run; that one catches up afterwards. */
+static void a_burst_past_a_stopped_worker(void)
+{
+    int fds[60];
+    struct service service = in_mode(4);
+    start(&service);
+    struct kid *stopped = nth_open(2);
+    stop_kid(stopped);
+    call(fds, 60);
+    WAIT(answered(fds, 60) >= 60 - mode->ahead);
+    kill(stopped->pid, SIGCONT);
+    hear_all(fds, 60, &crowd);
+    CHECK(share(&crowd, stopped) <= mode->ahead);
+    joins_in(&crowd, stopped);
+    spread_out();
+    leave();
+}
+
 /* All connections of half of the workers end, others come. */
 static void after_churn(void)
 {
@@ -181,6 +199,7 @@ static void busy_clients_count(void)
 static const struct test tests[] = {
     {"one by one", one_by_one},
     {"in a burst", in_a_burst},
+    {"a burst past a stopped worker", a_burst_past_a_stopped_worker},
     {"after churn", after_churn},
     {"20 workers", twenty_workers},
     {"short connections", short_connections},
