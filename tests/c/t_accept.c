@@ -128,9 +128,9 @@ static void passed_again(void)
     WAIT(GET(shared->blocked) == WORKERS);
     call(fds, MANY);
     WAIT(schedule().passed > WORKERS);
-    SET(shared->unblock, 1); /* the killed one does not get to see it */
     struct kid *kid = crowd.kid[1];
-    stop_kid(kid);
+    stop_kid(kid); /* it does not see the end of its block */
+    SET(shared->unblock, 1);
     kill(kid->pid, SIGKILL);
     for (int i = 0; i < MANY; i++)
         CHECK(hear(fds[i]));
