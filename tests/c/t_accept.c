@@ -42,7 +42,7 @@ static void killed_while_passing_the_token(void)
         WAIT(GET(load->answered) > before + 50);
         load_stop(load);
         CHECK_EQ(load->refused, 0);
-        CHECK(load->reset + load->lost <= 2); /* at most those inside the killed worker */
+        CHECK_LE(load->reset + load->lost, 2); /* at most those inside the killed worker */
         finish();
         CHECK_EQ(shared->result.deaths, 1);
     }

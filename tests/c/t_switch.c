@@ -190,7 +190,7 @@ static void with_deaths(void)
     load_stop(load);
     CHECK_EQ(load->refused, 0);
     CHECK_EQ(load->wrong, 0);
-    CHECK(load->reset + load->lost <= 2 * mode_count * 4);
+    CHECK_LE(load->reset + load->lost, 2 * mode_count * 4);
     finish();
 }
 
