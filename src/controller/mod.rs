@@ -10,7 +10,7 @@ mod messages;
 mod roster;
 mod updates;
 
-use crate::channel::{Frame, Kind};
+use crate::channel::{Attached, Frame, Kind};
 use crate::child::{Child, DEADLINE, TICK};
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
@@ -118,7 +118,7 @@ impl Controller {
 
     /// One pass: events, then a fresh look at the workers, updates, the service.
     fn pass(&'static self) -> bool {
-        let mut hear = |frame: &Frame<'_>| self.incoming(frame);
+        let mut hear = |frame: &Frame<'_>, _: &mut Attached| self.incoming(frame);
         let mut own = |token: u32| self.own(token);
         self.child.pass(self.rt, -1, &mut hear, &mut own);
         self.carry_on_leaving();

@@ -5,7 +5,7 @@ mod gate;
 mod leaving;
 
 use crate::accept::{LISTENER_TOKEN, Seat};
-use crate::channel::Frame;
+use crate::channel::{Attached, Frame};
 use crate::child::{Child, DEADLINE, TICK};
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
@@ -131,7 +131,7 @@ impl Worker {
         if self.done.get().is_some() {
             return true;
         }
-        let mut hear = |frame: &Frame<'_>| self.message(frame);
+        let mut hear = |frame: &Frame<'_>, _: &mut Attached| self.message(frame);
         let mut own = |token: u32| self.own(token);
         self.child.pass(self.rt, timeout_ms, &mut hear, &mut own);
         self.carry_on_leaving();
