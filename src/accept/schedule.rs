@@ -122,6 +122,25 @@ impl Schedule {
         probe::depth(self.pool.listener(listener as usize))
     }
 
+    pub(crate) fn listeners(&self) -> u32 {
+        u32::try_from(self.pool.listeners.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The load of a slot's worker.
+    pub(crate) fn load(&self, slot: usize) -> u32 {
+        self.pool.load(slot).load(Relaxed)
+    }
+
+    /// How it stands, for the API.
+    pub(crate) fn report(&self, _listener: Option<u32>) -> crate::ffi::dtm_accept_t {
+        let stats = self.stats();
+        crate::ffi::dtm_accept_t {
+            accepted: stats.accepted,
+            moves: stats.moves,
+            ..crate::ffi::dtm_accept_t::default()
+        }
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             rescues: self.watch.rescues.get(),

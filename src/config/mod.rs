@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) max_processes: u32,
     pub(crate) accept_mode: u32,
     pub(crate) accept_tokens: u32,
+    pub(crate) accept_load: u32,
+    pub(crate) accept_pass: u32,
     pub(crate) max_clients: u32,
     pub(crate) client_timeout_ms: u32,
     pub(crate) watch_timeout_ms: u32,
@@ -79,6 +81,10 @@ pub(crate) struct Config {
     pub(crate) max_processes: u32,
     pub(crate) accept_mode: AcceptMode,
     pub(crate) accept_tokens: u32,
+    /// Load is the number of busy clients, not of all.
+    pub(crate) accept_busy: bool,
+    /// The master passes clients on in turn, not to the least loaded.
+    pub(crate) accept_rotate: bool,
     pub(crate) max_clients: u32,
     pub(crate) client_timeout: Option<u64>,
     pub(crate) watch_timeout: Option<u64>,
@@ -133,8 +139,6 @@ impl Config {
         old: &Self,
         machine: &Machine,
     ) -> Result<(Self, Vec<&'static str>)> {
-        // Computed from the number of workers, which may well change.
-        default(&mut settings.accept_tokens, || old.accept_tokens);
         let ignored = Self::complete(settings.clone(), machine)?.changes(old);
         for key in KEYS.iter().filter(|key| key.fixed) {
             (key.set)(&mut settings, (key.get)(&old.values));
@@ -215,6 +219,8 @@ impl From<Settings> for Config {
                 _ => AcceptMode::Auto,
             },
             accept_tokens: v.accept_tokens,
+            accept_busy: v.accept_load == DTM_LOAD_BUSY,
+            accept_rotate: v.accept_pass == DTM_PASS_ROTATE,
             max_clients: v.max_clients,
             client_timeout: or_off(v.client_timeout_ms),
             watch_timeout: or_off(v.watch_timeout_ms),
