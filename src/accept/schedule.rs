@@ -83,7 +83,7 @@ impl Schedule {
 
     /// Called in each child: close the doors that are not its own.
     pub(crate) fn keep_doors_of(&self, slot: Option<usize>) {
-        self.steer.replace(Err("this is a child".to_owned()));
+        let _ = self.steer.replace(Err("this is a child".to_owned()));
         for (listener, lane) in self.lanes.iter().enumerate() {
             let own: Vec<Door> = slot.map_or_else(Vec::new, |slot| {
                 self.pool.doors_of(slot, listener).to_vec()
@@ -123,7 +123,7 @@ impl Schedule {
             let mode = if mode.is_own() && !lane.inet { Mode::Token } else { mode };
             self.leave_mode(listener, self.pool.mode(listener));
             self.pool.words.set_mode(listener, mode);
-            self.enter_mode(listener, mode);
+            self.enter_mode(listener);
         }
         Ok(true)
     }
@@ -145,22 +145,26 @@ impl Schedule {
         }
     }
 
-    fn enter_mode(&self, listener: usize, mode: Mode) {
-        let base = Door::shared(listener, 0);
-        if mode == Mode::Pass {
-            self.pool.unwatch(base);
-        } else if let Err(errno) = self.pool.watch(base) {
-            ::log::error!("epoll_ctl of listener {listener}: {}", errno.desc());
-        }
+    fn enter_mode(&self, listener: usize) {
+        self.observe(listener, true);
         self.set_limits();
         for slot in self.pool.words.open_slots() {
             self.join(slot, listener);
         }
         self.select(listener);
         for door in self.pool.doors().filter(|door| door.listener == listener) {
-            if !(mode == Mode::Pass && door == base) {
-                self.pool.rewatch(door);
-            }
+            self.pool.rewatch(door);
+        }
+    }
+
+    /// The sentinel looks at the listener's base, or need not: the master itself
+    /// waits there.
+    pub(crate) fn observe(&self, listener: usize, wanted: bool) {
+        let base = Door::shared(listener, 0);
+        if !wanted {
+            self.pool.unwatch(base);
+        } else if let Err(errno) = self.pool.watch(base) {
+            ::log::error!("epoll_ctl of listener {listener}: {}", errno.desc());
         }
     }
 
@@ -292,10 +296,9 @@ impl Schedule {
             // What waits at its own door is passed on.
             self.pool.rewatch(Door::own(listener, slot));
         }
-        if let Some(spawn) = self.members.borrow_mut()[slot].take()
-            && self.pool.words.lock().load(SeqCst) == spawn
-        {
-            self.pass_lock(spawn);
+        let spawn = self.members.borrow_mut()[slot].take();
+        if spawn.is_some_and(|spawn| self.pool.words.lock().load(SeqCst) == spawn) {
+            self.pass_lock(spawn.unwrap_or(0));
         }
         self.repair();
     }

@@ -5,7 +5,7 @@ use super::door::{Door, Side};
 use super::lock;
 use super::mode::Mode;
 use super::pool::Pool;
-use super::words::Tally;
+use super::words::{Tally, Told};
 use crate::bpf::{Row, away};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
@@ -167,7 +167,8 @@ impl Seat {
         }
     }
 
-    pub(crate) fn resume(&self) {
+    /// True: clients wait, and the master should know.
+    pub(crate) fn resume(&self) -> bool {
         self.row().come_back(away::FULL);
         for listener in 0..self.pool.listeners() {
             let mode = self.pool.mode(listener);
@@ -179,6 +180,7 @@ impl Seat {
                 self.pool.top_up(door, self.slot);
             }
         }
+        self.pool.words.told(Told::WaitingSince).load(Relaxed) != 0
     }
 
     fn attend(&self, door: Door) {

@@ -84,9 +84,11 @@ impl Schedule {
         let mut depth = 0;
         let mut waiting = BTreeMap::new();
         for door in ready {
-            depth += self.pool.fd(door).map_or(0, probe::depth);
             let served = self.pool.words.served(door).load(Relaxed);
             let before = self.watch.waiting.borrow().get(&door).copied();
+            if before.is_some() {
+                depth += self.pool.fd(door).map_or(0, probe::depth);
+            }
             let since = before.map_or(now, |w| w.since);
             let moved = before.is_some_and(|w| w.served != served);
             let since = if moved { now } else { since };
@@ -248,7 +250,8 @@ impl Schedule {
 
     fn tell_wait(&self, now: u64, depth: u32, waiting: &BTreeMap<Door, Waiting>) {
         let words = &self.pool.words;
-        let since = waiting.values().map(|w| w.since).min();
+        // What came a moment ago does not wait yet.
+        let since = waiting.values().map(|w| w.since).filter(|at| *at < now).min();
         words.told(Told::Depth).store(depth.into(), Relaxed);
         words
             .told(Told::WaitingSince)

@@ -11,12 +11,12 @@ pub(crate) struct Taker {
     pub(crate) unanswered: u32,
 }
 
-/// Clients that may be on their way to one worker. One that does not answer so
-/// many is busy or hangs; its channel would fill up.
-pub(crate) const UNANSWERED_MAX: u32 = 64;
+/// Clients that may be on their way to one worker: more would have to wait for
+/// it if it is busy or hangs. Node's cluster has the same rule.
+pub(crate) const UNANSWERED_MAX: u32 = 1;
 
-/// The next taker: least loaded, or in turn after slot `last`. In turn, one that
-/// owes an answer is passed over as long as another does not.
+/// The next taker: least loaded, or in turn after slot `last`. One that owes an
+/// answer is passed over.
 pub(crate) fn choose(
     takers: impl Iterator<Item = Taker>,
     last: usize,
@@ -25,13 +25,8 @@ pub(crate) fn choose(
     let distance = |slot: usize| slot.wrapping_sub(last).wrapping_sub(1);
     let free = takers.filter(|taker| taker.unanswered < UNANSWERED_MAX);
     let best = free.min_by_key(|taker| {
-        let load = u64::from(taker.load) + u64::from(taker.unanswered);
-        let first = if rotate {
-            u64::from(taker.unanswered)
-        } else {
-            load
-        };
-        (first, distance(taker.slot))
+        let load = if rotate { 0 } else { taker.load };
+        (load, distance(taker.slot))
     });
     best.map(|taker| taker.slot)
 }
@@ -63,7 +58,6 @@ mod tests {
         let pick = |loads: &[(u32, u32)], last| choose(takers(loads).into_iter(), last, false);
         assert_eq!(pick(&[(3, 0), (2, 0), (2, 0)], 0), Some(1));
         assert_eq!(pick(&[(3, 0), (2, 0), (2, 0)], 1), Some(2));
-        assert_eq!(pick(&[(3, 0), (2, 2), (2, 1)], 2), Some(0));
         assert_eq!(pick(&[(0, UNANSWERED_MAX), (9, 0)], 0), Some(1));
         assert_eq!(pick(&[(0, UNANSWERED_MAX)], 0), None);
     }
@@ -73,7 +67,6 @@ mod tests {
         let pick = |loads: &[(u32, u32)], last| choose(takers(loads).into_iter(), last, true);
         assert_eq!(pick(&[(0, 0), (9, 0), (0, 0)], 0), Some(1));
         assert_eq!(pick(&[(0, 0), (9, 1), (0, 0)], 0), Some(2));
-        assert_eq!(pick(&[(0, 3), (9, 3), (0, 3)], 2), Some(0));
     }
 
     #[test]

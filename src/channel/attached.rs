@@ -186,7 +186,7 @@ mod tests {
         let (mut buffer, mut attached) = (Buffer::new(), Attached::new());
         let (kept, left) = (Probe::new(), Probe::new());
         let fds = [kept.writer.as_fd(), left.writer.as_fd()];
-        send_with(master.as_fd(), &frame(Kind::Schedule), &fds).unwrap();
+        send_with(master.as_fd(), &frame(Kind::Client), &fds).unwrap();
         recv_with(child.as_fd(), &mut buffer, &mut attached);
         let mine = attached.fds.swap_remove(0);
         assert_eq!(

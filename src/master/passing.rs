@@ -36,6 +36,8 @@ impl Master {
                 self.unwatch(fd);
             }
             self.watched[listener] = wanted;
+            // Where nobody could be given a client, the sentinel observes.
+            self.shared.schedule.observe(listener, !wanted);
         }
     }
 
@@ -136,9 +138,7 @@ impl Master {
 
     /// When to try again: a worker that takes clients again does not say so.
     pub(super) fn passing_deadline(&self, now: u64) -> Option<u64> {
-        let schedule = &self.shared.schedule;
-        let listeners = usize::try_from(schedule.listeners()).unwrap_or(0);
-        let starved = (0..listeners).any(|l| schedule.passes(l) && !self.watched[l]);
-        (starved || self.passing.has_homeless()).then_some(now + RETRY)
+        let homeless = self.passing.has_homeless().then_some(now + RETRY);
+        homeless.into_iter().chain(self.exhausted_until).min()
     }
 }

@@ -32,7 +32,7 @@ impl Worker {
         #[cfg(feature = "fault")]
         if crate::fault::fallible("accept").is_err() {
             self.seat.failed();
-            self.exhausted();
+            self.exhausted(nix::errno::Errno::EMFILE);
             return false;
         }
         match net::accept(fd) {
@@ -87,7 +87,7 @@ impl Worker {
                 self.child.link.must_send(Kind::Declined, id, 0, &[]);
                 if attached.cut {
                     self.seat.failed();
-                    self.exhausted();
+                    self.exhausted(nix::errno::Errno::EMFILE);
                 }
             }
         }
@@ -97,13 +97,7 @@ impl Worker {
         self.seat.failed();
         match error {
             AcceptError::Transient(_) => {}
-            AcceptError::Exhausted(errno) => {
-                ::log::warn!(
-                    "accept: {}: no new clients for {EXHAUSTED_MS} ms",
-                    errno.desc()
-                );
-                self.exhausted();
-            }
+            AcceptError::Exhausted(errno) => self.exhausted(errno),
             AcceptError::Broken(errno) => {
                 ::log::error!(
                     "accept on listener {}: {}: leaving",
@@ -115,7 +109,9 @@ impl Worker {
         }
     }
 
-    fn exhausted(&self) {
+    fn exhausted(&self, errno: nix::errno::Errno) {
+        ::log::warn!("accept: {}: no new clients for {EXHAUSTED_MS} ms", errno.desc());
+        self.exhausted.set(true);
         self.pause();
         self.reactor().own_timer(PAUSE, Some(EXHAUSTED_MS));
     }
@@ -126,9 +122,12 @@ impl Worker {
         }
     }
 
+    /// If nothing speaks against it any more.
     pub(super) fn resume(&self) {
-        if !self.reactor().full() && self.paused.replace(false) {
-            self.seat.resume();
+        let ready = !self.exhausted.get() && !self.reactor().full();
+        if ready && self.paused.replace(false) && self.seat.resume() {
+            // Without it the master looks again a moment later.
+            let _ = self.child.link.send(Kind::Room, 0, 0, &[]);
         }
     }
 }

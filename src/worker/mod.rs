@@ -33,6 +33,8 @@ pub(crate) struct Worker {
     /// Only busy clients count as load.
     counts_busy: bool,
     paused: Cell<bool>,
+    /// Out of descriptors a moment ago.
+    exhausted: Cell<bool>,
     drain_began: Cell<bool>,
     /// The exit status, once everything is over.
     done: Cell<Option<i32>>,
@@ -75,6 +77,7 @@ impl Worker {
             load: Cell::new(DTM_OFF),
             counts_busy: config.accept_busy,
             paused: Cell::new(false),
+            exhausted: Cell::new(false),
             drain_began: Cell::new(false),
             done: Cell::new(None),
         };
@@ -156,7 +159,10 @@ impl Worker {
         match token {
             TICK => self.tick(),
             DEADLINE => self.deadline(),
-            PAUSE => self.resume(),
+            PAUSE => {
+                self.exhausted.set(false);
+                self.resume();
+            }
             BOUNDARY => self.seat.give_lock(),
             door => {
                 if let Some(door) = self.seat.door(door) {
@@ -204,7 +210,7 @@ impl Worker {
             .shared
             .board
             .set(self.child.birth.slot, Gauge::Clients, u64::from(clients));
-        if self.paused.get() && !self.reactor().full() {
+        if self.paused.get() {
             self.resume();
         }
     }
