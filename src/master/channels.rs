@@ -51,7 +51,7 @@ impl Master {
                 );
                 self.tell_controller(Kind::Refused, spawn, frame.head.arg, &[]);
             }
-            Kind::Taken => self.passing.taken(frame.head.arg, slot),
+            Kind::Taken => self.client_taken(slot, frame.head.arg),
             Kind::Room => self.watchdog = self.watchdog.map(|_| 0),
             Kind::Declined => self.client_declined(slot, frame.head.arg),
             Kind::AnswerUp => self.tell_controller(Kind::Answer, spawn, 0, frame.payload),
