@@ -19,9 +19,28 @@ impl Master {
         // Whatever it still said comes first; then nobody is there to accept.
         self.read_channel(slot);
         self.shared.schedule.retire(slot);
+        self.recover_locks(slot, spawn);
         self.pidfds[slot] = None;
         self.unsent_open[slot] = false;
         self.events.push_back(Event::Died { slot, spawn, exit });
+    }
+
+    /// What it held is free at once, although its zombie may have to stay. And so is
+    /// what names nobody: it may have scribbled before it died. L1
+    fn recover_locks(&self, slot: usize, spawn: u64) {
+        let (locks, table) = (&self.shared.locks, &self.shared.table);
+        let gone = |owner| owner == spawn || !table.knows(owner);
+        locks.recover(gone, |lock, owner| {
+            let (name, role) = (locks.name(lock), self.rows_role(slot));
+            if owner == spawn {
+                let role = crate::role::name(role);
+                ::log::warn!(
+                    "lock {name}: its owner, {role} slot {slot} spawn {spawn}, died: released"
+                );
+            } else {
+                ::log::warn!("lock {name}: its owner, spawn {owner}, is nobody: released");
+            }
+        });
     }
 
     /// Look at everybody: SIGCHLD said so, or there are no pidfds.
