@@ -9,11 +9,11 @@
 
 use super::choose::MASTER;
 use super::door::{Door, Kind};
+use super::lock;
 use super::mode::Mode;
 use super::probe;
 use super::schedule::Schedule;
 use super::words::{Tally, Told};
-use super::lock;
 use crate::bpf::away;
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use std::cell::{Cell, RefCell};
@@ -259,7 +259,10 @@ impl Schedule {
         let long = since.is_some_and(|at| now - at >= REPORT);
         if long && !self.watch.reported.replace(true) {
             let open = words.open_slots().count();
-            let willing = words.open_slots().filter(|s| self.pool.takes_clients(*s)).count();
+            let willing = words
+                .open_slots()
+                .filter(|s| self.pool.takes_clients(*s))
+                .count();
             ::log::warn!(
                 "{depth} clients wait: of {open} open workers {willing} take clients, and those are busy"
             );

@@ -119,7 +119,10 @@ impl Master {
         let arg = u32::try_from(arg).unwrap_or(u32::MAX);
         if kind == DTM_CMD_ACCEPT_MODE {
             let Some(mode) = AcceptMode::of_number(arg) else {
-                return (DTM_EINVAL, format!("accept mode {arg}: must be DTM_ACCEPT_*"));
+                return (
+                    DTM_EINVAL,
+                    format!("accept mode {arg}: must be DTM_ACCEPT_*"),
+                );
             };
             return match self.set_accept_mode(mode) {
                 Ok(text) => (DTM_OK, text),

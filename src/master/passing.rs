@@ -133,7 +133,10 @@ impl Master {
 
     /// Those for whom there was nobody.
     pub(super) fn retry_passing(&mut self) {
-        if self.exhausted_until.is_some_and(|at| at <= crate::sys::now_ms()) {
+        if self
+            .exhausted_until
+            .is_some_and(|at| at <= crate::sys::now_ms())
+        {
             self.exhausted_until = None;
         }
         while self.has_taker(true) {
