@@ -148,7 +148,7 @@ impl Master {
         self.watch_passed();
     }
 
-    fn exhausted(&self) -> bool {
+    pub(super) fn exhausted(&self) -> bool {
         self.exhausted_until.is_some()
     }
 
