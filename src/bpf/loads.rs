@@ -7,7 +7,7 @@
 use crate::error::{Error, Result};
 use memmap2::{MmapOptions, MmapRaw};
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::{Relaxed, SeqCst}};
 
 /// The most rows that one program can look at: its longest jump is over all of them.
 pub(crate) const ROWS_MAX: usize = 1024;
@@ -16,14 +16,16 @@ pub(crate) const ROWS_MAX: usize = 1024;
 pub(crate) const LIMIT_NS: u64 = 1_000_000;
 
 /// Later than now, however long the machine runs.
-const ASLEEP: u64 = i64::MAX.cast_unsigned();
+use crate::event::ASLEEP;
 
 /// Why a worker takes no clients. Each writer has bits of its own.
 pub(crate) mod away {
     /// Master: no worker, or not open yet. So begins a row.
     pub(crate) const CLOSED: u32 = 1;
-    /// Master: stopped or hung.
+    /// Master: it does not take what it was sent.
     pub(crate) const HUNG: u32 = 1 << 1;
+    /// Master: the kernel says that it is stopped.
+    pub(crate) const STOPPED: u32 = 1 << 2;
     /// Worker: at its limit of clients.
     pub(crate) const FULL: u32 = 1 << 16;
     /// Worker: draining.
@@ -66,22 +68,27 @@ impl Row {
         self.load.load(Relaxed)
     }
 
-    pub(crate) fn go_away(&self, why: u32) {
-        self.away.fetch_or(why, Relaxed);
+    /// False: it was away for this reason already.
+    pub(crate) fn go_away(&self, why: u32) -> bool {
+        self.away.fetch_or(why, SeqCst) & why == 0
     }
 
     pub(crate) fn come_back(&self, why: u32) {
-        self.away.fetch_and(!why, Relaxed);
+        self.away.fetch_and(!why, SeqCst);
     }
 
     /// Bits of [`away`].
     pub(crate) fn away(&self) -> u32 {
-        self.away.load(Relaxed)
+        self.away.load(SeqCst)
     }
 
-    /// The worker woke up.
-    pub(crate) fn busy(&self, now_ns: u64) {
-        self.busy_since.store(now_ns, Relaxed);
+    /// Where its loop notes when it woke up (CLOCK_MONOTONIC in ns) and that it sleeps.
+    pub(crate) fn beat(&self) -> &AtomicU64 {
+        &self.busy_since
+    }
+
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.busy_since.load(Relaxed) >= ASLEEP
     }
 
     /// The worker is about to sleep.
@@ -112,13 +119,14 @@ impl Row {
     /// Before a worker is made for this row. What waits in the socket's queue stays
     /// counted: the new worker will accept it.
     pub(crate) fn vacate(&self) {
-        self.away.store(away::CLOSED, Relaxed);
+        self.away.store(away::CLOSED, SeqCst);
         self.load.store(0, Relaxed);
         self.asleep();
     }
 }
 
-pub(super) struct Loads {
+/// The load table, as a mapping.
+pub(crate) struct Loads {
     memory: MmapRaw,
     rows: usize,
 }
@@ -158,7 +166,7 @@ impl Loads {
         unsafe { &*self.memory.as_mut_ptr().cast() }
     }
 
-    pub(super) fn row(&self, row: usize) -> &Row {
+    pub(crate) fn row(&self, row: usize) -> &Row {
         assert!(row < self.rows, "outside of the load table");
         let offset = Self::size(row);
         // SAFETY: inside of the mapping, as just checked; else as in header().

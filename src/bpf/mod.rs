@@ -24,7 +24,7 @@ pub(crate) mod tests;
 use crate::error::{Error, Result};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-pub(crate) use loads::{LIMIT_NS, ROWS_MAX, Row, away};
+pub(crate) use loads::{Loads, Row, away};
 pub(crate) use steer::Steer;
 pub(crate) use table::{TARGETS_MAX, attach_table};
 

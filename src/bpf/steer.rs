@@ -5,13 +5,14 @@ use super::loads::{Header, Loads, ROWS_MAX, Row};
 use super::{EBPF, select, set_option};
 use crate::error::{Error, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Sends each new connection of some listeners to the least loaded worker, as the
 /// SYN arrives. Loaded by the master, before any fork; every child inherits the
 /// load table. The kernel keeps a program as long as a group uses it.
 pub(crate) struct Steer {
-    loads: Loads,
+    loads: Arc<Loads>,
     listeners: Vec<Way>,
 }
 
@@ -37,7 +38,7 @@ impl Steer {
             Ok(Way { program, sockets })
         };
         let listeners = (0..listeners).map(way).collect::<Result<_>>()?;
-        let loads = Loads::map(array.as_fd(), rows)?;
+        let loads = Arc::new(Loads::map(array.as_fd(), rows)?);
         Ok(Self { loads, listeners })
     }
 
@@ -74,6 +75,11 @@ impl Steer {
     /// Connections that went to the base, of all listeners together.
     pub(crate) fn spilled(&self) -> u32 {
         self.header().spilled.load(Relaxed)
+    }
+
+    /// The load table alone: all that a worker needs.
+    pub(crate) fn loads(&self) -> Arc<Loads> {
+        Arc::clone(&self.loads)
     }
 
     pub(crate) fn row(&self, row: usize) -> &Row {

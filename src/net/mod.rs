@@ -2,7 +2,7 @@
 
 mod addr;
 #[allow(dead_code)] // the accept schedule is to take it up
-mod group;
+pub(crate) mod group;
 mod listener;
 mod peer;
 mod unix;
@@ -11,4 +11,4 @@ pub(crate) use addr::Address;
 #[allow(unused_imports)] // likewise
 pub(crate) use group::member;
 pub(crate) use listener::{ListenSpec, Listener};
-pub(crate) use peer::{AcceptError, Peer, accept};
+pub(crate) use peer::{AcceptError, Peer, accept, peer_of};
