@@ -165,21 +165,27 @@ void tell_shares(const struct crowd *crowd)
     fprintf(stderr, "\n");
 }
 
+/* Where more than half of the workers have a token there are too few to choose from. */
+static bool is_even(const struct crowd *crowd)
+{
+    int spread;
+    behind(crowd, &spread);
+    return spread <= 1 || (spread == 2 && schedule().tokens > count_open(0) / 2);
+}
+
 /* The next connections go to those that are behind, but for those tokens that
  * others have already; from then on nobody is ahead by more than one. */
 void stays_even(struct crowd *crowd)
 {
     int spread, workers = (int)count_open(0), credit = behind(crowd, &spread) + workers;
-    while (behind(crowd, &spread), spread > 1 && credit-- > 0)
+    while (!is_even(crowd) && credit-- > 0)
         come(crowd, 1);
-    for (int i = 0; i < 2 * workers && spread <= 1; i++) {
+    for (int i = 0; i < 2 * workers && is_even(crowd); i++)
         come(crowd, 1);
-        behind(crowd, &spread);
-    }
-    if (spread <= 1)
+    if (is_even(crowd))
         return;
     tell_shares(crowd);
-    fail_at(__FILE__, __LINE__, "loads differ by %d", spread);
+    fail_at(__FILE__, __LINE__, "loads differ by more than they may");
 }
 
 void all_have_some(const struct crowd *crowd)

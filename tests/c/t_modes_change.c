@@ -171,7 +171,7 @@ static void everything(void)
     load_stop(load);
     CHECK_EQ(load->refused, 0);
     CHECK_EQ(load->wrong, 0);
-    CHECK(load->reset + load->lost <= 6 * 4); /* inside of those that were killed */
+    CHECK_LE(load->reset + load->lost, 6 * 4); /* inside of those that were killed */
     finish();
 }
 

@@ -86,7 +86,7 @@ static void killed_under_load(void)
     load_stop(load);
     CHECK_EQ(load->refused, 0);
     CHECK_EQ(load->wrong, 0);
-    CHECK(load->reset + load->lost <= KILLS * 4);
+    CHECK_LE(load->reset + load->lost, KILLS * 4);
     finish();
     CHECK_EQ(shared->result.deaths, KILLS);
 }

@@ -113,7 +113,7 @@ static void only_unix(void)
     service.listen[0] = addresses[0];
     if (own) {
         launch(&service);
-        return refused_with("Unix");
+        return refused_with(mode->name);
     }
     start_in_mode(&service);
     for (int i = 0; i < EACH; i++)

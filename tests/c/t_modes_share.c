@@ -58,7 +58,7 @@ static void a_burst_past_a_stopped_worker(void)
     WAIT(answered(fds, 60) >= 60 - mode->ahead);
     kill(stopped->pid, SIGCONT);
     hear_all(fds, 60, &crowd);
-    CHECK(share(&crowd, stopped) <= mode->ahead);
+    CHECK_LE(share(&crowd, stopped), mode->ahead);
     joins_in(&crowd, stopped);
     spread_out();
     leave();
@@ -166,7 +166,7 @@ static void a_load_of_its_own(void)
     join(&crowd, fd);
     settle(&crowd);
     come(&crowd, 40);
-    CHECK(share(&crowd, nth_open(1)) <= 1 + 2);
+    CHECK_LE(share(&crowd, nth_open(1)), 1 + 2);
     char text[32];
     snprintf(text, sizeof text, "load %u", (uint32_t)DTM_OFF);
     ask(fd, text);
@@ -192,7 +192,7 @@ static void busy_clients_count(void)
     CHECK(before >= 5);
     settle(&crowd);
     come(&crowd, 40);
-    CHECK(share(&crowd, kid) <= before + 2);
+    CHECK_LE(share(&crowd, kid), before + 2);
     leave();
 }
 

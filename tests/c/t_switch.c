@@ -61,12 +61,17 @@ static void switch_to(uint32_t number)
     serves_in(number);
 }
 
+static void end_load(void)
+{
+    load_stop(load);
+    lost_nothing(load);
+    load = NULL;
+}
+
 static void leave(void)
 {
-    if (load) {
-        load_stop(load);
-        lost_nothing(load);
-    }
+    if (load)
+        end_load();
     part(&crowd, NULL);
     settle(&crowd);
     finish();
@@ -90,6 +95,8 @@ static void every_pair(void)
     CHECK_EQ(schedule().switches, mode_count * (mode_count - 1));
     switch_to(modes[0]); /* no change */
     CHECK_EQ(schedule().switches, mode_count * (mode_count - 1));
+    end_load();
+    settle(&crowd);
     stays_even(&crowd);
     leave();
     CHECK_EQ(shared->result.deaths, 0);
@@ -190,7 +197,7 @@ static void with_deaths(void)
     load_stop(load);
     CHECK_EQ(load->refused, 0);
     CHECK_EQ(load->wrong, 0);
-    CHECK(load->reset + load->lost <= 2 * mode_count * 4);
+    CHECK_LE(load->reset + load->lost, 2 * mode_count * 4);
     finish();
 }
 
