@@ -1,7 +1,9 @@
 //! The programs in the kernel, with real connections over loopback. A connection is
 //! in its queue when connect() returns.
 
+mod asm;
 mod model;
+mod places;
 mod steer;
 mod switch;
 mod table;

@@ -100,7 +100,9 @@ fn a_closed_socket_leaves_its_queue_to_the_others() {
     let Some(mut bench) = Bench::new(3) else {
         return;
     };
-    (1..3).for_each(|row| bench.row(row).go_away(away::FULL));
+    for row in 1..3 {
+        bench.row(row).go_away(away::FULL);
+    }
     let mut clients: Vec<_> = (0..10).map(|_| bench.group.connect()).collect();
     bench.row(0).go_away(away::CLOSED);
     bench.row(2).come_back(away::FULL);

@@ -69,8 +69,6 @@ fn the_kernel_takes_the_largest_one() {
     });
 }
 
-/// What docs of the kernel do not say: the last socket moves to the place of one
-/// that is closed.
 #[test]
 fn the_last_one_takes_the_index_of_a_closed_one() {
     as_nobody(|| {
