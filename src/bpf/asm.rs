@@ -40,6 +40,7 @@ pub(super) enum Op {
     Or = 0x40,
     And = 0x50,
     Shl = 0x60,
+    Shr = 0x70,
     Neg = 0x80,
     Xor = 0xa0,
     Mov = 0xb0,

@@ -4,10 +4,10 @@
 //! A worker may write anything here, or die in the middle. The program stays
 //! within bounds whatever it reads; the worst result is a bad choice.
 
-use crate::error::{Error, Result};
+use crate::error::{Context, Result};
 use crate::event::ASLEEP;
 use memmap2::{MmapOptions, MmapRaw};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{Relaxed, SeqCst},
@@ -40,9 +40,8 @@ pub(super) struct Header {
     pub(super) rows: AtomicU32,
     /// The row that wins among equals; moves behind each one that is chosen.
     pub(super) turn: AtomicU32,
+    /// [`LIMIT_NS`], or what it was changed to.
     pub(super) limit: AtomicU64,
-    /// Connections that no row could take.
-    pub(super) spilled: AtomicU32,
 }
 
 /// A worker, as the program sees it: one cache line.
@@ -109,11 +108,13 @@ impl Row {
         open.cast_signed().max(0).cast_unsigned()
     }
 
+    #[allow(dead_code)] // the master is to call reconcile()
     /// Connections that were ever sent here, wrapping.
     pub(crate) fn assigned(&self) -> u32 {
         self.assigned.load(Relaxed)
     }
 
+    #[allow(dead_code)] // likewise
     /// Forget what was sent here up to `then`, an earlier [`Row::assigned`], and was
     /// not accepted: its client gave up, or the queue was full. To be called while
     /// the queue is empty, with a `then` older than any handshake that may still
@@ -157,13 +158,6 @@ impl Loads {
 
     /// Map the only value of an array map, which starts at a page.
     pub(super) fn map(array: BorrowedFd<'_>, rows: usize) -> Result<Self> {
-        use crate::error::Context;
-        use std::os::fd::AsRawFd;
-        if rows == 0 || rows > ROWS_MAX {
-            return Err(Error::invalid(format!(
-                "steer: {rows} rows, not 1..{ROWS_MAX}"
-            )));
-        }
         let memory = MmapOptions::new()
             .len(Self::size(rows))
             .map_raw(array.as_raw_fd())

@@ -17,7 +17,7 @@ use std::mem::offset_of;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 const AWAY: i64 = 1 << 62;
-const OVERDUE: i64 = 1 << 61;
+const OVERDUE: i32 = 61;
 const ORDER_BITS: i32 = 10;
 const ORDER: i32 = (1 << ORDER_BITS) - 1;
 const _: () = assert!(ROWS_MAX == 1 << ORDER_BITS);
@@ -42,7 +42,6 @@ const ROW: Reg = R7;
 const DEADLINE: Reg = R8;
 const BEST: Reg = R9;
 const AWAY_BIT: Reg = R0;
-const OVERDUE_BIT: Reg = R4;
 /// The row whose turn it is, negative.
 const TURN: Reg = R5;
 
@@ -81,7 +80,6 @@ pub(super) fn program(rows: usize, loads: &OwnedFd, sockets: &OwnedFd) -> Result
     count_choice(&mut p, loads);
 
     p.here(spill);
-    count_spill(&mut p, loads);
     p.op(Op::Mov, R1, count);
     p.store(Size::U32, R10, INDEX, R1);
     select(&mut p, sockets);
@@ -101,7 +99,6 @@ fn prepare(p: &mut Program, loads: &OwnedFd) {
     p.load(Size::U32, TURN, ROW, offset(offset_of!(Header, turn)));
     p.negate(TURN);
     p.number(AWAY_BIT, AWAY);
-    p.number(OVERDUE_BIT, OVERDUE);
     p.number(BEST, i64::MAX);
 }
 
@@ -133,8 +130,8 @@ fn key(p: &mut Program, row: i32) {
 
     p.load(Size::U64, R2, ROW, offset(offset_of!(Row, busy_since)));
     p.op(Op::Sub, R2, DEADLINE);
-    p.op(Op::Sar, R2, 63);
-    p.op(Op::And, R2, OVERDUE_BIT);
+    p.op(Op::Shr, R2, 63);
+    p.op(Op::Shl, R2, OVERDUE);
     p.op(Op::Or, R1, R2);
 }
 
@@ -172,12 +169,6 @@ fn count_choice(p: &mut Program, loads: &OwnedFd) {
         R1,
     );
     pass(p);
-}
-
-fn count_spill(p: &mut Program, loads: &OwnedFd) {
-    p.map_value(ROW, loads.as_raw_fd());
-    p.op(Op::Mov, R1, 1);
-    p.add_to(Size::U32, ROW, offset(offset_of!(Header, spilled)), R1);
 }
 
 fn pass(p: &mut Program) {

@@ -33,6 +33,7 @@ fn encodings() {
         [0x17, 0x03, 0, 0, 255, 255, 255, 255]
     );
     assert_eq!(op(Op::Sar, R4, 63.into()), [0xc7, 0x04, 0, 0, 63, 0, 0, 0]);
+    assert_eq!(op(Op::Shr, R4, 63.into()), [0x77, 0x04, 0, 0, 63, 0, 0, 0]);
     assert_eq!(op(Op::Shl, R4, 10.into()), [0x67, 0x04, 0, 0, 10, 0, 0, 0]);
     assert_eq!(op(Op::And, R9, R0.into()), [0x5f, 0x09, 0, 0, 0, 0, 0, 0]);
     assert_eq!(op(Op::Or, R10, R9.into()), [0x4f, 0x9a, 0, 0, 0, 0, 0, 0]);

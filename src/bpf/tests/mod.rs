@@ -9,7 +9,7 @@ mod switch;
 mod table;
 
 use crate::error::Error;
-use crate::net::member;
+use crate::net::group::member;
 use nix::sys::socket::{Backlog, listen};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;

@@ -2,7 +2,7 @@
 
 use super::steer::Bench;
 use super::*;
-use crate::bpf::{attach_table, away, detach};
+use crate::bpf::{attach_table, away};
 use std::io::{ErrorKind::WouldBlock, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
@@ -57,7 +57,6 @@ fn table_and_steering_replace_each_other() {
     under_load(&bench.group, || {
         attach_table(base, &[1, 2]).unwrap();
         bench.steer.attach(0, base).unwrap();
-        detach(base).unwrap();
     });
     attach_table(base, &[1]).unwrap();
     assert_eq!(bench.group.send(), Some(0));
