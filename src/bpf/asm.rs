@@ -52,6 +52,7 @@ pub(super) enum Op {
 #[derive(Debug, Clone, Copy)]
 #[repr(u8)]
 pub(super) enum If {
+    Gt = 0x20,
     Ge = 0x30,
     Ne = 0x50,
     Le = 0xb0,
@@ -60,6 +61,7 @@ pub(super) enum If {
 #[derive(Debug, Clone, Copy)]
 #[repr(u8)]
 pub(super) enum Size {
+    U8 = 0x10,
     U32 = 0x00,
     U64 = 0x18,
 }

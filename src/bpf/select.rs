@@ -34,7 +34,17 @@ const SK_PASS: i32 = 1;
 
 /// On the stack.
 const CONTEXT: i16 = -16;
+/// 0: this is to be counted.
+const STRAY: i16 = -24;
 const INDEX: i16 = -4;
+
+/// Fields of the context: where the TCP header begins, and where the packet ends.
+const DATA: i16 = 0;
+const DATA_END: i16 = 8;
+/// Within the TCP header.
+const FLAGS: i16 = 13;
+const SYN: i32 = 0x02;
+const ACK: i32 = 0x10;
 
 /// What keeps its register while the rows are looked at.
 const ROWS: Reg = R6;
@@ -49,9 +59,10 @@ const TURN: Reg = R5;
 /// connections that no row can take.
 pub(super) fn program(rows: usize, loads: &OwnedFd, sockets: &OwnedFd) -> Result<Vec<Insn>> {
     let mut p = Program::default();
-    let (done, spill) = (p.label(), p.label());
+    let (done, spill, stray) = (p.label(), p.label(), p.label());
     let count = i32::try_from(rows).unwrap_or(i32::MAX);
 
+    classify(&mut p);
     prepare(&mut p, loads);
     for row in 0..count {
         p.jump_if(If::Le, ROWS, row, done);
@@ -77,7 +88,11 @@ pub(super) fn program(rows: usize, loads: &OwnedFd, sockets: &OwnedFd) -> Result
     p.store(Size::U32, R10, INDEX, BEST);
     select(&mut p, sockets);
     p.jump_if(If::Ne, R0, 0, spill);
+    p.load(Size::U64, R1, R10, STRAY);
+    p.jump_if(If::Ne, R1, 0, stray);
     count_choice(&mut p, loads);
+    p.here(stray);
+    pass(&mut p);
 
     p.here(spill);
     p.op(Op::Mov, R1, count);
@@ -88,8 +103,26 @@ pub(super) fn program(rows: usize, loads: &OwnedFd, sockets: &OwnedFd) -> Result
     p.finish()
 }
 
-fn prepare(p: &mut Program, loads: &OwnedFd) {
+/// Whatever belongs to no connection comes here: mostly a SYN; a connection that
+/// moves from a closed socket, without a packet; and the last packets of one that
+/// was closed in a hurry. Only the latter are not counted.
+fn classify(p: &mut Program) {
+    let known = p.label();
     p.store(Size::U64, R10, CONTEXT, R1);
+    p.load(Size::U64, R2, R1, DATA);
+    p.load(Size::U64, R3, R1, DATA_END);
+    p.op(Op::Mov, R4, 0);
+    p.op(Op::Mov, R1, R2);
+    p.op(Op::Add, R1, i32::from(FLAGS) + 1);
+    p.jump_if(If::Gt, R1, R3, known);
+    p.load(Size::U8, R4, R2, FLAGS);
+    p.op(Op::And, R4, SYN | ACK);
+    p.op(Op::Xor, R4, SYN);
+    p.here(known);
+    p.store(Size::U64, R10, STRAY, R4);
+}
+
+fn prepare(p: &mut Program, loads: &OwnedFd) {
     p.call(KTIME_GET_NS);
     p.op(Op::Mov, DEADLINE, R0);
     p.map_value(ROW, loads.as_raw_fd());
@@ -168,7 +201,6 @@ fn count_choice(p: &mut Program, loads: &OwnedFd) {
         HEADER_SIZE + offset(offset_of!(Row, assigned)),
         R1,
     );
-    pass(p);
 }
 
 fn pass(p: &mut Program) {

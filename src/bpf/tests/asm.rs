@@ -46,6 +46,7 @@ fn encodings() {
     assert_eq!(one(|p| p.negate(R2)), [0x87, 0x02, 0, 0, 0, 0, 0, 0]);
     // r1 = *(u32 *)(r7 + 4); r1 = *(u64 *)(r7 + 8); *(u64 *)(r10 - 16) = r1
     let load = |size, offset| one(move |p| p.load(size, R1, R7, offset));
+    assert_eq!(load(Size::U8, 13), [0x71, 0x71, 13, 0, 0, 0, 0, 0]);
     assert_eq!(load(Size::U32, 4), [0x61, 0x71, 4, 0, 0, 0, 0, 0]);
     assert_eq!(load(Size::U64, 8), [0x79, 0x71, 8, 0, 0, 0, 0, 0]);
     let store = one(|p| p.store(Size::U64, R10, -16, R1));

@@ -5,6 +5,7 @@ mod asm;
 mod model;
 mod places;
 mod steer;
+mod stray;
 mod switch;
 mod table;
 

@@ -66,6 +66,21 @@ fn table_and_steering_replace_each_other() {
     assert_eq!(bench.group.send(), Some(2));
 }
 
+/// What a table chose is not on the account of steering.
+#[test]
+fn steering_after_a_table_counts_from_the_start() {
+    let Some(bench) = Bench::new(2) else { return };
+    let base = bench.group.base.as_fd();
+    attach_table(base, &[1]).unwrap();
+    let _clients: Vec<_> = (0..10).map(|_| bench.group.connect()).collect();
+    assert_eq!(bench.group.drain(), (0, vec![10, 0]));
+    bench.row(0).took(10);
+    bench.steer.attach(0, base).unwrap();
+    let _clients: Vec<_> = (0..10).map(|_| bench.group.connect()).collect();
+    assert_eq!(bench.group.drain(), (0, vec![5, 5]));
+    assert_eq!(bench.row(0).on_the_way(), 5);
+}
+
 /// The members' queues are served only afterwards; what is sent there is not lost.
 #[test]
 fn a_group_grows_from_one_socket_under_load() {
