@@ -11,6 +11,21 @@ fn counts(group: &Group, connections: usize) -> Vec<usize> {
     members
 }
 
+/// The kernel makes the group when its second socket listens.
+#[test]
+fn a_program_needs_a_group() {
+    as_nobody(|| {
+        let mut group = Group::new(0);
+        let alone = attach_table(group.base.as_fd(), &[]);
+        assert_eq!(alone.unwrap_err().code, -libc::EINVAL);
+        let _bound_only = member(group.base.as_fd()).unwrap();
+        let alone = attach_table(group.base.as_fd(), &[]);
+        assert_eq!(alone.unwrap_err().code, -libc::EINVAL);
+        group.grow();
+        attach_table(group.base.as_fd(), &[]).unwrap();
+    });
+}
+
 #[test]
 fn only_targets_are_chosen() {
     as_nobody(|| {
