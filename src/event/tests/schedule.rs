@@ -73,7 +73,7 @@ fn the_beat_tells_sleep_from_work() {
     let asleep = now_ns();
     let told = [Step(1, DTM_READ), Close(1, DTM_CLOSE_DONE)];
     std::thread::scope(|scope| {
-        scope.spawn(move || {
+        scope.spawn(|| {
             while beat.load(Relaxed) != ASLEEP {
                 std::thread::yield_now();
             }
