@@ -18,17 +18,24 @@ pub(crate) const CHILD: u32 = DTM_ROLE_WORKER | DTM_ROLE_CONTROLLER | DTM_ROLE_F
 pub(crate) const SERVING: u32 = DTM_ROLE_WORKER | DTM_ROLE_CONTROLLER;
 
 static RUNTIME: AtomicPtr<Runtime> = AtomicPtr::new(std::ptr::null_mut());
+/// What the runtime was working on is lost: no call is let in any more.
 static POISONED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static LAST: RefCell<Option<CString>> = const { RefCell::new(None) };
-    /// Stack position of the innermost callback that is running; 0: none.
-    static CALLBACK_SP: Cell<usize> = const { Cell::new(0) };
-    /// Library code is running that a signal handler must not enter again.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// dtm_new() or a refusal is under way, which a signal handler must not disturb.
+    static OCCUPIED: Cell<bool> = const { Cell::new(false) };
     /// Upper end of this thread's own stack; 0: unknown. A service that switches
     /// stacks calls us from outside of it, and is not checked for longjmp.
     static STACK_TOP: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Where the stack is, give or take a frame.
+macro_rules! stack_position {
+    () => {{
+        let here = 0u8;
+        (&raw const here).addr()
+    }};
 }
 
 /// What a C function answers, and what it answers on failure.
@@ -79,81 +86,137 @@ impl Answer for *mut std::ffi::c_void {
 }
 
 /// C calls us on a runtime handle.
+#[inline(always)]
 pub(crate) fn enter_rt<T: Answer>(
     rt: *const dtm_t,
     allowed: u32,
     f: impl FnOnce(&'static Runtime) -> Result<T>,
 ) -> T::C {
-    run(|| {
-        if rt.is_null() {
-            return Err(Error::invalid("rt is NULL"));
-        }
-        let runtime = admit(allowed)?;
-        if !std::ptr::addr_eq(rt, runtime) {
-            return Err(Error::invalid(
-                "rt is not the handle that dtm_new() returned",
-            ));
-        }
-        f(runtime)
+    let sp = stack_position!();
+    if !role::me().admits(allowed, sp)
+        && let Err(code) = reconsider(allowed, rt.is_null(), sp)
+    {
+        return T::failed(code);
+    }
+    guarded(|runtime| match std::ptr::addr_eq(rt, runtime) {
+        true => f(runtime),
+        false => Err(not_the_handle(rt)),
     })
 }
 
 /// C calls us on a client, watch, timer or lock.
-pub(crate) fn enter<T: Answer>(
+#[inline(always)]
+pub(crate) fn enter<T: Answer, E: Into<Error>>(
     allowed: u32,
-    f: impl FnOnce(&'static Runtime) -> Result<T>,
+    f: impl FnOnce(&'static Runtime) -> std::result::Result<T, E>,
 ) -> T::C {
-    run(|| f(admit(allowed)?))
+    let sp = stack_position!();
+    if !role::me().admits(allowed, sp) {
+        return hesitate::<T>(allowed, sp, || guarded(f));
+    }
+    guarded(f)
+}
+
+/// The same for calls that only read, or store one word: there is nothing half done that
+/// a signal handler could come upon, and nothing that could panic.
+#[inline(always)]
+pub(crate) fn look<T: Answer, E: Into<Error>>(
+    allowed: u32,
+    f: impl FnOnce() -> std::result::Result<T, E>,
+) -> T::C {
+    let sp = stack_position!();
+    if !role::me().admits(allowed, sp) {
+        return hesitate::<T>(allowed, sp, || answer(f()));
+    }
+    answer(f())
+}
+
+/// Out of line, with a copy of the work: the quick way keeps no register for it.
+#[cold]
+#[inline(never)]
+fn hesitate<T: Answer>(allowed: u32, sp: usize, go_on: impl FnOnce() -> T::C) -> T::C {
+    match reconsider(allowed, false, sp) {
+        Ok(()) => go_on(),
+        Err(code) => T::failed(code),
+    }
+}
+
+#[inline(always)]
+fn guarded<T: Answer, E: Into<Error>>(
+    f: impl FnOnce(&'static Runtime) -> std::result::Result<T, E>,
+) -> T::C {
+    role::me().close();
+    // SAFETY: whoever is admitted has a runtime: publish() comes before, retract() after.
+    let runtime = unsafe { &*RUNTIME.load(Relaxed) };
+    match catch_unwind(AssertUnwindSafe(|| f(runtime))) {
+        Ok(result) => {
+            role::me().reopen();
+            answer(result)
+        }
+        Err(_) => T::failed(panicked()),
+    }
+}
+
+#[inline(always)]
+fn answer<T: Answer, E: Into<Error>>(result: std::result::Result<T, E>) -> T::C {
+    match result {
+        Ok(value) => value.done(),
+        Err(error) => T::failed(remembered(error)),
+    }
 }
 
 /// C calls us before there is a runtime.
 pub(crate) fn enter_fresh<T: Answer>(f: impl FnOnce() -> Result<T>) -> T::C {
-    run(f)
-}
-
-fn run<T: Answer>(f: impl FnOnce() -> Result<T>) -> T::C {
-    if INSIDE.replace(true) {
-        // Only a signal handler can get here: callbacks run with INSIDE unset.
+    if OCCUPIED.replace(true) {
         return T::failed(DTM_EROLE);
     }
     let result = catch_unwind(AssertUnwindSafe(f));
-    INSIDE.set(false);
+    OCCUPIED.set(false);
     match result {
-        Ok(Ok(value)) => value.done(),
-        Ok(Err(error)) => {
-            let code = error.code;
-            remember(&error);
-            T::failed(code)
-        }
-        Err(_) => {
-            // A child must not go on with half-changed state; the master
-            // answers, and dtm_run() stops the service in order.
-            ::log::error!("internal error (panic) in libdtm: this process's runtime is unusable");
-            if role::current() & CHILD != 0 {
-                crate::process::exit_now(DTM_EXIT_BROKEN);
+        Ok(result) => {
+            if result.is_ok() {
+                role::me().reopen();
             }
-            POISONED.store(true, Relaxed);
-            T::failed(DTM_EPANIC)
+            answer(result)
         }
+        Err(_) => T::failed(panicked()),
     }
 }
 
-fn admit(allowed: u32) -> Result<&'static Runtime> {
-    // SAFETY: NULL, or set by publish() to a runtime that lives until retract().
-    let runtime = unsafe { RUNTIME.load(Acquire).as_ref() }.ok_or_else(|| {
-        Error::new(
+/// The quick look said no. Say why, or that there is nothing wrong after all: a service
+/// that switches stacks may call from anywhere.
+#[cold]
+#[inline(never)]
+fn reconsider(allowed: u32, null: bool, sp: usize) -> std::result::Result<(), i32> {
+    if role::me().is_inside() || OCCUPIED.replace(true) {
+        // Only a signal handler can get here: callbacks run with the border open.
+        return Err(DTM_EROLE);
+    }
+    let verdict = match null {
+        true => Err(Error::invalid("rt is NULL")),
+        false => admit(allowed, sp),
+    };
+    let verdict = verdict.map_err(remembered);
+    OCCUPIED.set(false);
+    verdict
+}
+
+fn admit(allowed: u32, sp: usize) -> Result<()> {
+    if published().is_null() {
+        return Err(Error::new(
             DTM_ESTATE,
             "this process has no runtime: call dtm_new() first",
-        )
-    })?;
-    let role = role::current();
+        ));
+    }
+    let me = role::me();
+    let role = me.role();
     if role == 0 {
         return Err(Error::new(
             DTM_EFORKED,
             "this process was forked by the service, not by libdtm: nothing was done",
         ));
     }
-    if !role::page().is_some_and(role::Identity::on_owner_thread) {
+    if !me.on_owner_thread() {
         return Err(Error::new(
             DTM_EROLE,
             "called from another thread than the runtime's own",
@@ -165,7 +228,7 @@ fn admit(allowed: u32) -> Result<&'static Runtime> {
             "the runtime was left by an internal error or a longjmp",
         ));
     }
-    check_depth()?;
+    check_depth(sp)?;
     if role & allowed == 0 {
         let name = role::name(role);
         return Err(Error::new(
@@ -173,39 +236,56 @@ fn admit(allowed: u32) -> Result<&'static Runtime> {
             format!("this call is not allowed in the {name} process"),
         ));
     }
-    Ok(runtime)
+    Ok(())
 }
 
 /// A callback that was left by longjmp leaves its mark behind: now we are called
 /// from above it. Its frames, and our own state between them, are gone.
-fn check_depth() -> Result<()> {
-    let here = 0u8;
-    let sp = (&raw const here).addr();
-    let mark = CALLBACK_SP.get();
-    if mark == 0 || sp <= mark || sp > STACK_TOP.get() {
-        return Ok(());
+fn check_depth(sp: usize) -> Result<()> {
+    match role::me().callback_began() {
+        Some(mark) if sp > mark && sp <= STACK_TOP.get() => {}
+        _ => return Ok(()),
     }
     ::log::error!("a callback was left by longjmp: this process cannot go on");
-    if role::current() & CHILD != 0 {
-        crate::process::exit_now(DTM_EXIT_BROKEN);
-    }
-    POISONED.store(true, Relaxed);
+    give_up();
     Err(Error::new(
         DTM_EPANIC,
         "a callback was left by longjmp: the runtime is unusable",
     ))
 }
 
+#[cold]
+fn not_the_handle(rt: *const dtm_t) -> Error {
+    Error::invalid(match rt.is_null() {
+        true => "rt is NULL",
+        false => "rt is not the handle that dtm_new() returned",
+    })
+}
+
+#[cold]
+fn panicked() -> i32 {
+    ::log::error!("internal error (panic) in libdtm: this process's runtime is unusable");
+    give_up();
+    DTM_EPANIC
+}
+
+/// A child must not go on with half-changed state; the master answers, and dtm_run()
+/// stops the service in order.
+fn give_up() {
+    if role::current() & CHILD != 0 {
+        crate::process::exit_now(DTM_EXIT_BROKEN);
+    }
+    POISONED.store(true, Relaxed);
+    role::me().poison();
+}
+
 /// We call C. Every call of a service's function goes through here.
+#[inline(always)]
 pub(crate) fn callback<R>(f: impl FnOnce() -> R) -> R {
-    let here = 0u8;
-    let before = role::current();
-    let outer_sp = CALLBACK_SP.replace((&raw const here).addr());
-    let outer_inside = INSIDE.replace(false);
+    let me = role::me();
+    let outer = me.begin_callback(stack_position!());
     let result = f();
-    INSIDE.set(outer_inside);
-    CALLBACK_SP.set(outer_sp);
-    if before != 0 && role::current() == 0 {
+    if !me.end_callback(outer) {
         // The service forked in its callback, and this is its child: it must not
         // go on as a second one of us, on the same epoll and sockets.
         crate::process::exit_now(DTM_EXIT_BROKEN);
@@ -250,6 +330,7 @@ pub(crate) fn publish(runtime: *mut Runtime) -> bool {
 
 /// The runtime is about to be freed.
 pub(crate) fn retract() {
+    role::resign();
     RUNTIME.store(std::ptr::null_mut(), Release);
     POISONED.store(false, Relaxed);
 }
@@ -258,10 +339,19 @@ pub(crate) fn published() -> *mut Runtime {
     RUNTIME.load(Acquire)
 }
 
-/// Keep an error's text for dtm_last_error().
-pub(crate) fn remember(error: &Error) {
+/// Keep an error's text for dtm_last_error(). Returns its code.
+#[cold]
+#[inline(never)]
+fn remembered(error: impl Into<Error>) -> i32 {
+    let error = error.into();
     let text = CString::new(error.text.replace('\0', "?")).unwrap_or_default();
-    LAST.with_borrow_mut(|last| *last = Some(text));
+    // Borrowed already: a signal handler's call has failed in the middle of ours.
+    LAST.with(|last| {
+        if let Ok(mut last) = last.try_borrow_mut() {
+            *last = Some(text);
+        }
+    });
+    error.code
 }
 
 pub(crate) fn last_error() -> *const std::ffi::c_char {

@@ -1,6 +1,7 @@
 //! Clients: accepted, asked and told by the API, drained, closed.
 
 use super::entry::{BUSY, Entry, IN_CALL, Kind, TAKEN, small};
+use super::handle::{Found, Object, Useless, alive, open};
 use super::reactor::Reactor;
 use super::step::Verdict;
 use crate::error::{Error, Result};
@@ -12,6 +13,50 @@ use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 /// `idle_ms` of a client whose open callback may still set it.
 const UNDECIDED: u32 = 0;
+
+type Got<T> = std::result::Result<T, Useless>;
+
+#[inline(always)]
+fn client<'a>(client: *const dtm_client_t) -> Found<'a> {
+    alive(client, Object::Client)
+}
+
+#[inline(always)]
+fn open_client<'a>(client: *const dtm_client_t) -> Found<'a> {
+    open(client, Object::Client)
+}
+
+#[inline(always)]
+pub(crate) fn client_fd(handle: *const dtm_client_t) -> Got<i32> {
+    Ok(client(handle)?.fd.get())
+}
+
+pub(crate) fn client_id(handle: *const dtm_client_t) -> Got<u64> {
+    Ok(client(handle)?.id.get())
+}
+
+/// Listener, tag and peer.
+pub(crate) fn client_origin(handle: *const dtm_client_t) -> Got<(i32, u64, Peer)> {
+    match client(handle)?.kind.get() {
+        Kind::Client {
+            listener,
+            peer,
+            tag,
+        } => Ok((i32::from(listener), tag, peer)),
+        _ => Err(Useless::gone(Object::Client)),
+    }
+}
+
+#[inline(always)]
+pub(crate) fn client_data(handle: *const dtm_client_t) -> Got<*mut c_void> {
+    Ok(client(handle)?.data.get())
+}
+
+#[inline(always)]
+pub(crate) fn client_set_data(handle: *const dtm_client_t, data: *mut c_void) -> Got<()> {
+    client(handle)?.data.set(data);
+    Ok(())
+}
 
 impl Reactor {
     /// A new client: its open callback runs here, and the close callback too if it
@@ -27,9 +72,9 @@ impl Reactor {
             return Err(Error::new(-libc::ENOSPC, "no room for another client"));
         }
         let kind = Kind::Client {
-            tag,
-            listener,
+            listener: i16::try_from(listener).unwrap_or(-1),
             peer,
+            tag,
         };
         let entry = self.slab.take(kind, fd.as_raw_fd(), std::ptr::null_mut())?;
         let _ = fd.into_raw_fd(); // the entry owns it now
@@ -138,51 +183,8 @@ impl Reactor {
         }
     }
 
-    /// The client behind a handle: alive, be it only for its close callback.
-    fn client(&self, client: *const dtm_client_t) -> Result<&Entry> {
-        self.entry(client, Entry::is_client, "client")
-    }
-
-    /// ... and not about to end.
-    fn open_client(&self, client: *const dtm_client_t) -> Result<&Entry> {
-        self.open_entry(client, Entry::is_client, "client")
-    }
-
-    pub(crate) fn client_fd(&self, client: *const dtm_client_t) -> Result<i32> {
-        Ok(self.client(client)?.fd.get())
-    }
-
-    pub(crate) fn client_id(&self, client: *const dtm_client_t) -> Result<u64> {
-        Ok(self.client(client)?.id.get())
-    }
-
-    /// Listener, tag and peer.
-    pub(crate) fn client_origin(&self, client: *const dtm_client_t) -> Result<(i32, u64, Peer)> {
-        match self.client(client)?.kind.get() {
-            Kind::Client {
-                listener,
-                tag,
-                peer,
-            } => Ok((listener, tag, peer)),
-            _ => Err(Error::new(DTM_EGONE, "the client is closed")),
-        }
-    }
-
-    pub(crate) fn client_data(&self, client: *const dtm_client_t) -> Result<*mut c_void> {
-        Ok(self.client(client)?.data.get())
-    }
-
-    pub(crate) fn client_set_data(
-        &self,
-        client: *const dtm_client_t,
-        data: *mut c_void,
-    ) -> Result<()> {
-        self.client(client)?.data.set(data);
-        Ok(())
-    }
-
     pub(crate) fn client_set_busy(&self, client: *const dtm_client_t, busy: bool) -> Result<()> {
-        let client = self.open_client(client)?;
+        let client = open_client(client)?;
         self.set_busy(client, busy);
         if !busy && self.draining() && !client.has(IN_CALL) {
             self.enqueue(client); // may be what the drain was waiting for
@@ -195,25 +197,22 @@ impl Reactor {
         client: *const dtm_client_t,
         interest: u32,
     ) -> Result<()> {
-        self.set_interest(self.open_client(client)?, interest)
+        self.set_interest(open_client(client)?, interest)
     }
 
     pub(crate) fn client_wake(&self, client: *const dtm_client_t) -> Result<()> {
-        self.wake(self.open_client(client)?);
+        self.wake(open_client(client)?);
         Ok(())
     }
 
     pub(crate) fn client_set_timeout(&self, client: *const dtm_client_t, ms: u32) -> Result<()> {
         let default = self.setup.client_timeout_ms;
-        self.rearm_idle(
-            self.open_client(client)?,
-            if ms == 0 { default } else { ms },
-        );
+        self.rearm_idle(open_client(client)?, if ms == 0 { default } else { ms });
         Ok(())
     }
 
     pub(crate) fn client_close(&self, client: *const dtm_client_t) -> Result<()> {
-        self.ask_to_end(self.open_client(client)?, DTM_CLOSE_ASKED);
+        self.ask_to_end(open_client(client)?, DTM_CLOSE_ASKED);
         Ok(())
     }
 }

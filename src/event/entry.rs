@@ -7,8 +7,9 @@ use crate::net::Peer;
 use std::cell::Cell;
 use std::ffi::c_void;
 
-/// Marks an entry; a handle that does not lead to it is none of ours.
-pub(super) const MAGIC: u32 = 0x6474_6d21;
+/// An entry's mark is its own address with this: a handle that does not lead to it is
+/// none of ours, and a copy of an entry is not one.
+const MAGIC: usize = 0x6474_6d21;
 
 /// Its callback is running: whatever must end it waits until that has returned.
 pub(super) const IN_CALL: u8 = 1;
@@ -34,15 +35,18 @@ pub(super) const fn small(bits: u32) -> u8 {
     bits.to_le_bytes()[0]
 }
 
-/// What an entry is, with what only that kind needs.
+/// What an entry is, with what only that kind needs. Laid out as written, so that the
+/// part which tells them apart lies with what serves an event.
 #[derive(Clone, Copy)]
+#[repr(u8)]
 pub(super) enum Kind {
     Free,
     Own,
     Client {
-        tag: u64,
-        listener: i32,
+        /// Listeners are few, see DTM_LISTENERS_MAX.
+        listener: i16,
         peer: Peer,
+        tag: u64,
     },
     Watch {
         step: dtm_watch_step_cb,
@@ -54,13 +58,14 @@ pub(super) enum Kind {
     },
 }
 
-/// Two cache lines; the first one serves an event.
+/// Two cache lines; the first one serves an event, the first byte of `kind` included.
 #[repr(C, align(64))]
 pub(super) struct Entry {
-    pub(super) magic: u32,
+    mark: Cell<usize>,
     pub(super) index: u32,
     /// Changes when the entry is freed: what was said about the former one is stale.
-    pub(super) generation: Cell<u32>,
+    /// 31 bits: the top bit of a key says whose it is, see [`super::OWN`].
+    generation: Cell<u32>,
     pub(super) fd: Cell<i32>,
     flags: Cell<u8>,
     /// DTM_READ, DTM_WRITE, DTM_HUP: what the service waits for.
@@ -80,19 +85,20 @@ pub(super) struct Entry {
     pub(super) data: Cell<*mut c_void>,
     /// Next in the queue or among the free ones.
     pub(super) link: Cell<u32>,
+    pub(super) kind: Cell<Kind>,
     pub(super) node: Node,
     pub(super) id: Cell<u64>,
-    pub(super) kind: Cell<Kind>,
 }
 
 const _: () = assert!(size_of::<Entry>() <= 128);
+const _: () = assert!(std::mem::offset_of!(Entry, kind) < 64);
 
 impl Entry {
     pub(super) fn new(index: u32, generation: u32) -> Self {
         Self {
-            magic: MAGIC,
+            mark: Cell::new(0),
             index,
-            generation: Cell::new(generation),
+            generation: Cell::new(generation & GENERATION_MASK),
             fd: Cell::new(-1),
             flags: Cell::new(0),
             interest: Cell::new(0),
@@ -104,10 +110,28 @@ impl Entry {
             stamp: Cell::new(0),
             data: Cell::new(std::ptr::null_mut()),
             link: Cell::new(NIL),
+            kind: Cell::new(Kind::Free),
             node: Node::new(),
             id: Cell::new(0),
-            kind: Cell::new(Kind::Free),
         }
+    }
+
+    /// It stays where it is now.
+    pub(super) fn settle_down(&self) {
+        self.mark.set(std::ptr::from_ref(self).addr() ^ MAGIC);
+    }
+
+    /// The entry behind a handle from C, alive or not.
+    #[inline(always)]
+    pub(super) fn behind<'a, T>(handle: *const T) -> Option<&'a Self> {
+        let entry: *const Self = handle.cast();
+        if entry.is_null() || !entry.is_aligned() {
+            return None;
+        }
+        // SAFETY: the API takes handles that libdtm gave out, whose memory is never
+        // given back. For anything else this is the best that can be done: read
+        // one word, and believe it only if it names this very address.
+        unsafe { ((*entry).mark.get() == entry.addr() ^ MAGIC).then(|| &*entry) }
     }
 
     /// Begin a life. Links and generation are the slab's.
@@ -125,6 +149,7 @@ impl Entry {
         self.kind.set(kind);
     }
 
+    #[inline(always)]
     pub(super) fn has(&self, flag: u8) -> bool {
         self.flags.get() & flag != 0
     }
@@ -155,8 +180,19 @@ impl Entry {
 
     /// The epoll data by which events find the entry of this life only.
     pub(super) fn key(&self) -> u64 {
-        let generation = u64::from(self.generation.get() & GENERATION_MASK);
-        generation << 32 | u64::from(self.index)
+        u64::from(self.generation.get()) << 32 | u64::from(self.index)
+    }
+
+    /// Is this the key of the life that it lives now?
+    #[inline(always)]
+    pub(super) fn has_key(&self, key: u64) -> bool {
+        u64::from(self.generation.get()) == key >> 32
+    }
+
+    /// What was said about this life is stale now.
+    pub(super) fn next_generation(&self) {
+        let next = self.generation.get().wrapping_add(1);
+        self.generation.set(next & GENERATION_MASK);
     }
 
     /// The handle that C holds.
@@ -165,5 +201,4 @@ impl Entry {
     }
 }
 
-/// The top bit of a key says whose it is, see [`super::OWN`].
 const GENERATION_MASK: u32 = 0x7fff_ffff;

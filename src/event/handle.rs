@@ -7,35 +7,82 @@ use super::reactor::Reactor;
 use crate::error::{Error, Result};
 use crate::ffi::*;
 
+/// What a handle should lead to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Object {
+    Client,
+    Watch,
+    Timer,
+}
+
+impl Object {
+    #[inline(always)]
+    fn is(self, entry: &Entry) -> bool {
+        match self {
+            Self::Client => entry.is_client(),
+            Self::Watch => entry.is_watch(),
+            Self::Timer => entry.is_timer(),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Watch => "watch",
+            Self::Timer => "timer",
+        }
+    }
+}
+
+/// Why a handle is of no use. Only two bytes, because calls that each step makes carry it
+/// about: the words are found when somebody asks for them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Useless {
+    what: Object,
+    gone: bool,
+}
+
+impl Useless {
+    pub(super) fn gone(what: Object) -> Self {
+        Self { what, gone: true }
+    }
+}
+
+impl From<Useless> for Error {
+    #[cold]
+    fn from(handle: Useless) -> Self {
+        let what = handle.what.name();
+        match handle.gone {
+            true => Error::new(DTM_EGONE, format!("the {what} is closed, or about to be")),
+            false => Error::invalid(format!("this is no {what} of libdtm")),
+        }
+    }
+}
+
+pub(super) type Found<'a> = std::result::Result<&'a Entry, Useless>;
+
+/// The entry behind a handle: alive, be it only for its close callback.
+#[inline(always)]
+pub(super) fn alive<'a, T>(handle: *const T, what: Object) -> Found<'a> {
+    match Entry::behind(handle) {
+        Some(entry) if what.is(entry) => Ok(entry),
+        entry => Err(Useless {
+            what,
+            gone: entry.is_some(),
+        }),
+    }
+}
+
+/// ... and not about to end.
+#[inline(always)]
+pub(super) fn open<'a, T>(handle: *const T, what: Object) -> Found<'a> {
+    match alive(handle, what) {
+        Ok(entry) if entry.reason.get() != 0 => Err(Useless::gone(what)),
+        found => found,
+    }
+}
+
 impl Reactor {
-    /// The entry behind a handle: alive, be it only for its close callback.
-    pub(super) fn entry<T>(
-        &self,
-        handle: *const T,
-        of_kind: fn(&Entry) -> bool,
-        what: &str,
-    ) -> Result<&Entry> {
-        match self.slab.of_handle(handle) {
-            None => Err(Error::invalid(format!("this is no {what} of libdtm"))),
-            Some(entry) if of_kind(entry) => Ok(entry),
-            Some(_) => Err(gone(what)),
-        }
-    }
-
-    /// ... and not about to end.
-    pub(super) fn open_entry<T>(
-        &self,
-        handle: *const T,
-        of_kind: fn(&Entry) -> bool,
-        what: &str,
-    ) -> Result<&Entry> {
-        let entry = self.entry(handle, of_kind, what)?;
-        match entry.reason.get() {
-            0 => Ok(entry),
-            _ => Err(gone(what)),
-        }
-    }
-
     /// Takes effect at once; in its own step at the end of that, if the result is
     /// DTM_KEEP.
     pub(super) fn set_interest(&self, entry: &Entry, interest: u32) -> Result<()> {
@@ -91,8 +138,4 @@ pub(super) fn interest_bits(interest: u32) -> Result<u8> {
             "interest {interest:#x} is not made of DTM_READ, DTM_WRITE and DTM_HUP"
         ))),
     }
-}
-
-fn gone(what: &str) -> Error {
-    Error::new(DTM_EGONE, format!("the {what} is closed, or about to be"))
 }

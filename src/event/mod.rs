@@ -33,6 +33,9 @@ mod tests;
 #[allow(unused_imports)]
 pub(crate) use reactor::{ASLEEP, BOUNDARY, OWN, Reactor, Setup, TOKENS};
 
+pub(crate) use client::{client_data, client_fd, client_id, client_origin, client_set_data};
+pub(crate) use watch::{watch_data, watch_fd, watch_set_data};
+
 use crate::error::{Error, Result};
 use crate::ffi::DTM_ESTATE;
 use crate::runtime::Runtime;

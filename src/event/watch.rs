@@ -1,11 +1,38 @@
 //! Watches: any other fd, with a step of its own.
 
-use super::entry::{Entry, Kind};
-use super::handle::interest_bits;
+use super::entry::Kind;
+use super::handle::{Found, Object, Useless, alive, interest_bits, open};
 use super::reactor::Reactor;
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use std::ffi::c_void;
+
+type Got<T> = std::result::Result<T, Useless>;
+
+#[inline(always)]
+fn watch<'a>(watch: *const dtm_watch_t) -> Found<'a> {
+    alive(watch, Object::Watch)
+}
+
+fn open_watch<'a>(watch: *const dtm_watch_t) -> Found<'a> {
+    open(watch, Object::Watch)
+}
+
+#[inline(always)]
+pub(crate) fn watch_fd(handle: *const dtm_watch_t) -> Got<i32> {
+    Ok(watch(handle)?.fd.get())
+}
+
+#[inline(always)]
+pub(crate) fn watch_data(handle: *const dtm_watch_t) -> Got<*mut c_void> {
+    Ok(watch(handle)?.data.get())
+}
+
+#[inline(always)]
+pub(crate) fn watch_set_data(handle: *const dtm_watch_t, data: *mut c_void) -> Got<()> {
+    watch(handle)?.data.set(data);
+    Ok(())
+}
 
 impl Reactor {
     /// Takes the fd, unless it fails.
@@ -40,59 +67,34 @@ impl Reactor {
         }
     }
 
-    fn watch(&self, watch: *const dtm_watch_t) -> Result<&Entry> {
-        self.entry(watch, Entry::is_watch, "watch")
-    }
-
-    fn open_watch(&self, watch: *const dtm_watch_t) -> Result<&Entry> {
-        self.open_entry(watch, Entry::is_watch, "watch")
-    }
-
-    pub(crate) fn watch_fd(&self, watch: *const dtm_watch_t) -> Result<i32> {
-        Ok(self.watch(watch)?.fd.get())
-    }
-
-    pub(crate) fn watch_data(&self, watch: *const dtm_watch_t) -> Result<*mut c_void> {
-        Ok(self.watch(watch)?.data.get())
-    }
-
-    pub(crate) fn watch_set_data(
-        &self,
-        watch: *const dtm_watch_t,
-        data: *mut c_void,
-    ) -> Result<()> {
-        self.watch(watch)?.data.set(data);
-        Ok(())
-    }
-
     pub(crate) fn watch_set_interest(
         &self,
         watch: *const dtm_watch_t,
         interest: u32,
     ) -> Result<()> {
-        self.set_interest(self.open_watch(watch)?, interest)
+        self.set_interest(open_watch(watch)?, interest)
     }
 
     pub(crate) fn watch_wake(&self, watch: *const dtm_watch_t) -> Result<()> {
-        self.wake(self.open_watch(watch)?);
+        self.wake(open_watch(watch)?);
         Ok(())
     }
 
     pub(crate) fn watch_set_timeout(&self, watch: *const dtm_watch_t, ms: u32) -> Result<()> {
-        let watch = self.open_watch(watch)?;
+        let watch = open_watch(watch)?;
         let default = self.setup.watch_timeout_ms;
         self.rearm_idle(watch, if ms == 0 { default } else { ms });
         Ok(())
     }
 
     pub(crate) fn watch_close(&self, watch: *const dtm_watch_t) -> Result<()> {
-        self.ask_to_end(self.open_watch(watch)?, DTM_CLOSE_ASKED);
+        self.ask_to_end(open_watch(watch)?, DTM_CLOSE_ASKED);
         Ok(())
     }
 
     /// Give the fd back. In the watch's own step too: its result means nothing then.
     pub(crate) fn watch_release(&self, watch: *const dtm_watch_t) -> Result<i32> {
-        let entry = self.open_watch(watch)?;
+        let entry = open_watch(watch)?;
         self.disarm_timer(entry);
         self.poller.delete(entry.fd.get());
         self.slab.give(entry);

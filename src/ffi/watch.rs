@@ -2,7 +2,7 @@
 
 use super::{callbacks::*, types::*};
 use crate::event;
-use crate::guard::{CHILD, enter, enter_rt};
+use crate::guard::{CHILD, enter, enter_rt, look};
 use std::ffi::c_void;
 
 /// Put any fd that epoll can take (socket, pipe, eventfd, ...) into this process's
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn dtm_watch_add(
 /// Owns: borrowed
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_watch_fd(watch: *const dtm_watch_t) -> i32 {
-    enter(CHILD, |rt| event::of(rt)?.watch_fd(watch))
+    look(CHILD, || event::watch_fd(watch))
 }
 
 /// The pointer given to dtm_watch_add() or dtm_watch_set_data().
@@ -58,7 +58,7 @@ pub unsafe extern "C" fn dtm_watch_fd(watch: *const dtm_watch_t) -> i32 {
 /// Owns: the service's
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_watch_data(watch: *const dtm_watch_t) -> *mut c_void {
-    enter(CHILD, |rt| event::of(rt)?.watch_data(watch))
+    look(CHILD, || event::watch_data(watch))
 }
 
 /// Change that pointer.
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn dtm_watch_data(watch: *const dtm_watch_t) -> *mut c_voi
 /// Owns: the service's
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_watch_set_data(watch: *mut dtm_watch_t, data: *mut c_void) -> i32 {
-    enter(CHILD, |rt| event::of(rt)?.watch_set_data(watch, data))
+    look(CHILD, || event::watch_set_data(watch, data))
 }
 
 /// Change what the watch waits for.

@@ -163,6 +163,37 @@ impl std::ops::Deref for World {
     }
 }
 
+/// Through a handle alone.
+impl World {
+    fn client_fd(&self, client: Client) -> Result<i32> {
+        Ok(client_fd(client)?)
+    }
+
+    fn client_id(&self, client: Client) -> Result<u64> {
+        Ok(client_id(client)?)
+    }
+
+    fn client_data(&self, client: Client) -> Result<*mut c_void> {
+        Ok(client_data(client)?)
+    }
+
+    fn client_origin(&self, client: Client) -> Result<(i32, u64, Peer)> {
+        Ok(client_origin(client)?)
+    }
+
+    fn watch_fd(&self, watch: Watch) -> Result<i32> {
+        Ok(watch_fd(watch)?)
+    }
+
+    fn watch_data(&self, watch: Watch) -> Result<*mut c_void> {
+        Ok(watch_data(watch)?)
+    }
+
+    fn watch_set_data(&self, watch: Watch, data: *mut c_void) -> Result<()> {
+        Ok(watch_set_data(watch, data)?)
+    }
+}
+
 impl World {
     fn tell(&self, what: Told) {
         self.told.borrow_mut().push(what);
