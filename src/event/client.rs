@@ -43,7 +43,7 @@ pub(crate) fn client_origin(handle: *const dtm_client_t) -> Got<(i32, u64, Peer)
             peer,
             tag,
         } => Ok((i32::from(listener), tag, peer)),
-        _ => Err(Useless::gone(Object::Client)),
+        _ => Err(Useless::Gone(Object::Client)),
     }
 }
 
@@ -121,15 +121,16 @@ impl Reactor {
         self.busy.get()
     }
 
+    #[inline(always)]
     pub(super) fn set_busy(&self, entry: &Entry, busy: bool) {
         match (entry.has(BUSY), busy) {
             (false, true) => {
                 entry.raise(BUSY);
-                self.busy.set(self.busy.get() + 1);
+                self.busy.set(self.busy.get().wrapping_add(1));
             }
             (true, false) => {
                 entry.lower(BUSY);
-                self.busy.set(self.busy.get() - 1);
+                self.busy.set(self.busy.get().wrapping_sub(1));
             }
             _ => {}
         }
@@ -183,7 +184,8 @@ impl Reactor {
         }
     }
 
-    pub(crate) fn client_set_busy(&self, client: *const dtm_client_t, busy: bool) -> Result<()> {
+    #[inline(always)]
+    pub(crate) fn client_set_busy(&self, client: *const dtm_client_t, busy: bool) -> Got<()> {
         let client = open_client(client)?;
         self.set_busy(client, busy);
         if !busy && self.draining() && !client.has(IN_CALL) {

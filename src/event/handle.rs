@@ -9,7 +9,7 @@ use crate::ffi::*;
 
 /// What a handle should lead to.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Object {
+pub(crate) enum Object {
     Client,
     Watch,
     Timer,
@@ -34,27 +34,29 @@ impl Object {
     }
 }
 
-/// Why a handle is of no use. Only two bytes, because calls that each step makes carry it
-/// about: the words are found when somebody asks for them.
+/// Why a call cannot be carried out. Only two bytes, because calls that each step makes
+/// carry it about: the words are found when somebody asks for them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Useless {
-    what: Object,
-    gone: bool,
-}
-
-impl Useless {
-    pub(super) fn gone(what: Object) -> Self {
-        Self { what, gone: true }
-    }
+pub(crate) enum Useless {
+    NotOurs(Object),
+    Gone(Object),
+    NoLoop,
 }
 
 impl From<Useless> for Error {
     #[cold]
-    fn from(handle: Useless) -> Self {
-        let what = handle.what.name();
-        match handle.gone {
-            true => Error::new(DTM_EGONE, format!("the {what} is closed, or about to be")),
-            false => Error::invalid(format!("this is no {what} of libdtm")),
+    fn from(why: Useless) -> Self {
+        match why {
+            Useless::NotOurs(what) => {
+                Error::invalid(format!("this is no {} of libdtm", what.name()))
+            }
+            Useless::Gone(what) => {
+                let text = format!("the {} is closed, or about to be", what.name());
+                Error::new(DTM_EGONE, text)
+            }
+            Useless::NoLoop => {
+                Error::new(DTM_ESTATE, "this process's event loop is not set up yet")
+            }
         }
     }
 }
@@ -66,10 +68,8 @@ pub(super) type Found<'a> = std::result::Result<&'a Entry, Useless>;
 pub(super) fn alive<'a, T>(handle: *const T, what: Object) -> Found<'a> {
     match Entry::behind(handle) {
         Some(entry) if what.is(entry) => Ok(entry),
-        entry => Err(Useless {
-            what,
-            gone: entry.is_some(),
-        }),
+        Some(_) => Err(Useless::Gone(what)),
+        None => Err(Useless::NotOurs(what)),
     }
 }
 
@@ -77,7 +77,7 @@ pub(super) fn alive<'a, T>(handle: *const T, what: Object) -> Found<'a> {
 #[inline(always)]
 pub(super) fn open<'a, T>(handle: *const T, what: Object) -> Found<'a> {
     match alive(handle, what) {
-        Ok(entry) if entry.reason.get() != 0 => Err(Useless::gone(what)),
+        Ok(entry) if entry.reason.get() != 0 => Err(Useless::Gone(what)),
         found => found,
     }
 }

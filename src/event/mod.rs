@@ -36,12 +36,10 @@ pub(crate) use reactor::{ASLEEP, BOUNDARY, OWN, Reactor, Setup, TOKENS};
 pub(crate) use client::{client_data, client_fd, client_id, client_origin, client_set_data};
 pub(crate) use watch::{watch_data, watch_fd, watch_set_data};
 
-use crate::error::{Error, Result};
-use crate::ffi::DTM_ESTATE;
 use crate::runtime::Runtime;
 
 /// This process's loop, for the C API.
-pub(crate) fn of(runtime: &Runtime) -> Result<&Reactor> {
-    let missing = || Error::new(DTM_ESTATE, "this process's event loop is not set up yet");
-    runtime.reactor().ok_or_else(missing)
+#[inline(always)]
+pub(crate) fn of(runtime: &Runtime) -> Result<&Reactor, handle::Useless> {
+    runtime.reactor().ok_or(handle::Useless::NoLoop)
 }

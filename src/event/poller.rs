@@ -148,7 +148,14 @@ pub(super) struct Report {
     pub(super) failed: bool,
 }
 
+/// More than bytes to read, or room to write.
+#[inline(always)]
+pub(super) fn is_trouble(bits: u32) -> bool {
+    bits & (FAILURE | EPOLLRDHUP) != 0
+}
+
 /// `interest` may have changed since the kernel reported: it is told nothing else.
+#[inline(always)]
 pub(super) fn report(bits: u32, interest: u8) -> Report {
     let mut events = 0;
     if bits & EPOLLIN != 0 {

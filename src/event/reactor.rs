@@ -3,13 +3,13 @@
 
 use super::entry::{Entry, Kind};
 use super::foreign::Foreign;
-use super::poller::{Batch, Poller, empty_batch, report};
+use super::poller::{Batch, Poller, empty_batch};
 use super::queue::Queue;
 use super::slab::Slab;
 use super::wheel::Wheel;
 use crate::error::{Error, Result};
 use crate::ffi::*;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -45,11 +45,11 @@ pub(crate) struct Reactor {
     pub(super) slab: Slab,
     pub(super) queue: Queue,
     pub(super) foreign: Foreign,
-    wheel: RefCell<Wheel>,
+    wheel: Wheel,
     /// Empty while a pass uses it.
     batch: Cell<Option<Box<Batch>>>,
     in_pass: Cell<bool>,
-    now: Cell<u64>,
+    pub(super) now: Cell<u64>,
     beat: Cell<Option<&'static AtomicU64>>,
     boundary: Cell<bool>,
     pub(super) clients: Cell<u32>,
@@ -73,7 +73,7 @@ impl Reactor {
             slab: Slab::new(clock.seed()),
             queue: Queue::new(),
             foreign: Foreign::default(),
-            wheel: RefCell::new(Wheel::new(now)),
+            wheel: Wheel::new(now),
             batch: Cell::new(Some(empty_batch())),
             in_pass: Cell::new(false),
             now: Cell::new(now),
@@ -132,9 +132,10 @@ impl Reactor {
         self.beat.set(beat);
     }
 
-    fn beat(&self, value: u64) {
+    #[inline(always)]
+    fn beat(&self, value: impl FnOnce() -> u64) {
         if let Some(beat) = self.beat.get() {
-            beat.store(value, Relaxed);
+            beat.store(value(), Relaxed);
         }
     }
 
@@ -161,10 +162,10 @@ impl Reactor {
         };
         self.slab.recycle();
         let wait = self.wait_ms(timeout_ms);
-        self.beat(ASLEEP);
+        self.beat(|| ASLEEP);
         let waited = self.poller.wait(&mut batch, wait, mask);
         let clock = Clock::read();
-        self.beat(clock.ns());
+        self.beat(|| clock.ns());
         self.now.set(clock.floor_ms());
         self.in_pass.set(true);
         if let Ok(n) = waited {
@@ -173,7 +174,7 @@ impl Reactor {
         self.in_pass.set(false);
         self.batch.set(Some(batch));
         if self.foreign.is_on() {
-            self.beat(ASLEEP); // as far as anybody here can tell
+            self.beat(|| ASLEEP); // as far as anybody here can tell
         }
         waited?;
         self.foreign_update()
@@ -193,7 +194,7 @@ impl Reactor {
         }
         for event in batch {
             if let Some(entry) = self.slab.of_key(event.u64) {
-                self.ready(entry, &report(event.events, entry.interest.get()));
+                self.ready(entry, event.events);
             }
         }
         while let Some(entry) = self.due() {
@@ -220,7 +221,7 @@ impl Reactor {
         let Some(deadline) = self.next_deadline() else {
             return timeout_ms;
         };
-        let left = deadline.saturating_sub(self.now_ms());
+        let left = deadline.saturating_sub(Clock::read().floor_ms());
         let left = i32::try_from(left).unwrap_or(i32::MAX);
         if timeout_ms < 0 {
             left
@@ -230,23 +231,21 @@ impl Reactor {
     }
 
     pub(super) fn next_deadline(&self) -> Option<u64> {
-        self.wheel.borrow().next()
+        self.wheel.next()
     }
 
     fn due(&self) -> Option<&Entry> {
-        let index = self.wheel.borrow_mut().expire(self.now.get(), &self.slab)?;
+        let index = self.wheel.expire(self.now.get(), &self.slab)?;
         self.slab.get(index)
     }
 
     pub(super) fn arm_timer(&self, entry: &Entry, deadline: u64) {
-        self.wheel
-            .borrow_mut()
-            .insert(entry.index, deadline, &self.slab);
+        self.wheel.insert(entry.index, deadline, &self.slab);
         self.outside_changed();
     }
 
     pub(super) fn disarm_timer(&self, entry: &Entry) {
-        self.wheel.borrow_mut().remove(entry.index, &self.slab);
+        self.wheel.remove(entry.index, &self.slab);
     }
 
     /// Have this entry attended to before the pass ends.

@@ -8,7 +8,7 @@
 //! DTM_CLOSE_PEER. The peer's mere shutdown is told once, when DTM_HUP is wanted.
 
 use super::entry::{BUSY, ENDING, Entry, FAILED, HUNG_UP, IN_CALL, Kind, NOT_ARMED, TAKEN, small};
-use super::poller::{INTEREST, Report, unread};
+use super::poller::{INTEREST, is_trouble, report, unread};
 use super::reactor::Reactor;
 use crate::ffi::*;
 use crate::guard::callback;
@@ -47,10 +47,24 @@ impl Verdict {
 
 impl Reactor {
     /// The kernel reported something.
-    pub(super) fn ready(&self, entry: &Entry, report: &Report) {
+    #[inline(always)]
+    pub(super) fn ready(&self, entry: &Entry, bits: u32) {
         if entry.reason.get() != 0 {
             return; // it ends before this pass does
         }
+        if is_trouble(bits) || entry.has(FAILED) {
+            return self.trouble(entry, bits);
+        }
+        let events = report(bits, entry.interest.get()).events;
+        if events != 0 {
+            self.step(entry, events);
+        }
+    }
+
+    /// The connection has failed, or is half closed, or was so at the last report.
+    #[cold]
+    fn trouble(&self, entry: &Entry, bits: u32) {
+        let report = report(bits, entry.interest.get());
         if report.hung_up {
             entry.raise(HUNG_UP);
         }
@@ -95,37 +109,53 @@ impl Reactor {
     }
 
     /// Run a step: what epoll said, and what else there is to tell.
+    #[inline(always)]
     fn step(&self, entry: &Entry, ready: u32) {
         let events = ready | u32::from(entry.pending.replace(0));
-        entry.stamp.set(self.now_ms());
-        let life = entry.key();
+        entry.stamp.set(self.now.get());
         entry.raise(IN_CALL);
-        let result = self.call_step(entry, events);
-        if entry.key() != life {
-            return; // released by its own step
-        }
+        let Some(result) = self.call_step(entry, events) else {
+            return;
+        };
         entry.lower(IN_CALL);
+        if self.goes_on(entry, result) {
+            return;
+        }
         self.settle(entry, result);
     }
 
-    fn call_step(&self, entry: &Entry, events: u32) -> i32 {
+    /// None: a watch that was released by its own step.
+    #[inline(always)]
+    fn call_step(&self, entry: &Entry, events: u32) -> Option<i32> {
         let (rt, user_data) = (self.setup.rt, self.setup.user_data);
         match entry.kind.get() {
-            Kind::Client { .. } => match self.setup.step {
+            Kind::Client { .. } => Some(match self.setup.step {
                 // SAFETY: the service's function, with a living client.
                 Some(step) => callback(|| unsafe { step(rt, entry.handle(), events, user_data) }),
                 None if entry.has(TAKEN) => DTM_KEEP,
                 None => DTM_DONE,
-            },
+            }),
             Kind::Watch {
                 step: Some(step), ..
             } => {
-                let data = entry.data.get();
+                let (data, life) = (entry.data.get(), entry.key());
                 // SAFETY: the service's function, with a living watch.
-                callback(|| unsafe { step(rt, entry.handle(), events, data) })
+                let result = callback(|| unsafe { step(rt, entry.handle(), events, data) });
+                entry.has_key(life).then_some(result)
             }
-            _ => DTM_DONE,
+            _ => Some(DTM_DONE),
         }
+    }
+
+    /// The usual end of a step: nothing was asked for, nothing is to change.
+    #[inline(always)]
+    fn goes_on(&self, entry: &Entry, result: i32) -> bool {
+        let armed = entry.armed.get();
+        i32::from(armed) == result
+            && armed == entry.interest.get()
+            && entry.reason.get() == 0
+            && !entry.has(HUNG_UP)
+            && !self.draining.get()
     }
 
     /// Carry out what a step or open callback wants.

@@ -10,6 +10,7 @@ mod timers;
 mod watches;
 
 use super::*;
+use crate::error::Result;
 use crate::ffi::*;
 use crate::net::Peer;
 use std::cell::{Cell, OnceCell, RefCell};
