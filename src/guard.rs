@@ -30,14 +30,6 @@ thread_local! {
     static STACK_TOP: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Where the stack is, give or take a frame.
-macro_rules! stack_position {
-    () => {{
-        let here = 0u8;
-        (&raw const here).addr()
-    }};
-}
-
 /// What a C function answers, and what it answers on failure.
 pub(crate) trait Answer {
     type C;
@@ -92,9 +84,8 @@ pub(crate) fn enter_rt<T: Answer>(
     allowed: u32,
     f: impl FnOnce(&'static Runtime) -> Result<T>,
 ) -> T::C {
-    let sp = stack_position!();
-    if !role::me().admits(allowed, sp)
-        && let Err(code) = reconsider(allowed, rt.is_null(), sp)
+    if !role::me().admits(allowed)
+        && let Err(code) = reconsider(allowed, rt.is_null(), role::stack_position())
     {
         return T::failed(code);
     }
@@ -110,9 +101,8 @@ pub(crate) fn enter<T: Answer, E: Into<Error>>(
     allowed: u32,
     f: impl FnOnce(&'static Runtime) -> std::result::Result<T, E>,
 ) -> T::C {
-    let sp = stack_position!();
-    if !role::me().admits(allowed, sp) {
-        return hesitate::<T>(allowed, sp, || guarded(f));
+    if !role::me().admits(allowed) {
+        return hesitate::<T>(allowed, role::stack_position(), || guarded(f));
     }
     guarded(f)
 }
@@ -124,11 +114,16 @@ pub(crate) fn look<T: Answer, E: Into<Error>>(
     allowed: u32,
     f: impl FnOnce() -> std::result::Result<T, E>,
 ) -> T::C {
-    let sp = stack_position!();
-    if !role::me().admits(allowed, sp) {
-        return hesitate::<T>(allowed, sp, || answer(f()));
+    if !role::me().admits(allowed) {
+        return hesitate::<T>(allowed, role::stack_position(), || answer(f()));
     }
     answer(f())
+}
+
+/// A step asks about the very client that it was called for: no more checks are needed.
+#[inline(always)]
+pub(crate) fn is_own_step<T>(client: *const T) -> bool {
+    role::me().is_stepping(client.addr())
 }
 
 /// Out of line, with a copy of the work: the quick way keeps no register for it.
@@ -283,13 +278,22 @@ fn give_up() {
 #[inline(always)]
 pub(crate) fn callback<R>(f: impl FnOnce() -> R) -> R {
     let me = role::me();
-    let outer = me.begin_callback(stack_position!());
+    let outer = me.begin_callback();
     let result = f();
     if !me.end_callback(outer) {
         // The service forked in its callback, and this is its child: it must not
         // go on as a second one of us, on the same epoll and sockets.
         crate::process::exit_now(DTM_EXIT_BROKEN);
     }
+    result
+}
+
+/// The step of a client, see [`is_own_step`].
+#[inline(always)]
+pub(crate) fn step<T>(client: *const T, f: impl FnOnce() -> i32) -> i32 {
+    role::me().begin_step(client.addr());
+    let result = callback(f);
+    role::me().end_step();
     result
 }
 

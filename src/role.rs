@@ -21,6 +21,8 @@ pub(crate) struct Identity {
     thread: AtomicUsize,
     /// Stack position of the innermost callback that is running, see [`NO_CALLBACK`].
     mark: AtomicUsize,
+    /// The client whose step is running, and 1: no NULL is mistaken for "none".
+    stepping: AtomicUsize,
     /// DTM_ROLE_*; 0: none of ours.
     role: AtomicU32,
     pub(crate) slot: AtomicU32,
@@ -40,6 +42,7 @@ static NOBODY: Identity = Identity {
     open: AtomicU32::new(0),
     thread: AtomicUsize::new(0),
     mark: AtomicUsize::new(NO_CALLBACK),
+    stepping: AtomicUsize::new(0),
     role: AtomicU32::new(0),
     slot: AtomicU32::new(0),
     generation: AtomicU32::new(0),
@@ -55,25 +58,45 @@ static PAGE: AtomicPtr<Identity> = AtomicPtr::new((&raw const NOBODY).cast_mut()
 /// Not an address of such data, which a shared library has to ask ld.so for.
 #[inline(always)]
 fn this_thread() -> usize {
+    let id: usize;
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the ABI keeps the block's own address in its first word.
+    // SAFETY: reads memory that every thread has; the ABI puts its own address there.
     unsafe {
-        let id: usize;
-        std::arch::asm!("mov {}, fs:[0]", out(reg) id, options(pure, readonly, nostack, preserves_flags));
-        id
+        std::arch::asm!("mov {}, fs:[0]", out(reg) id, options(readonly, nostack, preserves_flags));
     }
     #[cfg(target_arch = "aarch64")]
-    // SAFETY: reads a register that programs may read.
+    // SAFETY: reads a register.
     unsafe {
-        let id: usize;
-        std::arch::asm!("mrs {}, tpidr_el0", out(reg) id, options(pure, nomem, nostack, preserves_flags));
-        id
+        std::arch::asm!("mrs {}, tpidr_el0", out(reg) id, options(nomem, nostack, preserves_flags));
     }
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    // SAFETY: no arguments; always succeeds.
-    unsafe {
-        libc::pthread_self() as usize
+    {
+        // SAFETY: no arguments; always succeeds.
+        id = unsafe { libc::pthread_self() } as usize;
     }
+    id
+}
+
+/// Where the stack is, give or take a frame.
+#[inline(always)]
+pub(crate) fn stack_position() -> usize {
+    let sp: usize;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: reads a register.
+    unsafe {
+        std::arch::asm!("mov {}, rsp", out(reg) sp, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: reads a register.
+    unsafe {
+        std::arch::asm!("mov {}, sp", out(reg) sp, options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        let here = 0u8;
+        sp = (&raw const here).addr();
+    }
+    sp
 }
 
 /// Make the page. Once per process image.
@@ -147,12 +170,30 @@ impl Identity {
         self.thread.load(Relaxed) == this_thread()
     }
 
-    /// May one of these roles call now, from this thread and this stack position?
+    /// May one of these roles call now, from this thread and from where its stack is?
     #[inline(always)]
-    pub(crate) fn admits(&self, allowed: u32, sp: usize) -> bool {
+    pub(crate) fn admits(&self, allowed: u32) -> bool {
         self.admits.load(Relaxed) & allowed != 0
             && self.on_owner_thread()
-            && sp <= self.mark.load(Relaxed)
+            && stack_position() <= self.mark.load(Relaxed)
+    }
+
+    /// Is this the client whose step is running, and that step the one who asks?
+    #[inline(always)]
+    pub(crate) fn is_stepping(&self, client: usize) -> bool {
+        self.stepping.load(Relaxed) == client.wrapping_add(1)
+            && self.on_owner_thread()
+            && stack_position() <= self.mark.load(Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn begin_step(&self, client: usize) {
+        self.stepping.store(client.wrapping_add(1), Relaxed);
+    }
+
+    #[inline(always)]
+    pub(crate) fn end_step(&self) {
+        self.stepping.store(0, Relaxed);
     }
 
     /// Library code begins to run: a signal handler must not call in between.
@@ -183,9 +224,9 @@ impl Identity {
 
     /// A callback begins here. Returns what end_callback() wants.
     #[inline(always)]
-    pub(crate) fn begin_callback(&self, sp: usize) -> usize {
+    pub(crate) fn begin_callback(&self) -> usize {
         let outer = self.mark.load(Relaxed);
-        self.mark.store(sp, Relaxed);
+        self.mark.store(stack_position(), Relaxed);
         self.reopen();
         outer
     }

@@ -6,6 +6,7 @@ pub(crate) mod link;
 
 use crate::channel::{Attached, Frame, Kind};
 use crate::config::{Orphan, SignalTable};
+use crate::error::Error;
 use crate::master::policy::Order;
 use crate::process::lifeline;
 use crate::runtime::{Runtime, Shared};
@@ -34,6 +35,12 @@ pub(crate) enum Cause {
     Asked,
     /// The master is gone.
     Orphaned,
+}
+
+/// What a process does about that which concerns only its kind.
+pub(crate) trait Duties {
+    fn hear(&self, frame: &Frame<'_>, fds: &mut Attached);
+    fn own(&self, token: u32);
 }
 
 /// One forked process of the runtime.
@@ -75,40 +82,46 @@ impl Child {
     }
 
     /// One pass of this process's loop. What all children have in common is seen
-    /// to here: `hear` gets the other messages, `own` the other tokens.
-    pub(crate) fn pass(
-        &self,
-        rt: &Runtime,
-        timeout_ms: i32,
-        hear: &mut dyn FnMut(&Frame<'_>, &mut Attached),
-        own: &mut dyn FnMut(u32),
-    ) {
+    /// to here, the rest is among the `duties` of its kind.
+    #[inline(always)]
+    pub(crate) fn pass(&self, rt: &Runtime, timeout_ms: i32, duties: &dyn Duties) {
         let reactor = rt.reactor_or_exit();
-        let mut event = |token: u32, _events: u32| match token {
-            CHANNEL => self.read_channel(hear),
+        let mut event = |token, _events| self.event(rt, token, duties);
+        if let Err(error) = reactor.pass(timeout_ms, &self.mask, &mut event) {
+            self.broken(&error);
+        }
+    }
+
+    #[inline(never)]
+    fn event(&self, rt: &Runtime, token: u32, duties: &dyn Duties) {
+        match token {
+            CHANNEL => self.read_channel(duties),
             WAKE => self.signals(rt.config().signals),
             LIFELINE => {
                 self.orphaned(rt.config().orphan);
                 // It stays readable.
+                let reactor = rt.reactor_or_exit();
                 reactor.own_del(self.lifeline.as_raw_fd());
             }
-            other => own(other),
-        };
-        if let Err(error) = reactor.pass(timeout_ms, &self.mask, &mut event) {
-            let kind = self.birth.kind();
-            ::log::error!("the event loop of the {kind} broke: {error}");
-            crate::process::exit_now(crate::ffi::DTM_EXIT_FDS);
+            other => duties.own(other),
         }
     }
 
-    fn read_channel(&self, hear: &mut dyn FnMut(&Frame<'_>, &mut Attached)) {
+    #[cold]
+    fn broken(&self, error: &Error) -> ! {
+        let kind = self.birth.kind();
+        ::log::error!("the event loop of the {kind} broke: {error}");
+        crate::process::exit_now(crate::ffi::DTM_EXIT_FDS);
+    }
+
+    fn read_channel(&self, duties: &dyn Duties) {
         self.check_fds();
         self.link.read(&mut |frame, fds| match frame.head.kind {
             Kind::Nudge => {
                 self.look_at_order();
             }
             Kind::ReopenLog => self.reopen_log(),
-            _ => hear(frame, fds),
+            _ => duties.hear(frame, fds),
         });
         let board = &self.shared.board;
         board.set(self.birth.slot, shm::Gauge::Fenced, self.link.fenced());

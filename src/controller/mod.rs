@@ -11,7 +11,7 @@ mod roster;
 mod updates;
 
 use crate::channel::{Attached, Frame, Kind};
-use crate::child::{Child, DEADLINE, TICK};
+use crate::child::{Child, DEADLINE, Duties, TICK};
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
 use crate::ffi::*;
@@ -118,9 +118,7 @@ impl Controller {
 
     /// One pass: events, then a fresh look at the workers, updates, the service.
     fn pass(&'static self) -> bool {
-        let mut hear = |frame: &Frame<'_>, _: &mut Attached| self.incoming(frame);
-        let mut own = |token: u32| self.own(token);
-        self.child.pass(self.rt, -1, &mut hear, &mut own);
+        self.child.pass(self.rt, -1, self);
         self.carry_on_leaving();
         if self.acting() {
             self.refresh();
@@ -191,5 +189,15 @@ impl Controller {
 
     fn revert_config(&self) {
         self.rt.revert_config();
+    }
+}
+
+impl Duties for Controller {
+    fn hear(&self, frame: &Frame<'_>, _: &mut Attached) {
+        self.incoming(frame);
+    }
+
+    fn own(&self, token: u32) {
+        self.own(token);
     }
 }

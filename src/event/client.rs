@@ -6,9 +6,8 @@ use super::reactor::Reactor;
 use super::step::Verdict;
 use crate::error::{Error, Result};
 use crate::ffi::*;
-use crate::guard::callback;
+use crate::guard::{self, Answer, SERVING, callback};
 use crate::net::Peer;
-use std::ffi::c_void;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 /// `idle_ms` of a client whose open callback may still set it.
@@ -26,36 +25,44 @@ fn open_client<'a>(client: *const dtm_client_t) -> Found<'a> {
     open(client, Object::Client)
 }
 
+/// What a getter needs: the client itself. In its own step, which is where most of them
+/// are called, it is known to live.
 #[inline(always)]
-pub(crate) fn client_fd(handle: *const dtm_client_t) -> Got<i32> {
-    Ok(client(handle)?.fd.get())
-}
-
-pub(crate) fn client_id(handle: *const dtm_client_t) -> Got<u64> {
-    Ok(client(handle)?.id.get())
-}
-
-/// Listener, tag and peer.
-pub(crate) fn client_origin(handle: *const dtm_client_t) -> Got<(i32, u64, Peer)> {
-    match client(handle)?.kind.get() {
-        Kind::Client {
-            listener,
-            peer,
-            tag,
-        } => Ok((i32::from(listener), tag, peer)),
-        _ => Err(Useless::Gone(Object::Client)),
+pub(crate) fn of_client<T: Answer>(handle: *const dtm_client_t, get: impl Fn(&Entry) -> T) -> T::C {
+    match own_step(handle) {
+        Some(client) => get(client).done(),
+        None => elsewhere(handle, get),
     }
 }
 
 #[inline(always)]
-pub(crate) fn client_data(handle: *const dtm_client_t) -> Got<*mut c_void> {
-    Ok(client(handle)?.data.get())
+fn own_step<'a>(handle: *const dtm_client_t) -> Option<&'a Entry> {
+    // SAFETY: the client whose step is running is a living entry of ours.
+    guard::is_own_step(handle).then(|| unsafe { &*handle.cast::<Entry>() })
 }
 
+#[inline(never)]
+fn elsewhere<T: Answer>(handle: *const dtm_client_t, get: impl Fn(&Entry) -> T) -> T::C {
+    guard::look(SERVING, || client(handle).map(get))
+}
+
+/// Whether a request is in flight.
 #[inline(always)]
-pub(crate) fn client_set_data(handle: *const dtm_client_t, data: *mut c_void) -> Got<()> {
-    client(handle)?.data.set(data);
-    Ok(())
+pub(crate) fn client_set_busy(handle: *const dtm_client_t, busy: bool) -> i32 {
+    match own_step(handle) {
+        Some(client) if client.has(BUSY) == busy && client.reason.get() == 0 => DTM_OK,
+        _ => change_busy(handle, busy),
+    }
+}
+
+#[inline(never)]
+fn change_busy(handle: *const dtm_client_t, busy: bool) -> i32 {
+    guard::enter(SERVING, |rt| super::of(rt)?.client_set_busy(handle, busy))
+}
+
+/// Listener, tag and peer.
+pub(crate) fn client_origin(handle: *const dtm_client_t) -> Got<(i32, u64, Peer)> {
+    client(handle).map(Entry::origin)
 }
 
 impl Reactor {
@@ -150,6 +157,7 @@ impl Reactor {
             return;
         }
         self.each(Entry::is_client, |entry| {
+            entry.unsettle();
             if entry.has(BUSY) {
                 entry.pending.set(entry.pending.get() | small(DTM_DRAIN));
             }

@@ -30,6 +30,9 @@ pub(super) const FAILED: u8 = 64;
 /// `armed` of an fd that is not in epoll.
 pub(super) const NOT_ARMED: u8 = u8::MAX;
 
+/// No result of a step that exists.
+pub(super) const UNSTEADY: i32 = i32::MIN;
+
 /// The DTM_* bits and reasons that an entry keeps fit in a byte.
 pub(super) const fn small(bits: u32) -> u8 {
     bits.to_le_bytes()[0]
@@ -60,7 +63,7 @@ pub(super) enum Kind {
 
 /// Two cache lines; the first one serves an event, the first byte of `kind` included.
 #[repr(C, align(64))]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     mark: Cell<usize>,
     pub(super) index: u32,
     /// Changes when the entry is freed: what was said about the former one is stale.
@@ -85,6 +88,10 @@ pub(super) struct Entry {
     pub(super) data: Cell<*mut c_void>,
     /// Next in the queue or among the free ones.
     pub(super) link: Cell<u32>,
+    /// The result of a step that changes nothing: the interest, if that is what epoll
+    /// knows and there is nothing else to see to. Else UNSTEADY. [`super::Reactor::arm`]
+    /// sets it; whoever changes one of those unsets it.
+    pub(super) steady: Cell<i32>,
     pub(super) kind: Cell<Kind>,
     pub(super) node: Node,
     pub(super) id: Cell<u64>,
@@ -110,6 +117,7 @@ impl Entry {
             stamp: Cell::new(0),
             data: Cell::new(std::ptr::null_mut()),
             link: Cell::new(NIL),
+            steady: Cell::new(UNSTEADY),
             kind: Cell::new(Kind::Free),
             node: Node::new(),
             id: Cell::new(0),
@@ -143,6 +151,7 @@ impl Entry {
         self.pending.set(0);
         self.reason.set(0);
         self.failures.set(0);
+        self.steady.set(UNSTEADY);
         self.idle_ms.set(DTM_OFF);
         self.data.set(data);
         self.id.set(0);
@@ -162,10 +171,16 @@ impl Entry {
         self.flags.set(self.flags.get() & !flag);
     }
 
+    /// There is something to see to at the end of the next step.
+    pub(super) fn unsettle(&self) {
+        self.steady.set(UNSTEADY);
+    }
+
     pub(super) fn is_free(&self) -> bool {
         matches!(self.kind.get(), Kind::Free)
     }
 
+    #[inline(always)]
     pub(super) fn is_client(&self) -> bool {
         matches!(self.kind.get(), Kind::Client { .. })
     }
@@ -193,6 +208,36 @@ impl Entry {
     pub(super) fn next_generation(&self) {
         let next = self.generation.get().wrapping_add(1);
         self.generation.set(next & GENERATION_MASK);
+    }
+
+    #[inline(always)]
+    pub(crate) fn fd(&self) -> i32 {
+        self.fd.get()
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id.get()
+    }
+
+    #[inline(always)]
+    pub(crate) fn data(&self) -> *mut c_void {
+        self.data.get()
+    }
+
+    pub(crate) fn set_data(&self, data: *mut c_void) {
+        self.data.set(data);
+    }
+
+    /// Listener, tag and peer of a client.
+    pub(crate) fn origin(&self) -> (i32, u64, Peer) {
+        match self.kind.get() {
+            Kind::Client {
+                listener,
+                peer,
+                tag,
+            } => (i32::from(listener), tag, peer),
+            _ => (-1, 0, Peer::Unix),
+        }
     }
 
     /// The handle that C holds.

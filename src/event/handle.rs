@@ -94,11 +94,11 @@ impl Reactor {
             ));
         }
         entry.interest.set(interest);
+        entry.unsettle();
         if entry.has(IN_CALL) {
             return Ok(());
         }
-        self.poller
-            .arm(entry)
+        self.arm(entry)
             .inspect_err(|_| self.ask_to_end(entry, DTM_CLOSE_ERROR))
     }
 
@@ -125,6 +125,7 @@ impl Reactor {
     /// It ends when its own callback returns, otherwise by its turn in the queue.
     pub(super) fn ask_to_end(&self, entry: &Entry, reason: i32) {
         entry.reason.set(small(reason.cast_unsigned()));
+        entry.unsettle();
         if !entry.has(IN_CALL) {
             self.enqueue(entry);
         }

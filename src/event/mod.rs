@@ -33,7 +33,8 @@ mod tests;
 #[allow(unused_imports)]
 pub(crate) use reactor::{ASLEEP, BOUNDARY, OWN, Reactor, Setup, TOKENS};
 
-pub(crate) use client::{client_data, client_fd, client_id, client_origin, client_set_data};
+pub(crate) use client::{client_origin, client_set_busy, of_client};
+pub(crate) use entry::Entry;
 pub(crate) use watch::{watch_data, watch_fd, watch_set_data};
 
 use crate::runtime::Runtime;

@@ -3,7 +3,7 @@
 
 use super::entry::{Entry, Kind};
 use super::foreign::Foreign;
-use super::poller::{Batch, Poller, empty_batch};
+use super::poller::Poller;
 use super::queue::Queue;
 use super::slab::Slab;
 use super::wheel::Wheel;
@@ -46,8 +46,6 @@ pub(crate) struct Reactor {
     pub(super) queue: Queue,
     pub(super) foreign: Foreign,
     wheel: Wheel,
-    /// Empty while a pass uses it.
-    batch: Cell<Option<Box<Batch>>>,
     in_pass: Cell<bool>,
     pub(super) now: Cell<u64>,
     beat: Cell<Option<&'static AtomicU64>>,
@@ -74,7 +72,6 @@ impl Reactor {
             queue: Queue::new(),
             foreign: Foreign::default(),
             wheel: Wheel::new(now),
-            batch: Cell::new(Some(empty_batch())),
             in_pass: Cell::new(false),
             now: Cell::new(now),
             beat: Cell::new(None),
@@ -148,63 +145,64 @@ impl Reactor {
 
     /// Wait up to `timeout_ms` (-1: until something happens) with this signal mask,
     /// then serve. An error says that epoll is gone: the process cannot go on.
+    #[inline(always)]
     pub(crate) fn pass(
         &self,
         timeout_ms: i32,
         mask: &libc::sigset_t,
-        own: &mut dyn FnMut(u32, u32),
+        own: &mut impl FnMut(u32, u32),
     ) -> Result<()> {
-        let Some(mut batch) = self.batch.take() else {
-            return Err(Error::new(
-                DTM_ESTATE,
-                "the event loop was entered from one of its own callbacks",
-            ));
-        };
+        if self.in_pass.get() {
+            return Err(reentered());
+        }
         self.slab.recycle();
         let wait = self.wait_ms(timeout_ms);
         self.beat(|| ASLEEP);
-        let waited = self.poller.wait(&mut batch, wait, mask);
+        let Some(batch) = self.poller.wait(wait, mask) else {
+            return Err(Error::last_os("epoll_pwait (were libdtm's fds closed?)"));
+        };
         let clock = Clock::read();
         self.beat(|| clock.ns());
         self.now.set(clock.floor_ms());
         self.in_pass.set(true);
-        if let Ok(n) = waited {
-            self.serve(&batch[..n], own);
-        }
-        self.in_pass.set(false);
-        self.batch.set(Some(batch));
-        if self.foreign.is_on() {
-            self.beat(|| ASLEEP); // as far as anybody here can tell
-        }
-        waited?;
-        self.foreign_update()
-    }
-
-    fn serve(&self, batch: &[libc::epoll_event], own: &mut dyn FnMut(u32, u32)) {
         for event in batch {
-            let (key, bits) = (event.u64, event.events);
-            if let (OWN, Ok(token)) = (key & OWN, u32::try_from(key & !OWN))
-                && !Foreign::is_token(token)
-            {
-                own(token, bits);
+            if let Some(token) = own_token(event.get().u64) {
+                own(token, event.get().events);
             }
         }
         if self.boundary.get() {
             own(BOUNDARY, 0);
         }
         for event in batch {
-            if let Some(entry) = self.slab.of_key(event.u64) {
-                self.ready(entry, event.events);
+            if let Some(entry) = self.slab.of_key(event.get().u64) {
+                self.ready(entry, event.get().events);
             }
         }
         while let Some(entry) = self.due() {
-            match entry.kind.get() {
-                Kind::Own => own(entry.index, 0),
-                Kind::Timer { fire, .. } => self.fire(entry, fire),
-                Kind::Client { .. } | Kind::Watch { .. } => self.idle(entry),
-                Kind::Free => {}
-            }
+            self.time_out(entry, own);
         }
+        if !self.queue.is_empty() {
+            self.serve_queue();
+        }
+        self.in_pass.set(false);
+        match self.foreign.is_on() {
+            true => self.leave_to_foreign(),
+            false => Ok(()),
+        }
+    }
+
+    #[inline(never)]
+    fn time_out(&self, entry: &Entry, own: &mut impl FnMut(u32, u32)) {
+        match entry.kind.get() {
+            Kind::Own => own(entry.index, 0),
+            Kind::Timer { fire, .. } => self.fire(entry, fire),
+            Kind::Client { .. } | Kind::Watch { .. } => self.idle(entry),
+            Kind::Free => {}
+        }
+    }
+
+    #[inline(never)]
+    fn serve_queue(&self) {
         for _ in 0..QUEUE_BUDGET {
             let Some(entry) = self.queue.pop(&self.slab) else {
                 break;
@@ -213,27 +211,31 @@ impl Reactor {
         }
     }
 
+    /// Somebody else's loop waits now.
+    #[cold]
+    fn leave_to_foreign(&self) -> Result<()> {
+        self.beat(|| ASLEEP); // as far as anybody here can tell
+        self.foreign_update()
+    }
+
     /// How long the kernel may let us sleep.
+    #[inline(always)]
     fn wait_ms(&self, timeout_ms: i32) -> i32 {
         if !self.queue.is_empty() {
             return 0;
         }
-        let Some(deadline) = self.next_deadline() else {
-            return timeout_ms;
-        };
-        let left = deadline.saturating_sub(Clock::read().floor_ms());
-        let left = i32::try_from(left).unwrap_or(i32::MAX);
-        if timeout_ms < 0 {
-            left
-        } else {
-            left.min(timeout_ms)
+        match self.next_deadline() {
+            Some(deadline) => until(deadline, timeout_ms),
+            None => timeout_ms,
         }
     }
 
+    #[inline(always)]
     pub(super) fn next_deadline(&self) -> Option<u64> {
         self.wheel.next()
     }
 
+    #[inline(always)]
     fn due(&self) -> Option<&Entry> {
         let index = self.wheel.expire(self.now.get(), &self.slab)?;
         self.slab.get(index)
@@ -264,10 +266,36 @@ impl Reactor {
     }
 }
 
+/// The token of one of the runtime's own fds.
+#[inline(always)]
+fn own_token(key: u64) -> Option<u32> {
+    let token = u32::try_from(key & !OWN).ok()?;
+    (key & OWN != 0 && !Foreign::is_token(token)).then_some(token)
+}
+
+/// Milliseconds from now to the deadline, but no more than `timeout_ms` (-1: any number).
+fn until(deadline: u64, timeout_ms: i32) -> i32 {
+    let left = deadline.saturating_sub(Clock::read().floor_ms());
+    let left = i32::try_from(left).unwrap_or(i32::MAX);
+    match timeout_ms {
+        ..0 => left,
+        _ => left.min(timeout_ms),
+    }
+}
+
+#[cold]
+fn reentered() -> Error {
+    Error::new(
+        DTM_ESTATE,
+        "the event loop was entered from one of its own callbacks",
+    )
+}
+
 /// CLOCK_MONOTONIC.
 pub(super) struct Clock(libc::timespec);
 
 impl Clock {
+    #[inline(always)]
     pub(super) fn read() -> Self {
         let mut now = libc::timespec {
             tv_sec: 0,
@@ -278,24 +306,22 @@ impl Clock {
         Self(now)
     }
 
-    fn ms(&self, nanoseconds: libc::c_long) -> u64 {
-        let ms = self.0.tv_sec * 1000 + nanoseconds / 1_000_000;
-        u64::try_from(ms).unwrap_or(0)
-    }
-
+    #[inline(always)]
     pub(super) fn ns(&self) -> u64 {
-        let ns = self.0.tv_sec * 1_000_000_000 + self.0.tv_nsec;
-        u64::try_from(ns).unwrap_or(0)
+        let seconds = self.0.tv_sec.cast_unsigned();
+        seconds * 1_000_000_000 + self.0.tv_nsec.cast_unsigned()
     }
 
     /// What has fully passed: to compare with deadlines.
+    #[inline(always)]
     pub(super) fn floor_ms(&self) -> u64 {
-        self.ms(self.0.tv_nsec)
+        self.0.tv_sec.cast_unsigned() * 1000 + self.0.tv_nsec.cast_unsigned() / 1_000_000
     }
 
     /// To count a deadline from: no timer comes early.
     pub(super) fn ceil_ms(&self) -> u64 {
-        self.ms(self.0.tv_nsec + 999_999)
+        let ms = self.0.tv_nsec.cast_unsigned().div_ceil(1_000_000);
+        self.0.tv_sec.cast_unsigned() * 1000 + ms
     }
 
     /// A number that another process is unlikely to get.

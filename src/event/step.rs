@@ -7,11 +7,14 @@
 //! but when PATIENCE reports in a row find nothing to read, it is closed with
 //! DTM_CLOSE_PEER. The peer's mere shutdown is told once, when DTM_HUP is wanted.
 
-use super::entry::{BUSY, ENDING, Entry, FAILED, HUNG_UP, IN_CALL, Kind, NOT_ARMED, TAKEN, small};
-use super::poller::{INTEREST, is_trouble, report, unread};
+use super::entry::{
+    BUSY, ENDING, Entry, FAILED, HUNG_UP, IN_CALL, Kind, NOT_ARMED, TAKEN, UNSTEADY, small,
+};
+use super::poller::{INTEREST, is_trouble, report, unread, wanted};
 use super::reactor::Reactor;
+use crate::error::Result;
 use crate::ffi::*;
-use crate::guard::callback;
+use crate::guard::{self, callback};
 
 const PATIENCE: u8 = 8;
 
@@ -49,26 +52,30 @@ impl Reactor {
     /// The kernel reported something.
     #[inline(always)]
     pub(super) fn ready(&self, entry: &Entry, bits: u32) {
-        if entry.reason.get() != 0 {
-            return; // it ends before this pass does
+        let steady = entry.steady.get();
+        if steady == UNSTEADY || is_trouble(bits) {
+            return self.look_closer(entry, bits);
         }
-        if is_trouble(bits) || entry.has(FAILED) {
-            return self.trouble(entry, bits);
-        }
-        let events = report(bits, entry.interest.get()).events;
+        let events = wanted(bits) & steady.cast_unsigned();
         if events != 0 {
-            self.step(entry, events);
+            self.run_step(entry, events);
         }
     }
 
-    /// The connection has failed, or is half closed, or was so at the last report.
+    /// Not the usual report of an entry in the usual state.
     #[cold]
-    fn trouble(&self, entry: &Entry, bits: u32) {
+    #[inline(never)]
+    fn look_closer(&self, entry: &Entry, bits: u32) {
+        if entry.reason.get() != 0 {
+            return; // it ends before this pass does
+        }
         let report = report(bits, entry.interest.get());
         if report.hung_up {
+            entry.unsettle();
             entry.raise(HUNG_UP);
         }
         if report.failed {
+            entry.unsettle();
             entry.raise(FAILED);
             if unread(entry.fd.get()) == 0 {
                 entry.failures.set(entry.failures.get() + 1);
@@ -109,8 +116,12 @@ impl Reactor {
     }
 
     /// Run a step: what epoll said, and what else there is to tell.
-    #[inline(always)]
     fn step(&self, entry: &Entry, ready: u32) {
+        self.run_step(entry, ready);
+    }
+
+    #[inline(always)]
+    fn run_step(&self, entry: &Entry, ready: u32) {
         let events = ready | u32::from(entry.pending.replace(0));
         entry.stamp.set(self.now.get());
         entry.raise(IN_CALL);
@@ -118,48 +129,47 @@ impl Reactor {
             return;
         };
         entry.lower(IN_CALL);
-        if self.goes_on(entry, result) {
-            return;
+        if result != entry.steady.get() {
+            self.settle(entry, result);
         }
-        self.settle(entry, result);
     }
 
     /// None: a watch that was released by its own step.
     #[inline(always)]
     fn call_step(&self, entry: &Entry, events: u32) -> Option<i32> {
-        let (rt, user_data) = (self.setup.rt, self.setup.user_data);
-        match entry.kind.get() {
-            Kind::Client { .. } => Some(match self.setup.step {
+        match self.setup.step {
+            Some(step) if entry.is_client() => {
+                let (rt, client, user_data) = (self.setup.rt, entry.handle(), self.setup.user_data);
                 // SAFETY: the service's function, with a living client.
-                Some(step) => callback(|| unsafe { step(rt, entry.handle(), events, user_data) }),
-                None if entry.has(TAKEN) => DTM_KEEP,
-                None => DTM_DONE,
-            }),
+                let call = || unsafe { step(rt, client, events, user_data) };
+                Some(guard::step(client, call))
+            }
+            _ => self.call_other_step(entry, events),
+        }
+    }
+
+    #[inline(never)]
+    fn call_other_step(&self, entry: &Entry, events: u32) -> Option<i32> {
+        match entry.kind.get() {
             Kind::Watch {
                 step: Some(step), ..
             } => {
-                let (data, life) = (entry.data.get(), entry.key());
+                let (rt, data, life) = (self.setup.rt, entry.data.get(), entry.key());
                 // SAFETY: the service's function, with a living watch.
                 let result = callback(|| unsafe { step(rt, entry.handle(), events, data) });
                 entry.has_key(life).then_some(result)
             }
+            _ if entry.has(TAKEN) => Some(DTM_KEEP),
             _ => Some(DTM_DONE),
         }
     }
 
-    /// The usual end of a step: nothing was asked for, nothing is to change.
-    #[inline(always)]
-    fn goes_on(&self, entry: &Entry, result: i32) -> bool {
-        let armed = entry.armed.get();
-        i32::from(armed) == result
-            && armed == entry.interest.get()
-            && entry.reason.get() == 0
-            && !entry.has(HUNG_UP)
-            && !self.draining.get()
-    }
-
     /// Carry out what a step or open callback wants.
+    #[inline(never)]
     pub(super) fn settle(&self, entry: &Entry, result: i32) {
+        if result == DTM_KEEP && entry.steady.get() != UNSTEADY {
+            return;
+        }
         if entry.reason.get() != 0 {
             return self.end(entry, i32::from(entry.reason.get()));
         }
@@ -184,10 +194,24 @@ impl Reactor {
         if entry.has(TAKEN) {
             return;
         }
-        if let Err(error) = self.poller.arm(entry) {
+        if let Err(error) = self.arm(entry) {
             ::log::error!("{error}: closed");
             self.end(entry, DTM_CLOSE_ERROR);
         }
+    }
+
+    /// Bring epoll up to date, and note what the next step may leave as it is. In a
+    /// drain there is always something to see to.
+    pub(super) fn arm(&self, entry: &Entry) -> Result<()> {
+        let done = self.poller.arm(entry);
+        let (interest, armed) = (entry.interest.get(), entry.armed.get());
+        let drains = self.draining.get() && entry.is_client();
+        let steady = interest == armed && !entry.has(FAILED) && entry.reason.get() == 0 && !drains;
+        entry.steady.set(match steady {
+            true => i32::from(interest),
+            false => UNSTEADY,
+        });
+        done
     }
 
     /// In a drain idle clients go, once they were served what they had sent before.
@@ -207,6 +231,7 @@ impl Reactor {
         }
         if entry.reason.get() == 0 {
             entry.reason.set(small(reason.cast_unsigned()));
+            entry.unsettle();
         }
         if entry.has(IN_CALL) {
             return;

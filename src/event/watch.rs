@@ -51,7 +51,7 @@ impl Reactor {
         self.check_up()?;
         let entry = self.slab.take(Kind::Watch { step, close }, fd, data)?;
         entry.interest.set(interest);
-        if let Err(error) = self.poller.arm(entry) {
+        if let Err(error) = self.arm(entry) {
             self.slab.give(entry);
             return Err(error);
         }

@@ -3,7 +3,7 @@
 use super::types::*;
 use crate::error::Error;
 use crate::event;
-use crate::guard::{SERVING, enter, look};
+use crate::guard::{SERVING, enter};
 use std::ffi::{c_char, c_void};
 
 /// The client's socket, non-blocking. Read and write it; never close it, and leave
@@ -16,7 +16,7 @@ use std::ffi::{c_char, c_void};
 /// Owns: borrowed: libdtm closes it after the close callback
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_fd(client: *const dtm_client_t) -> i32 {
-    look(SERVING, || event::client_fd(client))
+    event::of_client(client, event::Entry::fd)
 }
 
 /// A number for logs, unique in this process; 0 for a stale handle.
@@ -28,7 +28,7 @@ pub unsafe extern "C" fn dtm_client_fd(client: *const dtm_client_t) -> i32 {
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_id(client: *const dtm_client_t) -> u64 {
-    look(SERVING, || event::client_id(client))
+    event::of_client(client, event::Entry::id)
 }
 
 /// The tag of the listener that it came from.
@@ -40,9 +40,7 @@ pub unsafe extern "C" fn dtm_client_id(client: *const dtm_client_t) -> u64 {
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_tag(client: *const dtm_client_t) -> u64 {
-    look(SERVING, || {
-        event::client_origin(client).map(|(_, tag, _)| tag)
-    })
+    event::of_client(client, |client| client.origin().1)
 }
 
 /// The index of the listener that it came from; -1 for the control listener.
@@ -54,9 +52,7 @@ pub unsafe extern "C" fn dtm_client_tag(client: *const dtm_client_t) -> u64 {
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_listener(client: *const dtm_client_t) -> i32 {
-    look(SERVING, || {
-        event::client_origin(client).map(|(listener, ..)| listener)
-    })
+    event::of_client(client, |client| client.origin().0)
 }
 
 /// Write the peer's address as text, such as "127.0.0.1:4711", "[::1]:4711" or
@@ -95,7 +91,7 @@ pub unsafe extern "C" fn dtm_client_peer(
 /// Owns: the service's; libdtm never touches it
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_set_data(client: *mut dtm_client_t, data: *mut c_void) -> i32 {
-    look(SERVING, || event::client_set_data(client, data))
+    event::of_client(client, |client| client.set_data(data))
 }
 
 /// The attached pointer, NULL at first.
@@ -107,7 +103,7 @@ pub unsafe extern "C" fn dtm_client_set_data(client: *mut dtm_client_t, data: *m
 /// Owns: the service's
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_data(client: *const dtm_client_t) -> *mut c_void {
-    look(SERVING, || event::client_data(client))
+    event::of_client(client, event::Entry::data)
 }
 
 /// Say whether a request of this client is in flight. New clients are busy. A
@@ -121,9 +117,7 @@ pub unsafe extern "C" fn dtm_client_data(client: *const dtm_client_t) -> *mut c_
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_set_busy(client: *mut dtm_client_t, busy: i32) -> i32 {
-    enter(SERVING, |rt| {
-        event::of(rt)?.client_set_busy(client, busy != 0)
-    })
+    event::client_set_busy(client, busy != 0)
 }
 
 /// Change what the client waits for from outside of its own step: DTM_READ,

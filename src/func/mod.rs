@@ -1,7 +1,7 @@
 //! Helper processes. flow: M7, L18
 
 use crate::channel::{Attached, Frame, Kind};
-use crate::child::Child;
+use crate::child::{Child, Duties};
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
 use crate::ffi::*;
@@ -95,8 +95,7 @@ impl Helper {
 
     /// One pass for dtm_loop_dispatch(). True: leave now.
     pub(crate) fn pass(&self, timeout_ms: i32) -> bool {
-        let mut hear = |frame: &Frame<'_>, _: &mut Attached| self.incoming(frame);
-        self.child.pass(self.rt, timeout_ms, &mut hear, &mut |_| {});
+        self.child.pass(self.rt, timeout_ms, self);
         self.child.leaving().is_some()
     }
 
@@ -119,4 +118,12 @@ impl Helper {
             other => ::log::warn!("a func does not know message {other:?}: dropped"),
         }
     }
+}
+
+impl Duties for Helper {
+    fn hear(&self, frame: &Frame<'_>, _: &mut Attached) {
+        self.incoming(frame);
+    }
+
+    fn own(&self, _: u32) {}
 }

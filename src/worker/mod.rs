@@ -6,7 +6,7 @@ mod leaving;
 
 use crate::accept::{LISTENER_TOKEN, Seat};
 use crate::channel::{Attached, Frame};
-use crate::child::{Child, DEADLINE, TICK};
+use crate::child::{Child, DEADLINE, Duties, TICK};
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
 use crate::ffi::*;
@@ -95,7 +95,7 @@ impl Worker {
         self.ready();
         match self.rt.callbacks.worker_main {
             Some(main) => self.foreign(main),
-            None => while !self.pass(-1) {},
+            None => while !self.turn(-1) {},
         }
         self.end()
     }
@@ -126,14 +126,14 @@ impl Worker {
         self.rt.reactor_or_exit()
     }
 
-    /// One pass of the loop. True: this process should leave now.
+    /// One pass of the loop, for dtm_loop_dispatch(). True: this process should leave now.
     pub(crate) fn pass(&self, timeout_ms: i32) -> bool {
-        if self.done.get().is_some() {
-            return true;
-        }
-        let mut hear = |frame: &Frame<'_>, _: &mut Attached| self.message(frame);
-        let mut own = |token: u32| self.own(token);
-        self.child.pass(self.rt, timeout_ms, &mut hear, &mut own);
+        self.done.get().is_some() || self.turn(timeout_ms)
+    }
+
+    #[inline(always)]
+    fn turn(&self, timeout_ms: i32) -> bool {
+        self.child.pass(self.rt, timeout_ms, self);
         self.carry_on_leaving();
         self.publish();
         self.done.get().is_some()
@@ -179,5 +179,15 @@ impl Worker {
         if self.paused.get() && !self.reactor().full() {
             self.resume();
         }
+    }
+}
+
+impl Duties for Worker {
+    fn hear(&self, frame: &Frame<'_>, _: &mut Attached) {
+        self.message(frame);
+    }
+
+    fn own(&self, token: u32) {
+        self.own(token);
     }
 }

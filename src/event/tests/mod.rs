@@ -167,15 +167,15 @@ impl std::ops::Deref for World {
 /// Through a handle alone.
 impl World {
     fn client_fd(&self, client: Client) -> Result<i32> {
-        Ok(client_fd(client)?)
+        Ok(handle::alive(client, handle::Object::Client)?.fd())
     }
 
     fn client_id(&self, client: Client) -> Result<u64> {
-        Ok(client_id(client)?)
+        Ok(handle::alive(client, handle::Object::Client)?.id())
     }
 
     fn client_data(&self, client: Client) -> Result<*mut c_void> {
-        Ok(client_data(client)?)
+        Ok(handle::alive(client, handle::Object::Client)?.data())
     }
 
     fn client_origin(&self, client: Client) -> Result<(i32, u64, Peer)> {
