@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::ffi::*;
-use crate::role;
+use crate::role::{self, Identity};
 use crate::runtime::Runtime;
 use std::cell::{Cell, RefCell};
 use std::ffi::CString;
@@ -277,7 +277,11 @@ fn give_up() {
 /// We call C. Every call of a service's function goes through here.
 #[inline(always)]
 pub(crate) fn callback<R>(f: impl FnOnce() -> R) -> R {
-    let me = role::me();
+    callback_of(role::me(), f)
+}
+
+#[inline(always)]
+fn callback_of<R>(me: &Identity, f: impl FnOnce() -> R) -> R {
     let outer = me.begin_callback();
     let result = f();
     if !me.end_callback(outer) {
@@ -291,9 +295,10 @@ pub(crate) fn callback<R>(f: impl FnOnce() -> R) -> R {
 /// The step of a client, see [`is_own_step`].
 #[inline(always)]
 pub(crate) fn step<T>(client: *const T, f: impl FnOnce() -> i32) -> i32 {
-    role::me().begin_step(client.addr());
-    let result = callback(f);
-    role::me().end_step();
+    let me = role::me();
+    me.begin_step(client.addr());
+    let result = callback_of(me, f);
+    me.end_step();
     result
 }
 

@@ -21,7 +21,8 @@ pub(crate) struct Identity {
     thread: AtomicUsize,
     /// Stack position of the innermost callback that is running, see [`NO_CALLBACK`].
     mark: AtomicUsize,
-    /// The client whose step is running, and 1: no NULL is mistaken for "none".
+    /// The client whose step is running, mixed with `thread`: a foreign thread, or one
+    /// in a forked process, finds no client there.
     stepping: AtomicUsize,
     /// DTM_ROLE_*; 0: none of ours.
     role: AtomicU32,
@@ -181,14 +182,14 @@ impl Identity {
     /// Is this the client whose step is running, and that step the one who asks?
     #[inline(always)]
     pub(crate) fn is_stepping(&self, client: usize) -> bool {
-        self.stepping.load(Relaxed) == client.wrapping_add(1)
-            && self.on_owner_thread()
+        self.stepping.load(Relaxed) == client ^ this_thread()
             && stack_position() <= self.mark.load(Relaxed)
     }
 
     #[inline(always)]
     pub(crate) fn begin_step(&self, client: usize) {
-        self.stepping.store(client.wrapping_add(1), Relaxed);
+        let thread = self.thread.load(Relaxed);
+        self.stepping.store(client ^ thread, Relaxed);
     }
 
     #[inline(always)]

@@ -7,6 +7,7 @@ pub(crate) mod link;
 use crate::channel::{Attached, Frame, Kind};
 use crate::config::{Orphan, SignalTable};
 use crate::error::Error;
+use crate::event::Owner;
 use crate::master::policy::Order;
 use crate::process::lifeline;
 use crate::runtime::{Runtime, Shared};
@@ -39,8 +40,27 @@ pub(crate) enum Cause {
 
 /// What a process does about that which concerns only its kind.
 pub(crate) trait Duties {
+    fn rt(&self) -> &Runtime;
+    fn child(&self) -> &Child;
     fn hear(&self, frame: &Frame<'_>, fds: &mut Attached);
     fn own(&self, token: u32);
+}
+
+impl<D: Duties> Owner for D {
+    fn own(&self, token: u32, _events: u32) {
+        self.child().event(token, self);
+    }
+}
+
+/// One pass of a process's loop. What all children have in common is seen to here,
+/// the rest is among its duties.
+#[inline(always)]
+pub(crate) fn pass(process: &impl Duties, timeout_ms: i32) {
+    let (rt, child) = (process.rt(), process.child());
+    let reactor = rt.reactor_or_exit();
+    if let Err(error) = reactor.pass(timeout_ms, &child.mask, process) {
+        child.broken(&error);
+    }
 }
 
 /// One forked process of the runtime.
@@ -81,47 +101,36 @@ impl Child {
         reactor.own_add(self.lifeline.as_raw_fd(), input, LIFELINE)
     }
 
-    /// One pass of this process's loop. What all children have in common is seen
-    /// to here, the rest is among the `duties` of its kind.
-    #[inline(always)]
-    pub(crate) fn pass(&self, rt: &Runtime, timeout_ms: i32, duties: &dyn Duties) {
-        let reactor = rt.reactor_or_exit();
-        let mut event = |token, _events| self.event(rt, token, duties);
-        if let Err(error) = reactor.pass(timeout_ms, &self.mask, &mut event) {
-            self.broken(&error);
-        }
-    }
-
-    #[inline(never)]
-    fn event(&self, rt: &Runtime, token: u32, duties: &dyn Duties) {
+    fn event(&self, token: u32, process: &dyn Duties) {
+        let rt = process.rt();
         match token {
-            CHANNEL => self.read_channel(duties),
+            CHANNEL => self.read_channel(process),
             WAKE => self.signals(rt.config().signals),
             LIFELINE => {
                 self.orphaned(rt.config().orphan);
                 // It stays readable.
-                let reactor = rt.reactor_or_exit();
-                reactor.own_del(self.lifeline.as_raw_fd());
+                rt.reactor_or_exit().own_del(self.lifeline.as_raw_fd());
             }
-            other => duties.own(other),
+            other => process.own(other),
         }
     }
 
     #[cold]
+    #[inline(never)]
     fn broken(&self, error: &Error) -> ! {
         let kind = self.birth.kind();
         ::log::error!("the event loop of the {kind} broke: {error}");
         crate::process::exit_now(crate::ffi::DTM_EXIT_FDS);
     }
 
-    fn read_channel(&self, duties: &dyn Duties) {
+    fn read_channel(&self, process: &dyn Duties) {
         self.check_fds();
         self.link.read(&mut |frame, fds| match frame.head.kind {
             Kind::Nudge => {
                 self.look_at_order();
             }
             Kind::ReopenLog => self.reopen_log(),
-            _ => duties.hear(frame, fds),
+            _ => process.hear(frame, fds),
         });
         let board = &self.shared.board;
         board.set(self.birth.slot, shm::Gauge::Fenced, self.link.fenced());

@@ -11,7 +11,7 @@ mod roster;
 mod updates;
 
 use crate::channel::{Attached, Frame, Kind};
-use crate::child::{Child, DEADLINE, Duties, TICK};
+use crate::child::{self, Child, DEADLINE, Duties, TICK};
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
 use crate::ffi::*;
@@ -118,7 +118,7 @@ impl Controller {
 
     /// One pass: events, then a fresh look at the workers, updates, the service.
     fn pass(&'static self) -> bool {
-        self.child.pass(self.rt, -1, self);
+        child::pass(self, -1);
         self.carry_on_leaving();
         if self.acting() {
             self.refresh();
@@ -193,6 +193,14 @@ impl Controller {
 }
 
 impl Duties for Controller {
+    fn rt(&self) -> &Runtime {
+        self.rt
+    }
+
+    fn child(&self) -> &Child {
+        &self.child
+    }
+
     fn hear(&self, frame: &Frame<'_>, _: &mut Attached) {
         self.incoming(frame);
     }

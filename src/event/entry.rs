@@ -31,7 +31,7 @@ pub(super) const FAILED: u8 = 64;
 pub(super) const NOT_ARMED: u8 = u8::MAX;
 
 /// No result of a step that exists.
-pub(super) const UNSTEADY: i32 = i32::MIN;
+pub(super) const UNSTEADY: u32 = u32::MAX;
 
 /// The DTM_* bits and reasons that an entry keeps fit in a byte.
 pub(super) const fn small(bits: u32) -> u8 {
@@ -83,7 +83,7 @@ pub(crate) struct Entry {
     pub(super) failures: Cell<u8>,
     /// DTM_OFF: no idle timeout.
     pub(super) idle_ms: Cell<u32>,
-    /// Last activity.
+    /// Last activity, in ns.
     pub(super) stamp: Cell<u64>,
     pub(super) data: Cell<*mut c_void>,
     /// Next in the queue or among the free ones.
@@ -91,7 +91,7 @@ pub(crate) struct Entry {
     /// The result of a step that changes nothing: the interest, if that is what epoll
     /// knows and there is nothing else to see to. Else UNSTEADY. [`super::Reactor::arm`]
     /// sets it; whoever changes one of those unsets it.
-    pub(super) steady: Cell<i32>,
+    pub(super) steady: Cell<u32>,
     pub(super) kind: Cell<Kind>,
     pub(super) node: Node,
     pub(super) id: Cell<u64>,

@@ -3,7 +3,7 @@
 
 use super::entry::{Entry, IN_CALL, TAKEN, small};
 use super::poller::INTEREST;
-use super::reactor::Reactor;
+use super::reactor::{NS_PER_MS, Reactor};
 use crate::error::{Error, Result};
 use crate::ffi::*;
 
@@ -104,6 +104,7 @@ impl Reactor {
 
     pub(super) fn wake(&self, entry: &Entry) {
         entry.pending.set(entry.pending.get() | small(DTM_WAKE));
+        entry.unsettle();
         self.enqueue(entry);
     }
 
@@ -111,7 +112,7 @@ impl Reactor {
     /// an earlier time stays: it will find out.
     pub(super) fn rearm_idle(&self, entry: &Entry, ms: u32) {
         let now = self.now_ms();
-        entry.stamp.set(now);
+        entry.stamp.set(now * NS_PER_MS);
         entry.idle_ms.set(ms);
         if ms == DTM_OFF {
             return self.disarm_timer(entry);

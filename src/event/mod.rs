@@ -31,7 +31,7 @@ mod wheel;
 mod tests;
 
 #[allow(unused_imports)]
-pub(crate) use reactor::{ASLEEP, BOUNDARY, OWN, Reactor, Setup, TOKENS};
+pub(crate) use reactor::{ASLEEP, BOUNDARY, OWN, Owner, Reactor, Setup, TOKENS};
 
 pub(crate) use client::{client_origin, client_set_busy, of_client};
 pub(crate) use entry::Entry;

@@ -22,9 +22,18 @@ pub(crate) const TOKENS: u32 = 16;
 pub(crate) const BOUNDARY: u32 = u32::MAX - 1;
 /// What a beat says while the loop sleeps: a time that never comes.
 pub(crate) const ASLEEP: u64 = u64::MAX / 2;
+/// Later than every deadline.
+const NEVER: u64 = u64::MAX;
+pub(super) const NS_PER_MS: u64 = 1_000_000;
 /// Queued entries served in one pass; the others wait for the next, so that steps
 /// that keep waking each other do not keep the kernel's events waiting.
 const QUEUE_BUDGET: u32 = 1024;
+
+/// Whoever has put fds and timers of his own into the loop.
+pub(crate) trait Owner {
+    /// One of them is ready, with these epoll bits; a timer comes without any.
+    fn own(&self, token: u32, events: u32);
+}
 
 /// What the loop needs to know about its process.
 pub(crate) struct Setup {
@@ -46,7 +55,9 @@ pub(crate) struct Reactor {
     pub(super) queue: Queue,
     pub(super) foreign: Foreign,
     wheel: Wheel,
-    in_pass: Cell<bool>,
+    /// When the wheel has something to do, in ns; NEVER: nothing waits in it.
+    due: Cell<u64>,
+    /// The time of this pass, in ns; 0 between passes.
     pub(super) now: Cell<u64>,
     beat: Cell<Option<&'static AtomicU64>>,
     boundary: Cell<bool>,
@@ -63,7 +74,6 @@ impl Reactor {
     /// it is closed, for its entries would outlive the fd.
     pub(crate) fn new(epoll: OwnedFd, setup: Setup) -> Result<Reactor> {
         let clock = Clock::read();
-        let now = clock.floor_ms();
         let reactor = Reactor {
             setup,
             poller: Poller::new(epoll),
@@ -71,9 +81,9 @@ impl Reactor {
             slab: Slab::new(clock.seed()),
             queue: Queue::new(),
             foreign: Foreign::default(),
-            wheel: Wheel::new(now),
-            in_pass: Cell::new(false),
-            now: Cell::new(now),
+            wheel: Wheel::new(clock.floor_ms()),
+            due: Cell::new(NEVER),
+            now: Cell::new(0),
             beat: Cell::new(None),
             boundary: Cell::new(false),
             clients: Cell::new(0),
@@ -116,10 +126,10 @@ impl Reactor {
 
     /// The time of this pass: CLOCK_MONOTONIC in ms. Between passes, the time.
     pub(crate) fn now_ms(&self) -> u64 {
-        if !self.in_pass.get() {
-            self.now.set(Clock::read().floor_ms());
+        match self.now.get() {
+            0 => Clock::read().floor_ms(),
+            ns => ns / NS_PER_MS,
         }
-        self.now.get()
     }
 
     /// Keep this word up to date: since when (CLOCK_MONOTONIC in ns) the loop has been
@@ -130,9 +140,9 @@ impl Reactor {
     }
 
     #[inline(always)]
-    fn beat(&self, value: impl FnOnce() -> u64) {
+    fn beat(&self, value: u64) {
         if let Some(beat) = self.beat.get() {
-            beat.store(value(), Relaxed);
+            beat.store(value, Relaxed);
         }
     }
 
@@ -150,57 +160,65 @@ impl Reactor {
         &self,
         timeout_ms: i32,
         mask: &libc::sigset_t,
-        own: &mut impl FnMut(u32, u32),
+        owner: &dyn Owner,
     ) -> Result<()> {
-        if self.in_pass.get() {
+        if self.now.get() != 0 {
             return Err(reentered());
         }
         self.slab.recycle();
         let wait = self.wait_ms(timeout_ms);
-        self.beat(|| ASLEEP);
+        self.beat(ASLEEP);
         let Some(batch) = self.poller.wait(wait, mask) else {
             return Err(Error::last_os("epoll_pwait (were libdtm's fds closed?)"));
         };
-        let clock = Clock::read();
-        self.beat(|| clock.ns());
-        self.now.set(clock.floor_ms());
-        self.in_pass.set(true);
+        let now = Clock::read().ns();
+        self.now.set(now);
+        self.beat(now);
         for event in batch {
             if let Some(token) = own_token(event.get().u64) {
-                own(token, event.get().events);
+                owner.own(token, event.get().events);
             }
         }
         if self.boundary.get() {
-            own(BOUNDARY, 0);
+            owner.own(BOUNDARY, 0);
         }
         for event in batch {
             if let Some(entry) = self.slab.of_key(event.get().u64) {
                 self.ready(entry, event.get().events);
             }
         }
-        while let Some(entry) = self.due() {
-            self.time_out(entry, own);
+        if now >= self.due.get() {
+            self.serve_timers(owner);
         }
         if !self.queue.is_empty() {
             self.serve_queue();
         }
-        self.in_pass.set(false);
-        match self.foreign.is_on() {
-            true => self.leave_to_foreign(),
-            false => Ok(()),
+        self.now.set(0);
+        if self.foreign.is_on() {
+            return self.leave_to_foreign();
         }
+        Ok(())
     }
 
+    #[cold]
     #[inline(never)]
-    fn time_out(&self, entry: &Entry, own: &mut impl FnMut(u32, u32)) {
-        match entry.kind.get() {
-            Kind::Own => own(entry.index, 0),
-            Kind::Timer { fire, .. } => self.fire(entry, fire),
-            Kind::Client { .. } | Kind::Watch { .. } => self.idle(entry),
-            Kind::Free => {}
+    fn serve_timers(&self, owner: &dyn Owner) {
+        let now = self.now_ms();
+        while let Some(index) = self.wheel.expire(now, &self.slab) {
+            let Some(entry) = self.slab.get(index) else {
+                continue;
+            };
+            match entry.kind.get() {
+                Kind::Own => owner.own(entry.index, 0),
+                Kind::Timer { fire, .. } => self.fire(entry, fire),
+                Kind::Client { .. } | Kind::Watch { .. } => self.idle(entry),
+                Kind::Free => {}
+            }
         }
+        self.note_due();
     }
 
+    #[cold]
     #[inline(never)]
     fn serve_queue(&self) {
         for _ in 0..QUEUE_BUDGET {
@@ -214,7 +232,7 @@ impl Reactor {
     /// Somebody else's loop waits now.
     #[cold]
     fn leave_to_foreign(&self) -> Result<()> {
-        self.beat(|| ASLEEP); // as far as anybody here can tell
+        self.beat(ASLEEP); // as far as anybody here can tell
         self.foreign_update()
     }
 
@@ -224,30 +242,31 @@ impl Reactor {
         if !self.queue.is_empty() {
             return 0;
         }
-        match self.next_deadline() {
-            Some(deadline) => until(deadline, timeout_ms),
-            None => timeout_ms,
+        match self.due.get() {
+            NEVER => timeout_ms,
+            due => until(due, timeout_ms),
         }
     }
 
-    #[inline(always)]
     pub(super) fn next_deadline(&self) -> Option<u64> {
         self.wheel.next()
     }
 
-    #[inline(always)]
-    fn due(&self) -> Option<&Entry> {
-        let index = self.wheel.expire(self.now.get(), &self.slab)?;
-        self.slab.get(index)
+    fn note_due(&self) {
+        let due = self.wheel.next();
+        self.due
+            .set(due.map_or(NEVER, |ms| ms.saturating_mul(NS_PER_MS)));
     }
 
     pub(super) fn arm_timer(&self, entry: &Entry, deadline: u64) {
         self.wheel.insert(entry.index, deadline, &self.slab);
+        self.note_due();
         self.outside_changed();
     }
 
     pub(super) fn disarm_timer(&self, entry: &Entry) {
         self.wheel.remove(entry.index, &self.slab);
+        self.note_due();
     }
 
     /// Have this entry attended to before the pass ends.
@@ -258,7 +277,7 @@ impl Reactor {
 
     /// Something came up that a foreign loop, which sleeps meanwhile, must know of.
     fn outside_changed(&self) {
-        if !self.in_pass.get()
+        if self.now.get() == 0
             && let Err(error) = self.foreign_update()
         {
             ::log::error!("{error}");
@@ -269,13 +288,18 @@ impl Reactor {
 /// The token of one of the runtime's own fds.
 #[inline(always)]
 fn own_token(key: u64) -> Option<u32> {
-    let token = u32::try_from(key & !OWN).ok()?;
-    (key & OWN != 0 && !Foreign::is_token(token)).then_some(token)
+    if key & OWN == 0 {
+        return None;
+    }
+    u32::try_from(key & !OWN)
+        .ok()
+        .filter(|token| !Foreign::is_token(*token))
 }
 
-/// Milliseconds from now to the deadline, but no more than `timeout_ms` (-1: any number).
-fn until(deadline: u64, timeout_ms: i32) -> i32 {
-    let left = deadline.saturating_sub(Clock::read().floor_ms());
+/// Milliseconds from now to `due`, but no more than `timeout_ms` (-1: any number).
+#[inline(never)]
+fn until(due: u64, timeout_ms: i32) -> i32 {
+    let left = due.saturating_sub(Clock::read().ns()).div_ceil(NS_PER_MS);
     let left = i32::try_from(left).unwrap_or(i32::MAX);
     match timeout_ms {
         ..0 => left,
@@ -297,30 +321,29 @@ pub(super) struct Clock(libc::timespec);
 impl Clock {
     #[inline(always)]
     pub(super) fn read() -> Self {
-        let mut now = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let mut now = std::mem::MaybeUninit::uninit();
         // SAFETY: fills now; this clock always exists.
-        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-        Self(now)
+        unsafe {
+            libc::clock_gettime(libc::CLOCK_MONOTONIC, now.as_mut_ptr());
+            Self(now.assume_init())
+        }
     }
 
     #[inline(always)]
     pub(super) fn ns(&self) -> u64 {
         let seconds = self.0.tv_sec.cast_unsigned();
-        seconds * 1_000_000_000 + self.0.tv_nsec.cast_unsigned()
+        seconds * 1000 * NS_PER_MS + self.0.tv_nsec.cast_unsigned()
     }
 
     /// What has fully passed: to compare with deadlines.
     #[inline(always)]
     pub(super) fn floor_ms(&self) -> u64 {
-        self.0.tv_sec.cast_unsigned() * 1000 + self.0.tv_nsec.cast_unsigned() / 1_000_000
+        self.0.tv_sec.cast_unsigned() * 1000 + self.0.tv_nsec.cast_unsigned() / NS_PER_MS
     }
 
     /// To count a deadline from: no timer comes early.
     pub(super) fn ceil_ms(&self) -> u64 {
-        let ms = self.0.tv_nsec.cast_unsigned().div_ceil(1_000_000);
+        let ms = self.0.tv_nsec.cast_unsigned().div_ceil(NS_PER_MS);
         self.0.tv_sec.cast_unsigned() * 1000 + ms
     }
 

@@ -96,6 +96,8 @@ impl Slab {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn recycle_all(&self) {
         while let Some(entry) = self.get(self.retired.get()) {
             self.retired.set(entry.link.get());

@@ -11,7 +11,7 @@ use super::entry::{
     BUSY, ENDING, Entry, FAILED, HUNG_UP, IN_CALL, Kind, NOT_ARMED, TAKEN, UNSTEADY, small,
 };
 use super::poller::{INTEREST, is_trouble, report, unread, wanted};
-use super::reactor::Reactor;
+use super::reactor::{NS_PER_MS, Reactor};
 use crate::error::Result;
 use crate::ffi::*;
 use crate::guard::{self, callback};
@@ -53,10 +53,10 @@ impl Reactor {
     #[inline(always)]
     pub(super) fn ready(&self, entry: &Entry, bits: u32) {
         let steady = entry.steady.get();
-        if steady == UNSTEADY || is_trouble(bits) {
+        if steady > INTEREST || is_trouble(bits) {
             return self.look_closer(entry, bits);
         }
-        let events = wanted(bits) & steady.cast_unsigned();
+        let events = wanted(bits) & steady;
         if events != 0 {
             self.run_step(entry, events);
         }
@@ -107,7 +107,7 @@ impl Reactor {
         if entry.idle_ms.get() == DTM_OFF || entry.reason.get() != 0 {
             return;
         }
-        let deadline = entry.stamp.get() + u64::from(entry.idle_ms.get());
+        let deadline = entry.stamp.get() / NS_PER_MS + u64::from(entry.idle_ms.get());
         if deadline > self.now_ms() {
             self.arm_timer(entry, deadline);
         } else {
@@ -116,38 +116,33 @@ impl Reactor {
     }
 
     /// Run a step: what epoll said, and what else there is to tell.
+    #[inline(never)]
     fn step(&self, entry: &Entry, ready: u32) {
-        self.run_step(entry, ready);
+        self.run_step(entry, ready | u32::from(entry.pending.replace(0)));
     }
 
     #[inline(always)]
-    fn run_step(&self, entry: &Entry, ready: u32) {
-        let events = ready | u32::from(entry.pending.replace(0));
+    fn run_step(&self, entry: &Entry, events: u32) {
         entry.stamp.set(self.now.get());
         entry.raise(IN_CALL);
-        let Some(result) = self.call_step(entry, events) else {
-            return;
+        let result = match self.setup.step {
+            Some(step) if entry.is_client() => {
+                let (rt, client, user_data) = (self.setup.rt, entry.handle(), self.setup.user_data);
+                // SAFETY: the service's function, with a living client.
+                guard::step(client, || unsafe { step(rt, client, events, user_data) })
+            }
+            _ => match self.call_other_step(entry, events) {
+                Some(result) => result,
+                None => return,
+            },
         };
         entry.lower(IN_CALL);
-        if result != entry.steady.get() {
+        if i64::from(result) != i64::from(entry.steady.get()) {
             self.settle(entry, result);
         }
     }
 
     /// None: a watch that was released by its own step.
-    #[inline(always)]
-    fn call_step(&self, entry: &Entry, events: u32) -> Option<i32> {
-        match self.setup.step {
-            Some(step) if entry.is_client() => {
-                let (rt, client, user_data) = (self.setup.rt, entry.handle(), self.setup.user_data);
-                // SAFETY: the service's function, with a living client.
-                let call = || unsafe { step(rt, client, events, user_data) };
-                Some(guard::step(client, call))
-            }
-            _ => self.call_other_step(entry, events),
-        }
-    }
-
     #[inline(never)]
     fn call_other_step(&self, entry: &Entry, events: u32) -> Option<i32> {
         match entry.kind.get() {
@@ -206,9 +201,13 @@ impl Reactor {
         let done = self.poller.arm(entry);
         let (interest, armed) = (entry.interest.get(), entry.armed.get());
         let drains = self.draining.get() && entry.is_client();
-        let steady = interest == armed && !entry.has(FAILED) && entry.reason.get() == 0 && !drains;
+        let steady = interest == armed
+            && entry.pending.get() == 0
+            && entry.reason.get() == 0
+            && !entry.has(FAILED)
+            && !drains;
         entry.steady.set(match steady {
-            true => i32::from(interest),
+            true => u32::from(interest),
             false => UNSTEADY,
         });
         done

@@ -1,7 +1,7 @@
 //! Helper processes. flow: M7, L18
 
 use crate::channel::{Attached, Frame, Kind};
-use crate::child::{Child, Duties};
+use crate::child::{self, Child, Duties};
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
 use crate::ffi::*;
@@ -95,7 +95,7 @@ impl Helper {
 
     /// One pass for dtm_loop_dispatch(). True: leave now.
     pub(crate) fn pass(&self, timeout_ms: i32) -> bool {
-        self.child.pass(self.rt, timeout_ms, self);
+        child::pass(self, timeout_ms);
         self.child.leaving().is_some()
     }
 
@@ -121,6 +121,14 @@ impl Helper {
 }
 
 impl Duties for Helper {
+    fn rt(&self) -> &Runtime {
+        self.rt
+    }
+
+    fn child(&self) -> &Child {
+        &self.child
+    }
+
     fn hear(&self, frame: &Frame<'_>, _: &mut Attached) {
         self.incoming(frame);
     }

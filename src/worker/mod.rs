@@ -6,7 +6,7 @@ mod leaving;
 
 use crate::accept::{LISTENER_TOKEN, Seat};
 use crate::channel::{Attached, Frame};
-use crate::child::{Child, DEADLINE, Duties, TICK};
+use crate::child::{self, Child, DEADLINE, Duties, TICK};
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
 use crate::ffi::*;
@@ -133,8 +133,10 @@ impl Worker {
 
     #[inline(always)]
     fn turn(&self, timeout_ms: i32) -> bool {
-        self.child.pass(self.rt, timeout_ms, self);
-        self.carry_on_leaving();
+        child::pass(self, timeout_ms);
+        if self.child.leaving().is_some() {
+            self.carry_on_leaving();
+        }
         self.publish();
         self.done.get().is_some()
     }
@@ -183,6 +185,14 @@ impl Worker {
 }
 
 impl Duties for Worker {
+    fn rt(&self) -> &Runtime {
+        self.rt
+    }
+
+    fn child(&self) -> &Child {
+        &self.child
+    }
+
     fn hear(&self, frame: &Frame<'_>, _: &mut Attached) {
         self.message(frame);
     }

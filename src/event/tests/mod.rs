@@ -164,6 +164,12 @@ impl std::ops::Deref for World {
     }
 }
 
+impl Owner for World {
+    fn own(&self, token: u32, events: u32) {
+        self.tell(Own(token, events));
+    }
+}
+
 /// Through a handle alone.
 impl World {
     fn client_fd(&self, client: Client) -> Result<i32> {
@@ -258,8 +264,7 @@ impl World {
     fn turn_for(&self, timeout_ms: i32) -> Vec<Told> {
         // SAFETY: all zero is the empty set.
         let mask = unsafe { std::mem::zeroed() };
-        let mut own = |token, events| self.tell(Own(token, events));
-        self.pass(timeout_ms, &mask, &mut own).unwrap();
+        self.pass(timeout_ms, &mask, self).unwrap();
         self.heard()
     }
 

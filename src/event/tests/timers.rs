@@ -91,7 +91,7 @@ fn activity_puts_the_timeout_off() {
     let entry = entry::Entry::behind(client).unwrap();
     let first = entry.node.deadline();
     let last_activity = first + 500;
-    entry.stamp.set(last_activity);
+    entry.stamp.set(last_activity * 1_000_000);
     while entry.node.deadline() == first {
         assert_eq!(world.turn_for(-1), []);
     }
