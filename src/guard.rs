@@ -97,9 +97,9 @@ pub(crate) fn enter_rt<T: Answer>(
 
 /// C calls us on a client, watch, timer or lock.
 #[inline(always)]
-pub(crate) fn enter<T: Answer, E: Into<Error>>(
+pub(crate) fn enter<T: Answer>(
     allowed: u32,
-    f: impl FnOnce(&'static Runtime) -> std::result::Result<T, E>,
+    f: impl FnOnce(&'static Runtime) -> Result<T>,
 ) -> T::C {
     if !role::me().admits(allowed) {
         return hesitate::<T>(allowed, role::stack_position(), || guarded(f));
@@ -110,20 +110,32 @@ pub(crate) fn enter<T: Answer, E: Into<Error>>(
 /// The same for calls that only read, or store one word: there is nothing half done that
 /// a signal handler could come upon, and nothing that could panic.
 #[inline(always)]
-pub(crate) fn look<T: Answer, E: Into<Error>>(
-    allowed: u32,
-    f: impl FnOnce() -> std::result::Result<T, E>,
-) -> T::C {
+pub(crate) fn look<T: Answer>(allowed: u32, f: impl FnOnce() -> Result<T>) -> T::C {
     if !role::me().admits(allowed) {
         return hesitate::<T>(allowed, role::stack_position(), || answer(f()));
     }
     answer(f())
 }
 
-/// A step asks about the very client that it was called for: no more checks are needed.
+/// A callback asks about the very object that it was called for, see [`callback_on`]:
+/// there is no more to check.
 #[inline(always)]
-pub(crate) fn is_own_step<T>(client: *const T) -> bool {
-    role::me().is_stepping(client.addr())
+pub(crate) fn is_about(object: usize) -> bool {
+    role::me().is_about(object)
+}
+
+/// A change of a word or two by such a callback. None: a signal handler has interrupted
+/// the library there.
+#[inline(always)]
+pub(crate) fn adjust<R>(f: impl FnOnce(&'static Runtime) -> R) -> Option<R> {
+    let me = role::me();
+    if !me.admits(ANY) {
+        return None;
+    }
+    me.close();
+    let result = f(runtime());
+    me.reopen();
+    Some(result)
 }
 
 /// Out of line, with a copy of the work: the quick way keeps no register for it.
@@ -137,13 +149,9 @@ fn hesitate<T: Answer>(allowed: u32, sp: usize, go_on: impl FnOnce() -> T::C) ->
 }
 
 #[inline(always)]
-fn guarded<T: Answer, E: Into<Error>>(
-    f: impl FnOnce(&'static Runtime) -> std::result::Result<T, E>,
-) -> T::C {
+fn guarded<T: Answer>(f: impl FnOnce(&'static Runtime) -> Result<T>) -> T::C {
     role::me().close();
-    // SAFETY: whoever is admitted has a runtime: publish() comes before, retract() after.
-    let runtime = unsafe { &*RUNTIME.load(Relaxed) };
-    match catch_unwind(AssertUnwindSafe(|| f(runtime))) {
+    match catch_unwind(AssertUnwindSafe(|| f(runtime()))) {
         Ok(result) => {
             role::me().reopen();
             answer(result)
@@ -152,8 +160,15 @@ fn guarded<T: Answer, E: Into<Error>>(
     }
 }
 
+/// The runtime of a call that was let in.
 #[inline(always)]
-fn answer<T: Answer, E: Into<Error>>(result: std::result::Result<T, E>) -> T::C {
+fn runtime() -> &'static Runtime {
+    // SAFETY: nobody is let in before publish(), nor after retract().
+    unsafe { &*RUNTIME.load(Relaxed) }
+}
+
+#[inline(always)]
+fn answer<T: Answer>(result: Result<T>) -> T::C {
     match result {
         Ok(value) => value.done(),
         Err(error) => T::failed(remembered(error)),
@@ -292,14 +307,19 @@ fn callback_of<R>(me: &Identity, f: impl FnOnce() -> R) -> R {
     result
 }
 
-/// The step of a client, see [`is_own_step`].
+/// The same for a callback about one object of the API.
 #[inline(always)]
-pub(crate) fn step<T>(client: *const T, f: impl FnOnce() -> i32) -> i32 {
+pub(crate) fn callback_on<R>(object: usize, f: impl FnOnce() -> R) -> R {
     let me = role::me();
-    me.begin_step(client.addr());
+    me.set_object(object);
     let result = callback_of(me, f);
-    me.end_step();
+    me.unset_object();
     result
+}
+
+/// The object of the callback that is running is gone.
+pub(crate) fn forget_object() {
+    role::me().unset_object();
 }
 
 /// The same for callbacks that hold the master up.
@@ -351,8 +371,7 @@ pub(crate) fn published() -> *mut Runtime {
 /// Keep an error's text for dtm_last_error(). Returns its code.
 #[cold]
 #[inline(never)]
-fn remembered(error: impl Into<Error>) -> i32 {
-    let error = error.into();
+fn remembered(error: Error) -> i32 {
     let text = CString::new(error.text.replace('\0', "?")).unwrap_or_default();
     // Borrowed already: a signal handler's call has failed in the middle of ours.
     LAST.with(|last| {

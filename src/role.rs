@@ -21,9 +21,9 @@ pub(crate) struct Identity {
     thread: AtomicUsize,
     /// Stack position of the innermost callback that is running, see [`NO_CALLBACK`].
     mark: AtomicUsize,
-    /// The client whose step is running, mixed with `thread`: a foreign thread, or one
-    /// in a forked process, finds no client there.
-    stepping: AtomicUsize,
+    /// The object that the running callback is about, mixed with `thread`: a foreign
+    /// thread, or one in a forked process, finds nothing that it knows. 0: none.
+    object: AtomicUsize,
     /// DTM_ROLE_*; 0: none of ours.
     role: AtomicU32,
     pub(crate) slot: AtomicU32,
@@ -43,7 +43,7 @@ static NOBODY: Identity = Identity {
     open: AtomicU32::new(0),
     thread: AtomicUsize::new(0),
     mark: AtomicUsize::new(NO_CALLBACK),
-    stepping: AtomicUsize::new(0),
+    object: AtomicUsize::new(0),
     role: AtomicU32::new(0),
     slot: AtomicU32::new(0),
     generation: AtomicU32::new(0),
@@ -179,22 +179,22 @@ impl Identity {
             && stack_position() <= self.mark.load(Relaxed)
     }
 
-    /// Is this the client whose step is running, and that step the one who asks?
+    /// Is the running callback about this object, and the one who asks?
     #[inline(always)]
-    pub(crate) fn is_stepping(&self, client: usize) -> bool {
-        self.stepping.load(Relaxed) == client ^ this_thread()
+    pub(crate) fn is_about(&self, object: usize) -> bool {
+        self.object.load(Relaxed) == object ^ this_thread()
             && stack_position() <= self.mark.load(Relaxed)
     }
 
     #[inline(always)]
-    pub(crate) fn begin_step(&self, client: usize) {
+    pub(crate) fn set_object(&self, object: usize) {
         let thread = self.thread.load(Relaxed);
-        self.stepping.store(client ^ thread, Relaxed);
+        self.object.store(object ^ thread, Relaxed);
     }
 
     #[inline(always)]
-    pub(crate) fn end_step(&self) {
-        self.stepping.store(0, Relaxed);
+    pub(crate) fn unset_object(&self) {
+        self.object.store(0, Relaxed);
     }
 
     /// Library code begins to run: a signal handler must not call in between.

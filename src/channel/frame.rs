@@ -26,8 +26,6 @@ pub(crate) enum Kind {
     /// An accepted client, with its descriptor.
     Client = 10,
     /// The accept schedule is another one now; with the sockets that it needs.
-    Schedule = 11,
-
     Ready = 16,
     Updated = 17,
     Refusal = 18,
@@ -37,6 +35,7 @@ pub(crate) enum Kind {
     Taken = 21,
     /// The client `arg` is not, and its descriptor is closed.
     Declined = 22,
+    Room = 23,
 
     Data = 32,
     Sync = 33,
@@ -54,7 +53,6 @@ impl Kind {
         Self::Refused,
         Self::ReopenLog,
         Self::Client,
-        Self::Schedule,
         Self::Ready,
         Self::Updated,
         Self::Refusal,
@@ -62,6 +60,7 @@ impl Kind {
         Self::Command,
         Self::Taken,
         Self::Declined,
+        Self::Room,
         Self::Data,
         Self::Sync,
     ];
@@ -72,7 +71,7 @@ impl Kind {
 
     /// May descriptors come with it?
     pub(super) fn carries_fds(self) -> bool {
-        matches!(self, Self::Client | Self::Schedule)
+        matches!(self, Self::Client)
     }
 }
 

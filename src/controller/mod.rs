@@ -176,7 +176,7 @@ impl Controller {
     /// The master loaded a new configuration: so does the controller, by the
     /// same callback. It stays when the workers are replaced.
     fn load_config(&self) {
-        if let Err(error) = self.rt.load_config() {
+        if let Err(error) = self.rt.load_config(&|_| Ok(())) {
             ::log::error!(
                 "the configuration that the master took fails here ({error}): restarting"
             );

@@ -1,68 +1,59 @@
 //! Clients: accepted, asked and told by the API, drained, closed.
 
 use super::entry::{BUSY, Entry, IN_CALL, Kind, TAKEN, small};
-use super::handle::{Found, Object, Useless, alive, open};
+use super::handle::{Object, alive, ask, open, own};
 use super::reactor::Reactor;
 use super::step::Verdict;
 use crate::error::{Error, Result};
 use crate::ffi::*;
-use crate::guard::{self, Answer, SERVING, callback};
+use crate::guard::{self, Answer, SERVING};
 use crate::net::Peer;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 /// `idle_ms` of a client whose open callback may still set it.
 const UNDECIDED: u32 = 0;
 
-type Got<T> = std::result::Result<T, Useless>;
-
 #[inline(always)]
-fn client<'a>(client: *const dtm_client_t) -> Found<'a> {
-    alive(client, Object::Client)
-}
-
-#[inline(always)]
-fn open_client<'a>(client: *const dtm_client_t) -> Found<'a> {
+fn open_client<'a>(client: *const dtm_client_t) -> Result<&'a Entry> {
     open(client, Object::Client)
 }
 
-/// What a getter needs: the client itself. In its own step, which is where most of them
-/// are called, it is known to live.
+/// Ask a client for something, or give it a word to keep.
 #[inline(always)]
-pub(crate) fn of_client<T: Answer>(handle: *const dtm_client_t, get: impl Fn(&Entry) -> T) -> T::C {
-    match own_step(handle) {
-        Some(client) => get(client).done(),
-        None => elsewhere(handle, get),
-    }
-}
-
-#[inline(always)]
-fn own_step<'a>(handle: *const dtm_client_t) -> Option<&'a Entry> {
-    // SAFETY: the client whose step is running is a living entry of ours.
-    guard::is_own_step(handle).then(|| unsafe { &*handle.cast::<Entry>() })
-}
-
-#[inline(never)]
-fn elsewhere<T: Answer>(handle: *const dtm_client_t, get: impl Fn(&Entry) -> T) -> T::C {
-    guard::look(SERVING, || client(handle).map(get))
-}
-
-/// Whether a request is in flight.
-#[inline(always)]
-pub(crate) fn client_set_busy(handle: *const dtm_client_t, busy: bool) -> i32 {
-    match own_step(handle) {
-        Some(client) if client.has(BUSY) == busy && client.reason.get() == 0 => DTM_OK,
-        _ => change_busy(handle, busy),
-    }
-}
-
-#[inline(never)]
-fn change_busy(handle: *const dtm_client_t, busy: bool) -> i32 {
-    guard::enter(SERVING, |rt| super::of(rt)?.client_set_busy(handle, busy))
+pub(crate) fn ask_client<T: Answer>(
+    client: *const dtm_client_t,
+    get: impl Fn(&Entry) -> T,
+) -> T::C {
+    ask(SERVING, client, Object::Client, get)
 }
 
 /// Listener, tag and peer.
-pub(crate) fn client_origin(handle: *const dtm_client_t) -> Got<(i32, u64, Peer)> {
-    client(handle).map(Entry::origin)
+pub(crate) fn client_origin(client: *const dtm_client_t) -> Result<(i32, u64, Peer)> {
+    alive(client, Object::Client).map(Entry::origin)
+}
+
+/// Whether a request is in flight. Most steps say so, and most say nothing new.
+#[inline(always)]
+pub(crate) fn set_busy(client: *const dtm_client_t, busy: bool) -> i32 {
+    match own(client, Object::Client) {
+        Some(entry) if entry.reason.get() == 0 && entry.has(BUSY) == busy => DTM_OK,
+        Some(entry) if entry.reason.get() == 0 => change_busy(client, entry, busy),
+        _ => set_busy_of_another(client, busy),
+    }
+}
+
+/// In the client's own step, at whose end a drain looks at it.
+fn change_busy(client: *const dtm_client_t, entry: &Entry, busy: bool) -> i32 {
+    let done = guard::adjust(|rt| rt.reactor().map(|reactor| reactor.set_busy(entry, busy)));
+    match done {
+        Some(_) => DTM_OK,
+        None => set_busy_of_another(client, busy),
+    }
+}
+
+#[inline(never)]
+fn set_busy_of_another(client: *const dtm_client_t, busy: bool) -> i32 {
+    guard::enter(SERVING, |rt| super::of(rt)?.client_set_busy(client, busy))
 }
 
 impl Reactor {
@@ -110,9 +101,10 @@ impl Reactor {
             return DTM_KEEP;
         };
         entry.raise(IN_CALL);
-        let rt = self.setup.rt;
+        let (rt, client, user_data) = (self.setup.rt, entry.handle(), self.setup.user_data);
         // SAFETY: the service's function, with a living client.
-        let result = callback(|| unsafe { open(rt, entry.handle(), self.setup.user_data) });
+        let call = || unsafe { open(rt, client, user_data) };
+        let result = guard::callback_on(Object::Client.mark(client), call);
         entry.lower(IN_CALL);
         result
     }
@@ -192,8 +184,7 @@ impl Reactor {
         }
     }
 
-    #[inline(always)]
-    pub(crate) fn client_set_busy(&self, client: *const dtm_client_t, busy: bool) -> Got<()> {
+    pub(crate) fn client_set_busy(&self, client: *const dtm_client_t, busy: bool) -> Result<()> {
         let client = open_client(client)?;
         self.set_busy(client, busy);
         if !busy && self.draining() && !client.has(IN_CALL) {

@@ -6,9 +6,11 @@ use super::poller::INTEREST;
 use super::reactor::{NS_PER_MS, Reactor};
 use crate::error::{Error, Result};
 use crate::ffi::*;
+use crate::guard::{self, Answer};
 
 /// What a handle should lead to.
 #[derive(Clone, Copy, Debug)]
+#[repr(u8)]
 pub(crate) enum Object {
     Client,
     Watch,
@@ -32,54 +34,73 @@ impl Object {
             Self::Timer => "timer",
         }
     }
-}
 
-/// Why a call cannot be carried out. Only two bytes, because calls that each step makes
-/// carry it about: the words are found when somebody asks for them.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Useless {
-    NotOurs(Object),
-    Gone(Object),
-    NoLoop,
-}
+    /// What callbacks about it are marked with: entries are aligned, so there is room.
+    #[inline(always)]
+    pub(super) fn mark<T>(self, handle: *const T) -> usize {
+        handle.addr() ^ self as usize
+    }
 
-impl From<Useless> for Error {
     #[cold]
-    fn from(why: Useless) -> Self {
-        match why {
-            Useless::NotOurs(what) => {
-                Error::invalid(format!("this is no {} of libdtm", what.name()))
-            }
-            Useless::Gone(what) => {
-                let text = format!("the {} is closed, or about to be", what.name());
-                Error::new(DTM_EGONE, text)
-            }
-            Useless::NoLoop => {
-                Error::new(DTM_ESTATE, "this process's event loop is not set up yet")
-            }
-        }
+    fn gone(self) -> Error {
+        let text = format!("the {} is closed, or about to be", self.name());
+        Error::new(DTM_EGONE, text)
+    }
+
+    #[cold]
+    fn not_ours(self) -> Error {
+        Error::invalid(format!("this is no {} of libdtm", self.name()))
     }
 }
 
-pub(super) type Found<'a> = std::result::Result<&'a Entry, Useless>;
-
 /// The entry behind a handle: alive, be it only for its close callback.
 #[inline(always)]
-pub(super) fn alive<'a, T>(handle: *const T, what: Object) -> Found<'a> {
+pub(super) fn alive<'a, T>(handle: *const T, what: Object) -> Result<&'a Entry> {
     match Entry::behind(handle) {
         Some(entry) if what.is(entry) => Ok(entry),
-        Some(_) => Err(Useless::Gone(what)),
-        None => Err(Useless::NotOurs(what)),
+        Some(_) => Err(what.gone()),
+        None => Err(what.not_ours()),
     }
 }
 
 /// ... and not about to end.
 #[inline(always)]
-pub(super) fn open<'a, T>(handle: *const T, what: Object) -> Found<'a> {
+pub(super) fn open<'a, T>(handle: *const T, what: Object) -> Result<&'a Entry> {
     match alive(handle, what) {
-        Ok(entry) if entry.reason.get() != 0 => Err(Useless::Gone(what)),
+        Ok(entry) if entry.reason.get() != 0 => Err(what.gone()),
         found => found,
     }
+}
+
+/// The same when it is what the running callback is about: then it is known to live.
+#[inline(always)]
+pub(super) fn own<'a, T>(handle: *const T, what: Object) -> Option<&'a Entry> {
+    // SAFETY: callbacks are about living entries.
+    guard::is_about(what.mark(handle)).then(|| unsafe { &*handle.cast::<Entry>() })
+}
+
+/// Ask an entry for something, or give it a word to keep.
+#[inline(always)]
+pub(super) fn ask<T: Answer, H>(
+    roles: u32,
+    handle: *const H,
+    what: Object,
+    get: impl Fn(&Entry) -> T,
+) -> T::C {
+    match own(handle, what) {
+        Some(entry) => get(entry).done(),
+        None => ask_another(roles, handle, what, get),
+    }
+}
+
+#[inline(never)]
+fn ask_another<T: Answer, H>(
+    roles: u32,
+    handle: *const H,
+    what: Object,
+    get: impl Fn(&Entry) -> T,
+) -> T::C {
+    guard::look(roles, || alive(handle, what).map(get))
 }
 
 impl Reactor {

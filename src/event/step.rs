@@ -10,11 +10,12 @@
 use super::entry::{
     BUSY, ENDING, Entry, FAILED, HUNG_UP, IN_CALL, Kind, NOT_ARMED, TAKEN, UNSTEADY, small,
 };
+use super::handle::Object;
 use super::poller::{INTEREST, is_trouble, report, unread, wanted};
 use super::reactor::{NS_PER_MS, Reactor};
 use crate::error::Result;
 use crate::ffi::*;
-use crate::guard::{self, callback};
+use crate::guard;
 
 const PATIENCE: u8 = 8;
 
@@ -129,7 +130,8 @@ impl Reactor {
             Some(step) if entry.is_client() => {
                 let (rt, client, user_data) = (self.setup.rt, entry.handle(), self.setup.user_data);
                 // SAFETY: the service's function, with a living client.
-                guard::step(client, || unsafe { step(rt, client, events, user_data) })
+                let call = || unsafe { step(rt, client, events, user_data) };
+                guard::callback_on(Object::Client.mark(client), call)
             }
             _ => match self.call_other_step(entry, events) {
                 Some(result) => result,
@@ -149,9 +151,11 @@ impl Reactor {
             Kind::Watch {
                 step: Some(step), ..
             } => {
-                let (rt, data, life) = (self.setup.rt, entry.data.get(), entry.key());
+                let (rt, watch, data) = (self.setup.rt, entry.handle(), entry.data.get());
+                let life = entry.key();
                 // SAFETY: the service's function, with a living watch.
-                let result = callback(|| unsafe { step(rt, entry.handle(), events, data) });
+                let call = || unsafe { step(rt, watch, events, data) };
+                let result = guard::callback_on(Object::Watch.mark(watch), call);
                 entry.has_key(life).then_some(result)
             }
             _ if entry.has(TAKEN) => Some(DTM_KEEP),
@@ -262,16 +266,19 @@ impl Reactor {
         match entry.kind.get() {
             Kind::Client { .. } => {
                 if let Some(close) = self.setup.close {
+                    let client = entry.handle();
                     // SAFETY: the service's function, with a client that lives until it returns.
-                    callback(|| unsafe { close(rt, entry.handle(), reason, self.setup.user_data) });
+                    let call = || unsafe { close(rt, client, reason, self.setup.user_data) };
+                    guard::callback_on(Object::Client.mark(client), call);
                 }
             }
             Kind::Watch {
                 close: Some(close), ..
             } => {
-                let data = entry.data.get();
+                let (watch, data) = (entry.handle(), entry.data.get());
                 // SAFETY: the service's function, with a watch that lives until it returns.
-                callback(|| unsafe { close(rt, entry.handle(), reason, data) });
+                let call = || unsafe { close(rt, watch, reason, data) };
+                guard::callback_on(Object::Watch.mark(watch), call);
             }
             _ => {}
         }

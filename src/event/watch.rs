@@ -1,37 +1,21 @@
 //! Watches: any other fd, with a step of its own.
 
-use super::entry::Kind;
-use super::handle::{Found, Object, Useless, alive, interest_bits, open};
+use super::entry::{Entry, Kind};
+use super::handle::{Object, ask, interest_bits, open};
 use super::reactor::Reactor;
 use crate::error::{Error, Result};
 use crate::ffi::*;
+use crate::guard::{Answer, CHILD, forget_object};
 use std::ffi::c_void;
 
-type Got<T> = std::result::Result<T, Useless>;
-
-#[inline(always)]
-fn watch<'a>(watch: *const dtm_watch_t) -> Found<'a> {
-    alive(watch, Object::Watch)
-}
-
-fn open_watch<'a>(watch: *const dtm_watch_t) -> Found<'a> {
+fn open_watch<'a>(watch: *const dtm_watch_t) -> Result<&'a Entry> {
     open(watch, Object::Watch)
 }
 
+/// Ask a watch for something, or give it a word to keep.
 #[inline(always)]
-pub(crate) fn watch_fd(handle: *const dtm_watch_t) -> Got<i32> {
-    Ok(watch(handle)?.fd.get())
-}
-
-#[inline(always)]
-pub(crate) fn watch_data(handle: *const dtm_watch_t) -> Got<*mut c_void> {
-    Ok(watch(handle)?.data.get())
-}
-
-#[inline(always)]
-pub(crate) fn watch_set_data(handle: *const dtm_watch_t, data: *mut c_void) -> Got<()> {
-    watch(handle)?.data.set(data);
-    Ok(())
+pub(crate) fn ask_watch<T: Answer>(watch: *const dtm_watch_t, get: impl Fn(&Entry) -> T) -> T::C {
+    ask(CHILD, watch, Object::Watch, get)
 }
 
 impl Reactor {
@@ -98,6 +82,7 @@ impl Reactor {
         self.disarm_timer(entry);
         self.poller.delete(entry.fd.get());
         self.slab.give(entry);
+        forget_object(); // it may be this one
         Ok(entry.fd.get())
     }
 }

@@ -11,7 +11,7 @@ use crate::ffi::*;
 use crate::process::fork;
 use crate::process::lifeline::Lifeline;
 use crate::runtime::{Runtime, Shared};
-use crate::shm::{Ban, Board, Table};
+use crate::shm::{Ban, Board, Locks, Table};
 use crate::signal::mask;
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
 use std::collections::VecDeque;
@@ -34,13 +34,17 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     check_room(&settings, slots)?;
     check_descriptors(slots, rt)?;
 
-    let mode = crate::accept::resolve(config.accept_mode)?;
-    let listeners = rt.listener_fds();
+    let sockets = rt.sockets();
+    let schedule = Schedule::new(slots, &sockets)?;
+    let mode = schedule.check_mode(config.accept_mode)?;
+    schedule.set_tokens(config.accept_tokens);
+    schedule.set_mode(config.accept_mode)?;
     let shared = Rc::new(Shared {
         table: Table::new(slots)?,
         ban: Ban::new(config.nofork_max)?,
         board: Board::new(slots)?,
-        schedule: Schedule::new(slots, &listeners, config.accept_tokens)?,
+        schedule,
+        locks: Locks::new(rt.locks.names())?,
     });
     let pairs = (0..slots)
         .map(|_| Pair::new())
@@ -63,6 +67,9 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         rows: Vec::new(),
         banned: false,
         watchdog: None,
+        passing: crate::accept::Passing::new(slots),
+        watched: vec![false; sockets.len()],
+        exhausted_until: None,
         swept: crate::sys::now_ms(),
         // SAFETY: a plain query about standard input.
         terminal: unsafe { libc::isatty(0) } == 1,

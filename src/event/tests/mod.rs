@@ -185,19 +185,20 @@ impl World {
     }
 
     fn client_origin(&self, client: Client) -> Result<(i32, u64, Peer)> {
-        Ok(client_origin(client)?)
+        client_origin(client)
     }
 
     fn watch_fd(&self, watch: Watch) -> Result<i32> {
-        Ok(watch_fd(watch)?)
+        Ok(handle::alive(watch, handle::Object::Watch)?.fd())
     }
 
     fn watch_data(&self, watch: Watch) -> Result<*mut c_void> {
-        Ok(watch_data(watch)?)
+        Ok(handle::alive(watch, handle::Object::Watch)?.data())
     }
 
     fn watch_set_data(&self, watch: Watch, data: *mut c_void) -> Result<()> {
-        Ok(watch_set_data(watch, data)?)
+        handle::alive(watch, handle::Object::Watch)?.set_data(data);
+        Ok(())
     }
 }
 
