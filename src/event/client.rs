@@ -1,7 +1,7 @@
 //! Clients: accepted, asked and told by the API, drained, closed.
 
 use super::entry::{BUSY, Entry, IN_CALL, Kind, TAKEN, small};
-use super::handle::{Object, alive, ask, open, own};
+use super::handle::{Object, alive, ask, open, own_or};
 use super::reactor::Reactor;
 use super::step::Verdict;
 use crate::error::{Error, Result};
@@ -32,23 +32,24 @@ pub(crate) fn client_origin(client: *const dtm_client_t) -> Result<(i32, u64, Pe
     alive(client, Object::Client).map(Entry::origin)
 }
 
-/// Whether a request is in flight. Most steps say so, and most say nothing new.
+/// Whether a request is in flight. Most steps say so, and many say nothing new.
 #[inline(always)]
 pub(crate) fn set_busy(client: *const dtm_client_t, busy: bool) -> i32 {
-    match own(client, Object::Client) {
-        Some(entry) if entry.reason.get() == 0 && entry.has(BUSY) == busy => DTM_OK,
-        Some(entry) if entry.reason.get() == 0 => change_busy(client, entry, busy),
-        _ => set_busy_of_another(client, busy),
-    }
+    let other = || set_busy_of_another(client, busy);
+    let own = |entry: &Entry| match entry.reason.get() {
+        0 if entry.has(BUSY) == busy => DTM_OK,
+        0 => change_busy(entry, busy).unwrap_or_else(other),
+        _ => other(),
+    };
+    own_or(client, Object::Client, own, other)
 }
 
-/// In the client's own step, at whose end a drain looks at it.
-fn change_busy(client: *const dtm_client_t, entry: &Entry, busy: bool) -> i32 {
-    let done = guard::adjust(|rt| rt.reactor().map(|reactor| reactor.set_busy(entry, busy)));
-    match done {
-        Some(_) => DTM_OK,
-        None => set_busy_of_another(client, busy),
-    }
+/// In a callback of the client, at whose end a drain looks at it.
+fn change_busy(entry: &Entry, busy: bool) -> Option<i32> {
+    guard::adjust(|rt| {
+        rt.reactor()?.set_busy(entry, busy);
+        Some(DTM_OK)
+    })?
 }
 
 #[inline(never)]
@@ -76,6 +77,7 @@ impl Reactor {
         };
         let entry = self.slab.take(kind, fd.as_raw_fd(), std::ptr::null_mut())?;
         let _ = fd.into_raw_fd(); // the entry owns it now
+        self.stir();
         self.clients.set(self.clients.get() + 1);
         self.last_id.set(self.last_id.get() + 1);
         entry.id.set(self.last_id.get());
@@ -115,7 +117,6 @@ impl Reactor {
     }
 
     /// Those of them with a request in flight.
-    #[allow(dead_code)]
     pub(crate) fn busy(&self) -> u32 {
         self.busy.get()
     }
@@ -131,7 +132,10 @@ impl Reactor {
                 entry.lower(BUSY);
                 self.busy.set(self.busy.get().wrapping_sub(1));
             }
-            _ => {}
+            _ => return,
+        }
+        if self.setup.busy_counts {
+            self.stir();
         }
     }
 

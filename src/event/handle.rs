@@ -72,33 +72,41 @@ pub(super) fn open<'a, T>(handle: *const T, what: Object) -> Result<&'a Entry> {
     }
 }
 
-/// The same when it is what the running callback is about: then it is known to live.
+/// What the running callback is about is known to live, and costs no search. Most calls
+/// of a step are of this sort.
 #[inline(always)]
-pub(super) fn own<'a, T>(handle: *const T, what: Object) -> Option<&'a Entry> {
-    // SAFETY: callbacks are about living entries.
-    guard::is_about(what.mark(handle)).then(|| unsafe { &*handle.cast::<Entry>() })
+pub(super) fn own_or<T, R>(
+    handle: *const T,
+    what: Object,
+    own: impl FnOnce(&Entry) -> R,
+    other: impl FnOnce() -> R,
+) -> R {
+    if guard::is_about(what.mark(handle)) {
+        // SAFETY: callbacks are about living entries.
+        own(unsafe { &*handle.cast() })
+    } else {
+        other()
+    }
 }
 
 /// Ask an entry for something, or give it a word to keep.
 #[inline(always)]
-pub(super) fn ask<T: Answer, H>(
+pub(super) fn ask<H, T: Answer>(
     roles: u32,
     handle: *const H,
     what: Object,
     get: impl Fn(&Entry) -> T,
 ) -> T::C {
-    match own(handle, what) {
-        Some(entry) => get(entry).done(),
-        None => ask_another(roles, handle, what, get),
-    }
+    let other = || ask_another(roles, handle, what, &get);
+    own_or(handle, what, |entry| get(entry).done(), other)
 }
 
 #[inline(never)]
-fn ask_another<T: Answer, H>(
+fn ask_another<H, T: Answer>(
     roles: u32,
     handle: *const H,
     what: Object,
-    get: impl Fn(&Entry) -> T,
+    get: &impl Fn(&Entry) -> T,
 ) -> T::C {
     guard::look(roles, || alive(handle, what).map(get))
 }

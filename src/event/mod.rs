@@ -30,7 +30,6 @@ mod wheel;
 #[cfg(test)]
 mod tests;
 
-#[allow(unused_imports)]
 pub(crate) use reactor::{ASLEEP, BOUNDARY, OWN, Owner, Reactor, Setup, TOKENS};
 
 pub(crate) use client::{ask_client, client_origin, set_busy};

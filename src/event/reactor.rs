@@ -46,6 +46,8 @@ pub(crate) struct Setup {
     pub(crate) client_timeout_ms: u32,
     pub(crate) watch_timeout_ms: u32,
     pub(crate) max_clients: u32,
+    /// A client that becomes busy or idle is news.
+    pub(crate) busy_counts: bool,
 }
 
 pub(crate) struct Reactor {
@@ -61,6 +63,7 @@ pub(crate) struct Reactor {
     pub(super) now: Cell<u64>,
     beat: Cell<Option<&'static AtomicU64>>,
     boundary: Cell<bool>,
+    news: Cell<bool>,
     pub(super) clients: Cell<u32>,
     pub(super) busy: Cell<u32>,
     pub(super) last_id: Cell<u64>,
@@ -86,6 +89,7 @@ impl Reactor {
             now: Cell::new(0),
             beat: Cell::new(None),
             boundary: Cell::new(false),
+            news: Cell::new(false),
             clients: Cell::new(0),
             busy: Cell::new(0),
             last_id: Cell::new(0),
@@ -132,9 +136,20 @@ impl Reactor {
         }
     }
 
+    /// What others are told of this process may have changed.
+    pub(crate) fn stir(&self) {
+        self.news.set(true);
+    }
+
+    /// Has there been anything but steps that go on, since the last time? Whoever has
+    /// work to do after each pass need not do it otherwise.
+    #[inline(always)]
+    pub(crate) fn take_news(&self) -> bool {
+        self.news.get() && self.news.replace(false)
+    }
+
     /// Keep this word up to date: since when (CLOCK_MONOTONIC in ns) the loop has been
     /// at work; ASLEEP while it waits. Others see by it who is stuck.
-    #[allow(dead_code)]
     pub(crate) fn set_beat(&self, beat: Option<&'static AtomicU64>) {
         self.beat.set(beat);
     }
@@ -148,7 +163,6 @@ impl Reactor {
 
     /// From now on each pass calls `own(BOUNDARY, 0)` when its own events are done and
     /// the work for clients is about to begin.
-    #[allow(dead_code)]
     pub(crate) fn boundary(&self, wanted: bool) {
         self.boundary.set(wanted);
     }
@@ -176,11 +190,11 @@ impl Reactor {
         self.beat(now);
         for event in batch {
             if let Some(token) = own_token(event.get().u64) {
-                owner.own(token, event.get().events);
+                self.call_owner(owner, token, event.get().events);
             }
         }
         if self.boundary.get() {
-            owner.own(BOUNDARY, 0);
+            self.call_owner(owner, BOUNDARY, 0);
         }
         for event in batch {
             if let Some(entry) = self.slab.of_key(event.get().u64) {
@@ -200,6 +214,12 @@ impl Reactor {
         Ok(())
     }
 
+    #[inline(never)]
+    fn call_owner(&self, owner: &dyn Owner, token: u32, events: u32) {
+        self.stir();
+        owner.own(token, events);
+    }
+
     #[cold]
     #[inline(never)]
     fn serve_timers(&self, owner: &dyn Owner) {
@@ -209,7 +229,7 @@ impl Reactor {
                 continue;
             };
             match entry.kind.get() {
-                Kind::Own => owner.own(entry.index, 0),
+                Kind::Own => self.call_owner(owner, entry.index, 0),
                 Kind::Timer { fire, .. } => self.fire(entry, fire),
                 Kind::Client { .. } | Kind::Watch { .. } => self.idle(entry),
                 Kind::Free => {}

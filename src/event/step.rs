@@ -255,6 +255,7 @@ impl Reactor {
             );
         }
         if entry.is_client() {
+            self.stir();
             self.set_busy(entry, false);
             self.clients.set(self.clients.get() - 1);
         }

@@ -71,6 +71,7 @@ impl Helper {
             client_timeout_ms: DTM_OFF,
             watch_timeout_ms: config.watch_timeout.map_or(DTM_OFF, crate::sys::ms32),
             max_clients: 0,
+            busy_counts: false,
         };
         let reactor = Reactor::new(crate::sys::epoll()?, setup)?;
         child.watch(&reactor)?;

@@ -29,7 +29,7 @@ pub(crate) struct Worker {
     /// A message since the last Sync was refused: the code.
     refused: Cell<i32>,
     /// dtm_set_load(); DTM_OFF: the number of clients.
-    pub(crate) load: Cell<u32>,
+    load: Cell<u32>,
     /// Only busy clients count as load.
     counts_busy: bool,
     paused: Cell<bool>,
@@ -65,6 +65,7 @@ impl Worker {
             client_timeout_ms: config.client_timeout.map_or(DTM_OFF, crate::sys::ms32),
             watch_timeout_ms: config.watch_timeout.map_or(DTM_OFF, crate::sys::ms32),
             max_clients: config.max_clients,
+            busy_counts: config.accept_busy,
         };
         let reactor = Reactor::new(crate::sys::duplicate(seat.epoll_fd())?, setup)?;
         child.watch(&reactor)?;
@@ -145,16 +146,19 @@ impl Worker {
 
     #[inline(always)]
     fn turn(&self, timeout_ms: i32) -> bool {
-        self.try_lock();
         child::pass(self, timeout_ms);
-        if self.child.leaving().is_some() {
-            self.carry_on_leaving();
-        }
-        self.publish();
-        if self.rt.callbacks.worker_main.is_some() {
-            self.try_lock(); // it goes to sleep in a loop of the service's own
+        if self.reactor().take_news() || self.child.leaving().is_some() {
+            self.look_around();
         }
         self.done.get().is_some()
+    }
+
+    /// Not after each pass: steps that only go on change nothing that others know.
+    #[inline(never)]
+    fn look_around(&self) {
+        self.carry_on_leaving();
+        self.publish();
+        self.try_lock(); // before it goes to sleep again
     }
 
     fn own(&self, token: u32) {
@@ -197,6 +201,12 @@ impl Worker {
             callback(|| unsafe { tick(self.rt.handle(), self.rt.user_data) });
         }
         self.arm_tick();
+    }
+
+    /// DTM_OFF: the number of clients again.
+    pub(crate) fn set_load(&self, load: u32) {
+        self.load.set(load);
+        self.reactor().stir();
     }
 
     /// Tell the others how things stand: one store each.

@@ -66,6 +66,7 @@ fn defaults() -> Setup {
         client_timeout_ms: DTM_OFF,
         watch_timeout_ms: DTM_OFF,
         max_clients: 100_000,
+        busy_counts: false,
     }
 }
 
