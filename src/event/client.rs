@@ -53,7 +53,7 @@ fn change_busy(entry: &Entry, busy: bool) -> Option<i32> {
 }
 
 #[inline(never)]
-fn set_busy_of_another(client: *const dtm_client_t, busy: bool) -> i32 {
+extern "C" fn set_busy_of_another(client: *const dtm_client_t, busy: bool) -> i32 {
     guard::enter(SERVING, |rt| super::of(rt)?.client_set_busy(client, busy))
 }
 

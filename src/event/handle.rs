@@ -97,16 +97,16 @@ pub(super) fn ask<H, T: Answer>(
     what: Object,
     get: impl Fn(&Entry) -> T,
 ) -> T::C {
-    let other = || ask_another(roles, handle, what, &get);
+    let other = || ask_another::<H, T, _>(roles, handle, what, &get);
     own_or(handle, what, |entry| get(entry).done(), other)
 }
 
 #[inline(never)]
-fn ask_another<H, T: Answer>(
+extern "C" fn ask_another<H, T: Answer, F: Fn(&Entry) -> T>(
     roles: u32,
     handle: *const H,
     what: Object,
-    get: &impl Fn(&Entry) -> T,
+    get: &F,
 ) -> T::C {
     guard::look(roles, || alive(handle, what).map(get))
 }

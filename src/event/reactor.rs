@@ -22,6 +22,8 @@ pub(crate) const TOKENS: u32 = 16;
 pub(crate) const BOUNDARY: u32 = u32::MAX - 1;
 /// What a beat says while the loop sleeps: a time that never comes.
 pub(crate) const ASLEEP: u64 = u64::MAX / 2;
+/// The beat of a loop that nobody watches.
+static UNSEEN: AtomicU64 = AtomicU64::new(ASLEEP);
 /// Later than every deadline.
 const NEVER: u64 = u64::MAX;
 pub(super) const NS_PER_MS: u64 = 1_000_000;
@@ -61,7 +63,7 @@ pub(crate) struct Reactor {
     due: Cell<u64>,
     /// The time of this pass, in ns; 0 between passes.
     pub(super) now: Cell<u64>,
-    beat: Cell<Option<&'static AtomicU64>>,
+    beat: Cell<&'static AtomicU64>,
     boundary: Cell<bool>,
     news: Cell<bool>,
     pub(super) clients: Cell<u32>,
@@ -87,7 +89,7 @@ impl Reactor {
             wheel: Wheel::new(clock.floor_ms()),
             due: Cell::new(NEVER),
             now: Cell::new(0),
-            beat: Cell::new(None),
+            beat: Cell::new(&UNSEEN),
             boundary: Cell::new(false),
             news: Cell::new(false),
             clients: Cell::new(0),
@@ -151,14 +153,12 @@ impl Reactor {
     /// Keep this word up to date: since when (CLOCK_MONOTONIC in ns) the loop has been
     /// at work; ASLEEP while it waits. Others see by it who is stuck.
     pub(crate) fn set_beat(&self, beat: Option<&'static AtomicU64>) {
-        self.beat.set(beat);
+        self.beat.set(beat.unwrap_or(&UNSEEN));
     }
 
     #[inline(always)]
     fn beat(&self, value: u64) {
-        if let Some(beat) = self.beat.get() {
-            beat.store(value, Relaxed);
-        }
+        self.beat.get().store(value, Relaxed);
     }
 
     /// From now on each pass calls `own(BOUNDARY, 0)` when its own events are done and
