@@ -69,7 +69,7 @@ pub unsafe extern "C" fn dtm_answer(rt: *mut dtm_t, data: *const c_void, len: us
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_set_load(rt: *mut dtm_t, load: u32) -> i32 {
     enter_rt(rt, DTM_ROLE_WORKER, |rt| {
-        rt.worker()?.load.set(load);
+        rt.worker()?.set_load(load);
         Ok(())
     })
 }
