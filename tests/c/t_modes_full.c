@@ -125,8 +125,7 @@ static void all_are_full(void)
     start_in_mode(&service);
     come(&crowd, WORKERS * 4);
     call(fds, MANY);
-    WAIT(schedule().depth == MANY);
-    CHECK(shared->accept.waiting_ms > 0);
+    WAIT(schedule().depth == MANY && shared->accept.waiting_ms > 0);
     CHECK_EQ(shared->accept.willing, 0);
     CHECK_EQ(GET(shared->opened), WORKERS * 4);
     CHECK_EQ(answered(fds, MANY), 0);

@@ -11,8 +11,9 @@ static struct crowd crowd;
 static void spread_out(void)
 {
     if (mode->even)
-        stays_even(&crowd);
-    else if (mode->all)
+        return stays_even(&crowd);
+    come(&crowd, 40); /* of those at once one worker may have been too quick to take all */
+    if (mode->all)
         all_have_some(&crowd);
 }
 
