@@ -7,7 +7,10 @@
 use crate::error::{Error, Result};
 use memmap2::{MmapOptions, MmapRaw};
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::{Relaxed, SeqCst}};
+use std::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 
 /// The most rows that one program can look at: its longest jump is over all of them.
 pub(crate) const ROWS_MAX: usize = 1024;

@@ -188,5 +188,6 @@ fn pass(p: &mut Program) {
 /// A field's place within its struct.
 const fn offset(bytes: usize) -> i16 {
     assert!(bytes < 64);
-    i16::from_ne_bytes((bytes as u16).to_ne_bytes())
+    let [low, high, ..] = bytes.to_le_bytes();
+    i16::from_le_bytes([low, high])
 }
