@@ -92,10 +92,14 @@ void join(struct crowd *crowd, int fd)
     crowd->fd[crowd->size++] = fd;
 }
 
+/* The worker is back at its wait before the next one comes: a client that is
+ * quicker meets the next best. */
 void come(struct crowd *crowd, int many)
 {
-    while (many-- > 0)
+    while (many-- > 0) {
         join(crowd, dial(shared->port[0]));
+        WAIT(state_of(crowd->kid[crowd->size - 1]->pid) == 'S');
+    }
 }
 
 int open_clients(void)
@@ -168,23 +172,18 @@ void tell_shares(const struct crowd *crowd)
     fprintf(stderr, "\n");
 }
 
-static int spread_of(const struct crowd *crowd)
-{
-    int spread;
-    behind(crowd, &spread);
-    return spread;
-}
-
-/* The next connections go to those that are behind, but for those tokens that
- * others have already; from then on nobody is ahead by more than one. */
+/* Those that are behind catch up, and every token moves once; from then on nobody is
+ * ahead by more than one. */
 static bool is_even(struct crowd *crowd)
 {
-    int spread, workers = (int)count_open(0), credit = behind(crowd, &spread) + workers;
-    while (spread_of(crowd) > 1 && credit-- > 0)
+    int spread, workers = (int)count_open(0);
+    come(crowd, behind(crowd, &spread) + workers);
+    for (int i = 0; i < 2 * workers; i++) {
+        if (behind(crowd, &spread), spread > 1)
+            return false;
         come(crowd, 1);
-    for (int i = 0; i < 2 * workers && spread_of(crowd) <= 1; i++)
-        come(crowd, 1);
-    return spread_of(crowd) <= 1;
+    }
+    return true;
 }
 
 /* Tokens that were added while workers were busy leave too few to choose from. */
