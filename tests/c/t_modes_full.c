@@ -105,6 +105,7 @@ static void one_is_full(void)
     struct kid *kid = nth_open(1);
     stop_kid(nth_open(0));
     stop_kid(nth_open(2));
+    WAIT(schedule().willing == 1);
     come(&crowd, 5);
     CHECK_EQ(share(&crowd, kid), 5);
     kill(nth_open(0)->pid, SIGCONT);
