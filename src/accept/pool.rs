@@ -135,16 +135,19 @@ impl Pool {
 
     pub(super) fn survey(&self, door: Door, me: usize) -> Survey {
         let words = &self.words;
-        let candidates = words
-            .open_slots()
-            .filter(|slot| self.shared_door(*slot, door.listener) == door)
-            .map(|slot| Candidate {
+        // A group without a socket of its own waits at the base.
+        let several = self.inet[door.listener] && words.groups() > 1;
+        let here = |slot: &usize| !several || self.shared_door(*slot, door.listener) == door;
+        let candidate = |slot| {
+            let row = words.row(slot);
+            Candidate {
                 slot,
-                load: words.row(slot).load(),
+                load: row.load(),
                 armed: words.holds(slot, door.listener),
-                paused: words.row(slot).away() != 0,
-            });
-        survey(candidates, me)
+                paused: row.away() != 0,
+            }
+        };
+        survey(words.open_slots().filter(here).map(candidate), me)
     }
 
     /// The slot's last worker is gone from every door.
