@@ -1,8 +1,8 @@
 /*
  * load.c - asks an echo server as fast as it can, and accounts for every request.
  *
- * Half of the clients open a connection for each request, half keep theirs. A
- * server may close an idle connection while the next request is on its way to
+ * Half of the clients open a connection for each request, half keep theirs, or with
+ * --keep all. A server may close an idle connection while the next request is on its way to
  * it (when it is reloaded, say): such a request was never read. It is sent again
  * on a new connection and counted as "sent again". Any other request without
  * its answer is lost, and then the exit status is 1.
@@ -193,15 +193,18 @@ static const char help[] =
     "load - asks an echo server as fast as it can, and accounts for every request\n"
     "  --connect ADDR  127.0.0.1:7000 or [::1]:7000 (127.0.0.1:7000)\n"
     "  --clients N     half of them connect anew for each request (20)\n"
+    "  --keep          all of them keep their connection\n"
     "  --seconds N     how long; SIGTERM ends it, too (10)\n";
 
 int main(int argc, char **argv)
 {
     const char *address = "127.0.0.1:7000";
     uint32_t number = 20, seconds = 10;
+    int all_keep = 0;
     const struct option options[] = {
         {"--connect", &address, NULL, NULL},
         {"--clients", NULL, &number, NULL},
+        {"--keep", NULL, NULL, &all_keep},
         {"--seconds", NULL, &seconds, NULL},
         {NULL, NULL, NULL, NULL},
     };
@@ -221,7 +224,7 @@ int main(int argc, char **argv)
     signal(SIGINT, stop);
     for (i = 0; i < (int)number; i++) {
         fds[i].fd = -1;
-        clients[i].keeps = i % 2;
+        clients[i].keeps = all_keep || i % 2;
     }
     tick();
     for (start = now; go_round((int)number);)
