@@ -61,6 +61,34 @@ pub(crate) enum AcceptMode {
     Lock,
 }
 
+impl AcceptMode {
+    /// DTM_ACCEPT_*.
+    pub(crate) fn of_number(number: u32) -> Option<Self> {
+        Some(match number {
+            DTM_ACCEPT_AUTO => Self::Auto,
+            DTM_ACCEPT_TOKEN => Self::Token,
+            DTM_ACCEPT_STEER => Self::Steer,
+            DTM_ACCEPT_HASH => Self::Hash,
+            DTM_ACCEPT_SHARED => Self::Shared,
+            DTM_ACCEPT_PASS => Self::Pass,
+            DTM_ACCEPT_LOCK => Self::Lock,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::Auto => DTM_ACCEPT_AUTO,
+            Self::Token => DTM_ACCEPT_TOKEN,
+            Self::Steer => DTM_ACCEPT_STEER,
+            Self::Hash => DTM_ACCEPT_HASH,
+            Self::Shared => DTM_ACCEPT_SHARED,
+            Self::Pass => DTM_ACCEPT_PASS,
+            Self::Lock => DTM_ACCEPT_LOCK,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SignalTable {
     Default,
@@ -166,7 +194,7 @@ impl Config {
         // By default there is room for a reload: two generations, two controllers.
         let room = v.max_processes / 2 - 1;
         default(&mut v.workers, || machine.cpus.min(512).min(room));
-        default(&mut v.accept_tokens, || (v.workers / 2).clamp(2, 8));
+        default(&mut v.accept_tokens, || default_tokens(v.workers));
         default(&mut v.respawn_delay_max_ms, || {
             v.respawn_delay_ms.max(5_000)
         });
@@ -209,15 +237,7 @@ impl From<Settings> for Config {
             name: v.name.clone().unwrap_or_else(|| "dtm".into()),
             workers: v.workers,
             max_processes: v.max_processes,
-            accept_mode: match v.accept_mode {
-                DTM_ACCEPT_TOKEN => AcceptMode::Token,
-                DTM_ACCEPT_STEER => AcceptMode::Steer,
-                DTM_ACCEPT_HASH => AcceptMode::Hash,
-                DTM_ACCEPT_SHARED => AcceptMode::Shared,
-                DTM_ACCEPT_PASS => AcceptMode::Pass,
-                DTM_ACCEPT_LOCK => AcceptMode::Lock,
-                _ => AcceptMode::Auto,
-            },
+            accept_mode: AcceptMode::of_number(v.accept_mode).unwrap_or(AcceptMode::Auto),
             accept_tokens: v.accept_tokens,
             accept_busy: v.accept_load == DTM_LOAD_BUSY,
             accept_rotate: v.accept_pass == DTM_PASS_ROTATE,
@@ -255,6 +275,12 @@ impl From<Settings> for Config {
             values: v,
         }
     }
+}
+
+/// As many as blocked workers can be borne with, but no more than leave half of
+/// the workers to choose from.
+pub(crate) fn default_tokens(workers: u32) -> u32 {
+    (workers / 2).clamp(2, 8)
 }
 
 fn default(value: &mut u32, computed: impl FnOnce() -> u32) {
