@@ -61,7 +61,10 @@ impl Schedule {
         if listener >= self.lanes.len() || self.pool.mode(listener) != super::mode::Mode::Token {
             return 0;
         }
-        let limit = self.pool.words.limit_of(super::door::Door::shared(listener, 0));
+        let limit = self
+            .pool
+            .words
+            .limit_of(super::door::Door::shared(listener, 0));
         narrow(limit)
     }
 }

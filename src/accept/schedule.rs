@@ -85,9 +85,8 @@ impl Schedule {
     pub(crate) fn keep_doors_of(&self, slot: Option<usize>) {
         let _ = self.steer.replace(Err("this is a child".to_owned()));
         for (listener, lane) in self.lanes.iter().enumerate() {
-            let own: Vec<Door> = slot.map_or_else(Vec::new, |slot| {
-                self.pool.doors_of(slot, listener).to_vec()
-            });
+            let own: Vec<Door> =
+                slot.map_or_else(Vec::new, |slot| self.pool.doors_of(slot, listener).to_vec());
             lane.keep_only(&|door| own.contains(&door), &|door| {
                 self.pool.set_fd(door, -1);
             });
@@ -114,13 +113,20 @@ impl Schedule {
     /// True: it is another than before.
     pub(crate) fn set_mode(&self, wanted: AcceptMode) -> Result<bool> {
         let (mode, _) = self.resolve(wanted)?;
-        self.pool.words.told(Told::Wanted).store(wanted.number().into(), Relaxed);
+        self.pool
+            .words
+            .told(Told::Wanted)
+            .store(wanted.number().into(), Relaxed);
         if mode == self.mode.get() {
             return Ok(false);
         }
         self.mode.set(mode);
         for (listener, lane) in self.lanes.iter().enumerate() {
-            let mode = if mode.is_own() && !lane.inet { Mode::Token } else { mode };
+            let mode = if mode.is_own() && !lane.inet {
+                Mode::Token
+            } else {
+                mode
+            };
             self.leave_mode(listener, self.pool.mode(listener));
             self.pool.words.set_mode(listener, mode);
             self.enter_mode(listener);
@@ -196,7 +202,12 @@ impl Schedule {
             ::log::warn!("slot {slot} gets no socket of its own: {error}");
         }
         if let Ok(steer) = &*self.steer.borrow() {
-            let rows = self.pool.words.open_slots().max().map_or(0, |last| last + 1);
+            let rows = self
+                .pool
+                .words
+                .open_slots()
+                .max()
+                .map_or(0, |last| last + 1);
             steer.set_rows(rows);
         }
         if self.pool.register(slot, door).is_ok() {
@@ -325,7 +336,8 @@ impl Schedule {
     fn holders(&self, door: Door) -> Vec<usize> {
         let open = self.pool.words.open_slots();
         let here = open.filter(|slot| self.pool.shared_door(*slot, door.listener) == door);
-        here.filter(|slot| self.pool.words.holds(*slot, door.listener)).collect()
+        here.filter(|slot| self.pool.words.holds(*slot, door.listener))
+            .collect()
     }
 
     /// Have the kernel look again on behalf of every armed worker.
@@ -362,7 +374,11 @@ impl Schedule {
         let willing = others.filter(|slot| self.pool.takes_clients(*slot));
         let next = willing.min_by_key(|slot| self.pool.words.row(*slot).load());
         let Some((next, Some(spawn))) = next.map(|slot| (slot, members[slot])) else {
-            let _ = self.pool.words.lock().compare_exchange(owner, 0, SeqCst, SeqCst);
+            let _ = self
+                .pool
+                .words
+                .lock()
+                .compare_exchange(owner, 0, SeqCst, SeqCst);
             return;
         };
         if lock::grant(&self.pool, owner, next, spawn) && owner != 0 {

@@ -61,7 +61,7 @@ impl Seat {
     /// A door is open: is it this worker's turn? If not, it is not asked
     /// again: it was armed by somebody who did not know yet.
     pub(crate) fn may_accept(&self, door: Door) -> bool {
-        let may = self.pool.takes_clients(self.slot);
+        let may = self.pool.may_take(self.slot);
         if !may {
             self.hand_over(door);
         }
@@ -172,7 +172,7 @@ impl Seat {
         self.row().come_back(away::FULL);
         for listener in 0..self.pool.listeners() {
             let mode = self.pool.mode(listener);
-            if mode.is_own() && self.pool.takes_clients(self.slot) {
+            if mode.is_own() && self.pool.may_take(self.slot) {
                 self.attend(Door::own(listener, self.slot));
             } else if mode.is_queue() {
                 // Somebody who went away meanwhile may have found nobody to follow him.
@@ -228,7 +228,7 @@ impl Seat {
         if !open {
             return None; // the message that opens the gate will wake it up
         }
-        let may = self.pool.takes_clients(self.slot);
+        let may = self.pool.may_take(self.slot);
         if may && lock::take(&self.pool, self.slot, self.spawn) {
             return None;
         }

@@ -110,7 +110,10 @@ impl Worker {
     }
 
     fn exhausted(&self, errno: nix::errno::Errno) {
-        ::log::warn!("accept: {}: no new clients for {EXHAUSTED_MS} ms", errno.desc());
+        ::log::warn!(
+            "accept: {}: no new clients for {EXHAUSTED_MS} ms",
+            errno.desc()
+        );
         self.exhausted.set(true);
         self.pause();
         self.reactor().own_timer(PAUSE, Some(EXHAUSTED_MS));
