@@ -11,4 +11,4 @@ pub(crate) use addr::Address;
 #[allow(unused_imports)] // likewise
 pub(crate) use group::member;
 pub(crate) use listener::{ListenSpec, Listener};
-pub(crate) use peer::{AcceptError, Peer, accept, peer_of};
+pub(crate) use peer::{AcceptError, Peer, accept, listens, peer_of};
