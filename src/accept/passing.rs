@@ -149,7 +149,7 @@ impl Schedule {
 
     /// Is this listener served by the master?
     pub(crate) fn passes(&self, listener: usize) -> bool {
-        self.pool.mode(listener) == super::mode::Mode::Pass
+        listener < self.lanes.len() && self.pool.mode(listener) == super::mode::Mode::Pass
     }
 
     /// The master has taken a client from this door.

@@ -139,6 +139,10 @@ impl Master {
         {
             self.exhausted_until = None;
         }
+        let passes = self.shared.schedule.passes(0) || self.watched.contains(&true);
+        if !passes && !self.passing.has_homeless() {
+            return;
+        }
         while self.has_taker(true) {
             let Some(id) = self.passing.next_homeless() else {
                 break;

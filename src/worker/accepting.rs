@@ -78,7 +78,7 @@ impl Worker {
         match (attached.fds.pop(), usize::try_from(listener)) {
             (Some(client), Ok(listener)) if wanted => {
                 self.child.link.must_send(Kind::Taken, id, 0, &[]);
-                self.seat.was_passed();
+                self.seat.was_passed(listener);
                 let peer = net::peer_of(&client);
                 self.welcome(client, listener, peer);
             }
