@@ -48,6 +48,19 @@ end_load() {
 }
 lost_nothing() { [ "$(count lost)" -eq 0 ] || fail "$1: $(cat "$dir/load")"; }
 
+# Clients that stay are spread evenly, where the mode looks at the load.
+even() {
+    ask "$dir/control" status | awk '$4 == "open" { print $5 }' | sort -n >"$dir/shares"
+    [ "$(($(tail -n 1 "$dir/shares") - $(head -n 1 "$dir/shares")))" -le 2 ]
+}
+load --keep --clients 200
+wait_for has_clients 200
+case $mode in
+hash | shared | lock) ;;
+*) even || fail "shares: $(tr '\n' ' ' <"$dir/shares")" ;;
+esac
+end_load
+lost_nothing 'long-lived clients'
 # Reloads lose no request.
 load --clients $clients
 wait_for has_at_least $((clients / 2))
@@ -104,19 +117,5 @@ cmp "$dir/noise" "$dir/echoed" || fail 'the busy client did not get all'
 wait "$asker"
 grep -q '^ok' "$dir/answer" || fail "reload: $(cat "$dir/answer")"
 
-# Clients that stay are spread evenly, where the mode looks at the load.
-even() {
-    ask "$dir/control" status | awk '$4 == "open" { print $5 }' | sort -n >"$dir/shares"
-    [ "$(($(tail -n 1 "$dir/shares") - $(head -n 1 "$dir/shares")))" -le 2 ]
-}
-wait_for has_clients 0
-load --keep --clients 200
-wait_for has_clients 200
-case $mode in
-hash | shared | lock) ;;
-*) even || fail "shares: $(tr '\n' ' ' <"$dir/shares")" ;;
-esac
-end_load
-lost_nothing 'long-lived clients'
 stop "$service"
 echo "$program, $mode: $(sed -n 's/.*the service has ended: //p' "$dir/log")"
