@@ -22,6 +22,10 @@ use std::sync::atomic::Ordering::*;
 
 /// Workers get that long to serve a queue before the master acts, ms.
 const PATIENCE: u64 = 2;
+/// After a false alarm the sentinel rests, ms. At each alarm the master wakes up
+/// twice, so this bounds what false ones cost; it also is by how much the first
+/// of several alarms may come late.
+const REST: u64 = 20;
 /// Time to the next look while connections wait, ms.
 const AGAIN: u64 = 10;
 /// The same when no worker takes clients: one that does again helps itself.
@@ -39,6 +43,7 @@ pub(super) struct Watch {
     extra: RefCell<BTreeMap<Door, u32>>,
     last_rescue: Cell<u64>,
     reported: Cell<bool>,
+    resting: Cell<bool>,
 }
 
 #[derive(Clone, Copy)]
@@ -103,7 +108,21 @@ impl Schedule {
         }
         self.tell_wait(now, depth, longest);
         self.watch.waiting.replace(waiting);
+        if look.again.is_none() && !self.watch.resting.replace(true) {
+            look.again = Some(REST);
+        } else if look.again.is_none() {
+            self.watch.resting.set(false);
+            self.to_the_end();
+        }
         look
+    }
+
+    /// Behind all that were armed since the last alarm.
+    fn to_the_end(&self) {
+        let shared = self.pool.doors().filter(|door| !door.is_own());
+        for door in shared.filter(|door| self.pool.mode(door.listener).is_queue()) {
+            self.pool.rewatch(door);
+        }
     }
 
     /// Doors at which a connection waits and nobody was woken for it.

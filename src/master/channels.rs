@@ -52,7 +52,7 @@ impl Master {
                 self.tell_controller(Kind::Refused, spawn, frame.head.arg, &[]);
             }
             Kind::Taken => self.client_taken(slot, frame.head.arg),
-            Kind::Room => self.watchdog = self.watchdog.map(|_| 0),
+            Kind::Room => self.look_sooner(),
             Kind::Declined => self.client_declined(slot, frame.head.arg),
             Kind::AnswerUp => self.tell_controller(Kind::Answer, spawn, 0, frame.payload),
             Kind::Command if self.policy.slots()[slot].job == Some(Job::Controller) => {

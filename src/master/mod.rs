@@ -274,6 +274,12 @@ impl Master {
         self.watchdog = Some(crate::sys::now_ms());
     }
 
+    /// Something changed for those who wait: if the queues are to be looked at
+    /// again, then now.
+    fn look_sooner(&mut self) {
+        self.watchdog = self.watchdog.map(|_| 0);
+    }
+
     fn run_watchdog(&mut self) {
         let now = crate::sys::now_ms();
         if self.watchdog.is_none_or(|at| at > now) {

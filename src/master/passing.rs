@@ -113,7 +113,7 @@ impl Master {
     /// It can be given the next one.
     pub(super) fn client_taken(&mut self, slot: usize, id: u64) {
         self.passing.taken(id, slot);
-        self.watchdog = self.watchdog.map(|_| 0);
+        self.look_sooner();
     }
 
     pub(super) fn client_declined(&mut self, slot: usize, id: u64) {
