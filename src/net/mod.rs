@@ -8,4 +8,4 @@ mod unix;
 
 pub(crate) use addr::Address;
 pub(crate) use listener::{ListenSpec, Listener};
-pub(crate) use peer::{AcceptError, Peer, accept, peer_of};
+pub(crate) use peer::{AcceptError, Peer, accept, listens, peer_of};
