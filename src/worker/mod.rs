@@ -143,6 +143,7 @@ impl Worker {
         if self.done.get().is_some() {
             return true;
         }
+        self.seat.awake();
         self.try_lock();
         let mut hear = |frame: &Frame<'_>, attached: &mut Attached| self.message(frame, attached);
         let mut own = |token: u32| self.own(token);
