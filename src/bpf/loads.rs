@@ -27,6 +27,8 @@ pub(crate) mod away {
     pub(crate) const HUNG: u32 = 1 << 1;
     /// Master: the kernel says that it is stopped.
     pub(crate) const STOPPED: u32 = 1 << 2;
+    /// Master: it had the token and did not serve the queue. Its next pass ends it.
+    pub(crate) const DOUBTED: u32 = 1 << 3;
     /// Worker: at its limit of clients.
     pub(crate) const FULL: u32 = 1 << 16;
     /// Worker: draining.

@@ -61,6 +61,7 @@ hash | shared | lock) ;;
 esac
 end_load
 lost_nothing 'long-lived clients'
+
 # Reloads lose no request.
 load --clients $clients
 wait_for has_at_least $((clients / 2))
