@@ -9,6 +9,7 @@
 
 use super::choose::MASTER;
 use super::door::{Door, Kind};
+use super::handover::HandOver;
 use super::lock;
 use super::mode::Mode;
 use super::probe;
@@ -206,7 +207,7 @@ impl Schedule {
             self.set_limits();
             self.pool.top_up(door, MASTER);
         } else if seen.eligible > 0 {
-            self.kick(door);
+            self.pool.kick(door);
         } else {
             // All of this group are away.
             return self.take_or_wait(door);
