@@ -5,6 +5,7 @@ use super::door::Door;
 use super::schedule::Schedule;
 use super::spread::{Taker, choose};
 use super::words::Told;
+use crate::bpf::away;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
@@ -139,6 +140,13 @@ impl Schedule {
     pub(crate) fn willing(&self) -> impl Iterator<Item = usize> {
         let open = self.pool.words.open_slots();
         open.filter(|slot| self.pool.takes_clients(*slot))
+    }
+
+    /// The same for longer than a doubt lasts.
+    pub(super) fn selectable(&self) -> impl Iterator<Item = usize> {
+        let words = &self.pool.words;
+        let open = words.open_slots();
+        open.filter(|slot| words.row(*slot).away() & !away::DOUBTED == 0)
     }
 
     /// Has it been busy for so long that others are better?

@@ -103,15 +103,9 @@ impl Pool {
 
     /// Where this slot's worker waits together with others.
     pub(super) fn shared_door(&self, slot: usize, listener: usize) -> Door {
-        let group = if self.inet[listener] {
-            self.words.group(slot)
-        } else {
-            0
-        };
-        let door = Door::shared(listener, group);
-        match self.fd(door) {
-            Some(_) => door,
-            None => Door::shared(listener, 0),
+        match self.inet[listener] {
+            true => Door::shared(listener, self.words.group(slot)),
+            false => Door::shared(listener, 0),
         }
     }
 
@@ -135,9 +129,7 @@ impl Pool {
 
     pub(super) fn survey(&self, door: Door, me: usize) -> Survey {
         let words = &self.words;
-        // A group without a socket of its own waits at the base.
-        let several = self.inet[door.listener] && words.groups() > 1;
-        let here = |slot: &usize| !several || self.shared_door(*slot, door.listener) == door;
+        let here = |slot: &usize| self.shared_door(*slot, door.listener) == door;
         let candidate = |slot| {
             let row = words.row(slot);
             Candidate {

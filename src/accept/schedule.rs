@@ -33,13 +33,15 @@ pub(crate) struct Schedule {
     pub(super) steer: RefCell<std::result::Result<Steer, String>>,
     pub(super) current: Cell<Mode>,
     tokens: Cell<u32>,
+    /// Workers sleep in loops of the service's own.
+    pub(super) own_loops: bool,
     /// Per slot: the spawn of the worker that counts as a member of its group.
     pub(super) members: RefCell<Vec<Option<u64>>>,
 }
 
 impl Schedule {
     /// Made before the first fork. The listeners stay open as long as the runtime.
-    pub(crate) fn new(slots: usize, sockets: &[Socket]) -> Result<Self> {
+    pub(crate) fn new(slots: usize, sockets: &[Socket], own_loops: bool) -> Result<Self> {
         let inet = sockets.iter().filter(|socket| socket.inet).count();
         let steer = match inet {
             0 => Err("there is no TCP listener".to_owned()),
@@ -56,6 +58,7 @@ impl Schedule {
             steer: RefCell::new(steer),
             current: Cell::new(Mode::Token),
             tokens: Cell::new(1),
+            own_loops,
             members: RefCell::new(vec![None; slots]),
         };
         for slot in 0..slots {
@@ -137,7 +140,7 @@ impl Schedule {
         }
     }
 
-    fn holders(&self, door: Door) -> Vec<usize> {
+    pub(super) fn holders(&self, door: Door) -> Vec<usize> {
         let open = self.pool.words.open_slots();
         let here = open.filter(|slot| self.pool.shared_door(*slot, door.listener) == door);
         here.filter(|slot| self.pool.words.holds(*slot, door.listener))

@@ -199,9 +199,22 @@ impl Seat {
         }
     }
 
+    /// It runs, whatever the master thought.
+    pub(crate) fn awake(&self) {
+        if self.row().away() & away::DOUBTED != 0 {
+            self.row().come_back(away::DOUBTED);
+            self.take_part();
+        }
+    }
+
     /// True: clients wait, and the master should know.
     pub(crate) fn resume(&self) -> bool {
         self.row().come_back(away::FULL);
+        self.take_part();
+        self.pool.words.told(Told::WaitingSince).load(Relaxed) != 0
+    }
+
+    fn take_part(&self) {
         for listener in 0..self.pool.listeners() {
             let mode = self.pool.mode(listener);
             if mode.is_own() && self.pool.may_take(self.slot) {
@@ -212,7 +225,6 @@ impl Seat {
                 self.pool.top_up(door, self.slot);
             }
         }
-        self.pool.words.told(Told::WaitingSince).load(Relaxed) != 0
     }
 
     fn attend(&self, door: Door) {

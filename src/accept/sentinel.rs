@@ -60,6 +60,8 @@ pub(crate) struct Look {
     pub(crate) again: Option<u64>,
     /// Accept what waits there and pass it on.
     pub(crate) take: Vec<Door>,
+    /// Have these workers make a pass, when they can.
+    pub(crate) nudge: Vec<usize>,
 }
 
 /// What is to be done about one door.
@@ -67,6 +69,8 @@ pub(crate) struct Look {
 enum Act {
     Wait(u64),
     Take,
+    /// Somebody else has the token now. These had it.
+    Doubt(Vec<usize>),
 }
 
 impl Watch {
@@ -84,7 +88,7 @@ impl Schedule {
         let ready = self.ready_doors();
         let mut look = Look {
             again: hung.then_some(AGAIN),
-            take: Vec::new(),
+            ..Look::default()
         };
         let (mut depth, mut longest) = (0, None::<u64>);
         let mut waiting = BTreeMap::new();
@@ -99,10 +103,17 @@ impl Schedule {
                 longest = Some(longest.map_or(since, |at| at.min(since)));
             }
             let act = self.consider(door, before.is_none(), moved, now - since, now);
-            if act == Act::Take {
-                look.take.push(door);
-            }
-            let wait = if let Act::Wait(ms) = act { ms } else { AGAIN };
+            let wait = match act {
+                Act::Wait(ms) => ms,
+                Act::Take => {
+                    look.take.push(door);
+                    AGAIN
+                }
+                Act::Doubt(slots) => {
+                    look.nudge.extend(slots);
+                    PATIENCE
+                }
+            };
             look.again = Some(look.again.map_or(wait, |ms| ms.min(wait)));
             waiting.insert(door, Waiting { since, served });
         }
@@ -154,7 +165,8 @@ impl Schedule {
             return Act::Wait(PATIENCE);
         }
         if moved {
-            return Act::Wait(AGAIN);
+            // A single token must not be missed for long.
+            return Act::Wait(if self.own_loops { PATIENCE } else { AGAIN });
         }
         match (door.kind, mode) {
             (Kind::Own { slot }, _) => self.relieve(door, slot),
@@ -214,6 +226,9 @@ impl Schedule {
             return Act::Wait(AGAIN);
         }
         let seen = self.pool.survey(door, MASTER);
+        if seen.best.is_some() && self.own_loops {
+            return self.doubt(door);
+        }
         if seen.best.is_some() {
             *self.watch.extra.borrow_mut().entry(door).or_default() += 1;
             self.count_rescue();
@@ -231,6 +246,25 @@ impl Schedule {
             return self.take_or_wait(door);
         }
         Act::Wait(AGAIN)
+    }
+
+    /// Where workers sleep in loops of the service's own, the kernel would wake all
+    /// that have a token, and the quickest would take the clients. So there is never
+    /// one more: it goes to somebody else, and does not come back to whoever had it
+    /// before that one has shown that it runs.
+    fn doubt(&self, door: Door) -> Act {
+        let holders = self.holders(door);
+        for slot in &holders {
+            self.pool.words.row(*slot).go_away(away::DOUBTED);
+            self.pool.disarm(*slot, door);
+        }
+        self.count_rescue();
+        ::log::debug!(
+            "listener {}: clients wait for a busy worker: its token goes to another",
+            door.listener
+        );
+        self.pool.top_up(door, MASTER);
+        Act::Doubt(holders)
     }
 
     pub(super) fn count_rescue(&self) {

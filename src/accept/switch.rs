@@ -146,7 +146,7 @@ impl Schedule {
             Mode::Token | Mode::Shared => self.pool.shared_door(slot, listener),
             Mode::Pass | Mode::Lock => Door::shared(listener, 0),
         };
-        let doors: Vec<Door> = self.willing().map(door).collect();
+        let doors: Vec<Door> = self.selectable().map(door).collect();
         let chosen = match (mode, &*self.steer.borrow()) {
             (Mode::Steer, Ok(steer)) => lane.choose_by_load(steer, listener),
             _ => lane.choose_by_hash(&doors),

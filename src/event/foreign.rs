@@ -17,6 +17,7 @@ pub(super) struct Foreign {
 }
 
 impl Foreign {
+    #[inline(always)]
     pub(super) fn is_on(&self) -> bool {
         self.timer.get().is_some()
     }

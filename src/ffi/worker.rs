@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::guard::{ANY, CHILD, enter_rt};
 use crate::master::policy::Order;
 use crate::runtime::Runtime;
+use crate::signal::handler;
 use std::ffi::{CStr, c_char, c_void};
 
 /// 1 from the moment this process was told to drain or stop, else 0: time to send
@@ -35,6 +36,7 @@ pub unsafe extern "C" fn dtm_draining(rt: *const dtm_t) -> i32 {
 pub unsafe extern "C" fn dtm_leave(rt: *mut dtm_t) -> i32 {
     enter_rt(rt, CHILD, |rt| {
         child(rt)?.leave(Order::Drain, Cause::Asked);
+        handler::raise(0); // a loop of the service's own may sleep next
         Ok(())
     })
 }
@@ -69,7 +71,7 @@ pub unsafe extern "C" fn dtm_answer(rt: *mut dtm_t, data: *const c_void, len: us
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_set_load(rt: *mut dtm_t, load: u32) -> i32 {
     enter_rt(rt, DTM_ROLE_WORKER, |rt| {
-        rt.worker()?.load.set(load);
+        rt.worker()?.set_load(load);
         Ok(())
     })
 }

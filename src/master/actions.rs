@@ -44,7 +44,8 @@ impl Master {
         self.events.push_front(event);
     }
 
-    /// The order stands in the table; the signal only says "look".
+    /// The order stands in the table; the signal only says "look", and so does the
+    /// message, to a service whose own loop has taken the signal.
     fn order(&mut self, slot: usize, order: Order, signal: i32) {
         self.shared.schedule.retire(slot);
         self.look_sooner();
@@ -57,6 +58,7 @@ impl Master {
             shm::Order::Drain
         };
         self.shared.table.set_order(slot, child.spawn, order);
+        self.tell(slot, Kind::Nudge, 0);
         self.kill(slot, signal);
     }
 

@@ -130,7 +130,10 @@ impl Master {
             };
         }
         let tokens = match arg {
-            0 => crate::config::default_tokens(self.policy.workers()),
+            0 => {
+                let own_loop = self.rt.callbacks.worker_main.is_some();
+                crate::config::default_tokens(self.policy.workers(), own_loop)
+            }
             1..=64 => arg,
             _ => return (DTM_EINVAL, format!("{arg} accept tokens: must be 1..64")),
         };

@@ -15,7 +15,7 @@ mod requests;
 
 pub(crate) use prepare::check;
 
-use crate::channel::{Buffer, Outbox, Pair};
+use crate::channel::{Buffer, Kind, Outbox, Pair};
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::process::lifeline::Lifeline;
@@ -290,6 +290,9 @@ impl Master {
             if !self.exhausted() {
                 self.take_from(door);
             }
+        }
+        for slot in look.nudge {
+            self.tell(slot, Kind::Nudge, 0);
         }
         self.watchdog = look.again.map(|ms| now + ms);
         if self.watchdog.is_none() {
