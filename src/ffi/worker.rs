@@ -35,6 +35,7 @@ pub unsafe extern "C" fn dtm_draining(rt: *const dtm_t) -> i32 {
 pub unsafe extern "C" fn dtm_leave(rt: *mut dtm_t) -> i32 {
     enter_rt(rt, CHILD, |rt| {
         child(rt)?.leave(Order::Drain, Cause::Asked);
+        crate::event::of(rt)?.stir();
         Ok(())
     })
 }
