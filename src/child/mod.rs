@@ -8,7 +8,7 @@ mod lock;
 use crate::channel::{Attached, Frame, Kind};
 use crate::config::{Orphan, SignalTable};
 use crate::error::Error;
-use crate::event::Owner;
+use crate::event::{Owner, Reactor};
 use crate::master::policy::Order;
 use crate::process::lifeline;
 use crate::runtime::{Runtime, Shared};
@@ -54,13 +54,13 @@ impl<D: Duties> Owner for D {
 }
 
 /// One pass of a process's loop. What all children have in common is seen to here,
-/// the rest is among its duties.
+/// the rest is among its duties. True: there is news, see [`Reactor::stir`].
 #[inline(always)]
-pub(crate) fn pass(process: &impl Duties, timeout_ms: i32) {
-    let (rt, child) = (process.rt(), process.child());
-    let reactor = rt.reactor_or_exit();
-    if let Err(error) = reactor.pass(timeout_ms, &child.mask, process) {
-        child.broken(&error);
+pub(crate) fn pass(process: &impl Duties, reactor: &Reactor, timeout_ms: i32) -> bool {
+    let child = process.child();
+    match reactor.pass(timeout_ms, &child.mask, process) {
+        Ok(news) => news,
+        Err(error) => child.broken(&error),
     }
 }
 
@@ -95,7 +95,7 @@ impl Child {
     }
 
     /// Put the common fds into this process's loop.
-    pub(crate) fn watch(&self, reactor: &crate::event::Reactor) -> crate::error::Result<()> {
+    pub(crate) fn watch(&self, reactor: &Reactor) -> crate::error::Result<()> {
         let input = libc::EPOLLIN.unsigned_abs();
         reactor.own_add(self.link.fd(), input, CHANNEL)?;
         reactor.own_add(self.wake.fd(), input, WAKE)?;

@@ -119,7 +119,7 @@ impl Controller {
 
     /// One pass: events, then a fresh look at the workers, updates, the service.
     fn pass(&'static self) -> bool {
-        child::pass(self, -1);
+        child::pass(self, self.reactor(), -1);
         self.carry_on_leaving();
         if self.acting() {
             self.refresh();

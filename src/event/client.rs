@@ -24,7 +24,7 @@ pub(crate) fn ask_client<T: Answer>(
     client: *const dtm_client_t,
     get: impl Fn(&Entry) -> T,
 ) -> T::C {
-    ask(SERVING, client, Object::Client, get)
+    ask(client, SERVING, Object::Client, get)
 }
 
 /// Listener, tag and peer.

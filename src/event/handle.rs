@@ -92,19 +92,19 @@ pub(super) fn own_or<T, R>(
 /// Ask an entry for something, or give it a word to keep.
 #[inline(always)]
 pub(super) fn ask<H, T: Answer>(
-    roles: u32,
     handle: *const H,
+    roles: u32,
     what: Object,
     get: impl Fn(&Entry) -> T,
 ) -> T::C {
-    let other = || ask_another::<H, T, _>(roles, handle, what, &get);
+    let other = || ask_another::<H, T, _>(handle, roles, what, &get);
     own_or(handle, what, |entry| get(entry).done(), other)
 }
 
 #[inline(never)]
 extern "C" fn ask_another<H, T: Answer, F: Fn(&Entry) -> T>(
-    roles: u32,
     handle: *const H,
+    roles: u32,
     what: Object,
     get: &F,
 ) -> T::C {

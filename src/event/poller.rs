@@ -108,22 +108,27 @@ impl Poller {
         Ok(())
     }
 
-    /// Wait with this signal mask. A signal ends the wait with no events. None: it failed
-    /// for good, and errno says why.
+    /// Wait with this signal mask. What it returns is for batch().
     #[inline(always)]
-    pub(super) fn wait(&self, timeout_ms: i32, mask: &libc::sigset_t) -> Option<&[Event]> {
-        let batch = Cell::as_ptr(&self.batch[0]);
+    pub(super) fn wait(&self, timeout_ms: i32, mask: &libc::sigset_t) -> i32 {
+        let first = Cell::as_ptr(&self.batch[0]);
         // SAFETY: the kernel writes at most COUNT events; the mask is only read.
-        let n = unsafe { libc::epoll_pwait(self.fd(), batch, COUNT, timeout_ms, mask) };
-        match usize::try_from(n) {
-            Ok(n) => self.batch.get(..n),
-            Err(_) => self.interrupted(),
-        }
+        unsafe { libc::epoll_pwait(self.fd(), first, COUNT, timeout_ms, mask) }
     }
 
-    #[cold]
-    fn interrupted(&self) -> Option<&[Event]> {
-        (nix::errno::Errno::last() == nix::errno::Errno::EINTR).then_some(&[])
+    /// The first event, or the only one.
+    #[inline(always)]
+    pub(super) fn event(&self) -> libc::epoll_event {
+        self.batch[0].get()
+    }
+
+    /// The events that came. A signal ends the wait without any.
+    pub(super) fn batch(&self, n: i32) -> Result<&[Event]> {
+        match (usize::try_from(n), nix::errno::Errno::last()) {
+            (Ok(n), _) => Ok(self.batch.get(..n).unwrap_or_default()),
+            (_, nix::errno::Errno::EINTR) => Ok(&[]),
+            (_, errno) => Err(Error::os(errno, "epoll_pwait (were libdtm's fds closed?)")),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::foreign::Foreign;
 use super::poller::Poller;
 use super::queue::Queue;
 use super::slab::Slab;
+use super::step::no_step;
 use super::wheel::Wheel;
 use crate::error::{Error, Result};
 use crate::ffi::*;
@@ -31,6 +32,17 @@ pub(super) const NS_PER_MS: u64 = 1_000_000;
 /// that keep waking each other do not keep the kernel's events waiting.
 const QUEUE_BUDGET: u32 = 1024;
 
+/// `rare`: others should be told, see [`Reactor::stir`].
+const NEWS: u8 = 1;
+/// The queue is not empty.
+const QUEUED_UP: u8 = 2;
+/// Entries were freed.
+const FREED: u8 = 4;
+/// See [`Reactor::boundary`].
+const BOUNDARY_WANTED: u8 = 8;
+/// The loop is part of a foreign one.
+pub(super) const ABROAD: u8 = 16;
+
 /// Whoever has put fds and timers of his own into the loop.
 pub(crate) trait Owner {
     /// One of them is ready, with these epoll bits; a timer comes without any.
@@ -52,8 +64,12 @@ pub(crate) struct Setup {
     pub(crate) busy_counts: bool,
 }
 
+type ClientStep =
+    unsafe extern "C-unwind" fn(*mut dtm_t, *mut dtm_client_t, u32, *mut c_void) -> i32;
+
 pub(crate) struct Reactor {
     pub(super) setup: Setup,
+    pub(super) client_step: ClientStep,
     pub(super) poller: Poller,
     pub(super) slab: Slab,
     pub(super) queue: Queue,
@@ -64,8 +80,8 @@ pub(crate) struct Reactor {
     /// The time of this pass, in ns; 0 between passes.
     pub(super) now: Cell<u64>,
     beat: Cell<&'static AtomicU64>,
-    boundary: Cell<bool>,
-    news: Cell<bool>,
+    /// What does not happen in most passes.
+    rare: Cell<u8>,
     pub(super) clients: Cell<u32>,
     pub(super) busy: Cell<u32>,
     pub(super) last_id: Cell<u64>,
@@ -80,6 +96,7 @@ impl Reactor {
     pub(crate) fn new(epoll: OwnedFd, setup: Setup) -> Result<Reactor> {
         let clock = Clock::read();
         let reactor = Reactor {
+            client_step: setup.step.unwrap_or(no_step),
             setup,
             poller: Poller::new(epoll),
             // Entries that a dead process left in a shared epoll mean none of ours.
@@ -90,8 +107,7 @@ impl Reactor {
             due: Cell::new(NEVER),
             now: Cell::new(0),
             beat: Cell::new(&UNSEEN),
-            boundary: Cell::new(false),
-            news: Cell::new(false),
+            rare: Cell::new(0),
             clients: Cell::new(0),
             busy: Cell::new(0),
             last_id: Cell::new(0),
@@ -138,18 +154,6 @@ impl Reactor {
         }
     }
 
-    /// What others are told of this process may have changed.
-    pub(crate) fn stir(&self) {
-        self.news.set(true);
-    }
-
-    /// Has there been anything but steps that go on, since the last time? Whoever has
-    /// work to do after each pass need not do it otherwise.
-    #[inline(always)]
-    pub(crate) fn take_news(&self) -> bool {
-        self.news.get() && self.news.replace(false)
-    }
-
     /// Keep this word up to date: since when (CLOCK_MONOTONIC in ns) the loop has been
     /// at work; ASLEEP while it waits. Others see by it who is stuck.
     pub(crate) fn set_beat(&self, beat: Option<&'static AtomicU64>) {
@@ -164,52 +168,79 @@ impl Reactor {
     /// From now on each pass calls `own(BOUNDARY, 0)` when its own events are done and
     /// the work for clients is about to begin.
     pub(crate) fn boundary(&self, wanted: bool) {
-        self.boundary.set(wanted);
+        self.rare.set(self.rare.get() & !BOUNDARY_WANTED);
+        if wanted {
+            self.set_rare(BOUNDARY_WANTED);
+        }
     }
 
     /// Wait up to `timeout_ms` (-1: until something happens) with this signal mask,
-    /// then serve. An error says that epoll is gone: the process cannot go on.
+    /// then serve. True: there is news, see [`Reactor::stir`]. An error says that epoll
+    /// is gone: the process cannot go on.
     #[inline(always)]
     pub(crate) fn pass(
         &self,
         timeout_ms: i32,
         mask: &libc::sigset_t,
         owner: &dyn Owner,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         if self.now.get() != 0 {
             return Err(reentered());
         }
-        self.slab.recycle();
         let wait = self.wait_ms(timeout_ms);
         self.beat(ASLEEP);
-        let Some(batch) = self.poller.wait(wait, mask) else {
-            return Err(Error::last_os("epoll_pwait (were libdtm's fds closed?)"));
-        };
+        match self.poller.wait(wait, mask) {
+            // What a worker that is not overloaded sees most of the time.
+            1 if self.rare.get() == 0 => {
+                self.wake_up();
+                self.serve_one(&self.poller.event(), owner);
+            }
+            n => self.serve(n, owner)?,
+        }
+        if self.now.get() >= self.due.get() {
+            self.serve_timers(owner);
+        }
+        if self.rare.get() != 0 {
+            return self.finish();
+        }
+        self.now.set(0);
+        Ok(false)
+    }
+
+    #[inline(always)]
+    fn wake_up(&self) {
         let now = Clock::read().ns();
         self.now.set(now);
         self.beat(now);
-        for event in batch {
-            if let Some(token) = own_token(event.get().u64) {
-                self.call_owner(owner, token, event.get().events);
-            }
+    }
+
+    #[inline(always)]
+    fn serve_one(&self, event: &libc::epoll_event, owner: &dyn Owner) {
+        if let Some(token) = own_token(event.u64) {
+            self.call_owner(owner, token, event.events);
+        } else if let Some(entry) = self.slab.of_key(event.u64) {
+            self.ready(entry, event.events);
         }
-        if self.boundary.get() {
+    }
+
+    /// What epoll_pwait() returned, and put into the batch.
+    #[inline(never)]
+    fn serve(&self, n: i32, owner: &dyn Owner) -> Result<()> {
+        let batch = self.poller.batch(n)?;
+        self.wake_up();
+        let own = batch
+            .iter()
+            .filter_map(|e| own_token(e.get().u64).map(|token| (token, e.get().events)));
+        for (token, events) in own {
+            self.call_owner(owner, token, events);
+        }
+        if self.is_rare(BOUNDARY_WANTED) {
             self.call_owner(owner, BOUNDARY, 0);
         }
         for event in batch {
             if let Some(entry) = self.slab.of_key(event.get().u64) {
                 self.ready(entry, event.get().events);
             }
-        }
-        if now >= self.due.get() {
-            self.serve_timers(owner);
-        }
-        if !self.queue.is_empty() {
-            self.serve_queue();
-        }
-        self.now.set(0);
-        if self.foreign.is_on() {
-            return self.leave_to_foreign();
         }
         Ok(())
     }
@@ -238,22 +269,45 @@ impl Reactor {
         self.note_due();
     }
 
-    #[cold]
+    /// The end of a pass in which not only steps went on.
     #[inline(never)]
-    fn serve_queue(&self) {
+    fn finish(&self) -> Result<bool> {
         for _ in 0..QUEUE_BUDGET {
             let Some(entry) = self.queue.pop(&self.slab) else {
+                self.rare.set(self.rare.get() & !QUEUED_UP);
                 break;
             };
             self.attend(entry);
         }
+        // Nothing in flight means them any more.
+        self.slab.recycle();
+        let rare = self.rare.get();
+        self.rare.set(rare & !(FREED | NEWS));
+        self.now.set(0);
+        if rare & ABROAD != 0 {
+            self.beat(ASLEEP); // as far as anybody here can tell
+            self.foreign_update()?;
+        }
+        Ok(rare & NEWS != 0)
     }
 
-    /// Somebody else's loop waits now.
-    #[cold]
-    fn leave_to_foreign(&self) -> Result<()> {
-        self.beat(ASLEEP); // as far as anybody here can tell
-        self.foreign_update()
+    pub(super) fn set_rare(&self, what: u8) {
+        self.rare.set(self.rare.get() | what);
+    }
+
+    fn is_rare(&self, what: u8) -> bool {
+        self.rare.get() & what != 0
+    }
+
+    /// What others are told of this process may have changed: the pass says so.
+    pub(crate) fn stir(&self) {
+        self.set_rare(NEWS);
+    }
+
+    /// End an entry's life.
+    pub(super) fn give(&self, entry: &Entry) {
+        self.set_rare(FREED);
+        self.slab.give(entry);
     }
 
     /// How long the kernel may let us sleep.
@@ -292,6 +346,7 @@ impl Reactor {
     /// Have this entry attended to before the pass ends.
     pub(super) fn enqueue(&self, entry: &Entry) {
         self.queue.push(entry, &self.slab);
+        self.set_rare(QUEUED_UP);
         self.outside_changed();
     }
 

@@ -88,17 +88,8 @@ impl Slab {
         entry.link.set(self.retired.replace(entry.index));
     }
 
-    /// A new pass: nothing in flight means the retired ones any more.
-    #[inline(always)]
+    /// A pass is over: nothing in flight means the retired ones any more.
     pub(super) fn recycle(&self) {
-        if self.retired.get() != NIL {
-            self.recycle_all();
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn recycle_all(&self) {
         while let Some(entry) = self.get(self.retired.get()) {
             self.retired.set(entry.link.get());
             entry.link.set(self.free.replace(entry.index));

@@ -49,6 +49,19 @@ impl Verdict {
     }
 }
 
+/// The step of clients where the service has none: it takes them, or has no use for them.
+pub(super) unsafe extern "C-unwind" fn no_step(
+    _: *mut dtm_t,
+    client: *mut dtm_client_t,
+    _: u32,
+    _: *mut std::ffi::c_void,
+) -> i32 {
+    match Entry::behind(client).is_some_and(|client| client.has(TAKEN)) {
+        true => DTM_KEEP,
+        false => DTM_DONE,
+    }
+}
+
 impl Reactor {
     /// The kernel reported something.
     #[inline(always)]
@@ -126,17 +139,17 @@ impl Reactor {
     fn run_step(&self, entry: &Entry, events: u32) {
         entry.stamp.set(self.now.get());
         entry.raise(IN_CALL);
-        let result = match self.setup.step {
-            Some(step) if entry.is_client() => {
-                let (rt, client, user_data) = (self.setup.rt, entry.handle(), self.setup.user_data);
-                // SAFETY: the service's function, with a living client.
-                let call = || unsafe { step(rt, client, events, user_data) };
-                guard::callback_on(Object::Client.mark(client), call)
-            }
-            _ => match self.call_other_step(entry, events) {
+        let result = if entry.is_client() {
+            let (rt, user_data) = (self.setup.rt, self.setup.user_data);
+            let (client, step) = (entry.handle(), self.client_step);
+            // SAFETY: the service's function, with a living client.
+            let call = || unsafe { step(rt, client, events, user_data) };
+            guard::callback_on(Object::Client.mark(client), call)
+        } else {
+            match self.step_watch(entry, events) {
                 Some(result) => result,
                 None => return,
-            },
+            }
         };
         entry.lower(IN_CALL);
         if i64::from(result) != i64::from(entry.steady.get()) {
@@ -144,23 +157,21 @@ impl Reactor {
         }
     }
 
-    /// None: a watch that was released by its own step.
+    /// None: it was released by its own step.
     #[inline(never)]
-    fn call_other_step(&self, entry: &Entry, events: u32) -> Option<i32> {
-        match entry.kind.get() {
-            Kind::Watch {
-                step: Some(step), ..
-            } => {
-                let (rt, watch, data) = (self.setup.rt, entry.handle(), entry.data.get());
-                let life = entry.key();
-                // SAFETY: the service's function, with a living watch.
-                let call = || unsafe { step(rt, watch, events, data) };
-                let result = guard::callback_on(Object::Watch.mark(watch), call);
-                entry.has_key(life).then_some(result)
-            }
-            _ if entry.has(TAKEN) => Some(DTM_KEEP),
-            _ => Some(DTM_DONE),
-        }
+    fn step_watch(&self, entry: &Entry, events: u32) -> Option<i32> {
+        let Kind::Watch {
+            step: Some(step), ..
+        } = entry.kind.get()
+        else {
+            return Some(DTM_DONE);
+        };
+        let (rt, watch, data) = (self.setup.rt, entry.handle(), entry.data.get());
+        let life = entry.key();
+        // SAFETY: the service's function, with a living watch.
+        let call = || unsafe { step(rt, watch, events, data) };
+        let result = guard::callback_on(Object::Watch.mark(watch), call);
+        entry.has_key(life).then_some(result)
     }
 
     /// Carry out what a step or open callback wants.
@@ -259,7 +270,7 @@ impl Reactor {
             self.set_busy(entry, false);
             self.clients.set(self.clients.get() - 1);
         }
-        self.slab.give(entry);
+        self.give(entry);
     }
 
     fn call_close(&self, entry: &Entry, reason: i32) {

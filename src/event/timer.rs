@@ -50,7 +50,7 @@ impl Reactor {
 
     pub(super) fn timer_end(&self, entry: &Entry) {
         self.disarm_timer(entry);
-        self.slab.give(entry);
+        self.give(entry);
     }
 
     fn start(&self, entry: &Entry, first_ms: u32) {

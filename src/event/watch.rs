@@ -15,7 +15,7 @@ fn open_watch<'a>(watch: *const dtm_watch_t) -> Result<&'a Entry> {
 /// Ask a watch for something, or give it a word to keep.
 #[inline(always)]
 pub(crate) fn ask_watch<T: Answer>(watch: *const dtm_watch_t, get: impl Fn(&Entry) -> T) -> T::C {
-    ask(CHILD, watch, Object::Watch, get)
+    ask(watch, CHILD, Object::Watch, get)
 }
 
 impl Reactor {
@@ -36,7 +36,7 @@ impl Reactor {
         let entry = self.slab.take(Kind::Watch { step, close }, fd, data)?;
         entry.interest.set(interest);
         if let Err(error) = self.arm(entry) {
-            self.slab.give(entry);
+            self.give(entry);
             return Err(error);
         }
         self.rearm_idle(entry, self.setup.watch_timeout_ms);
@@ -81,7 +81,7 @@ impl Reactor {
         let entry = open_watch(watch)?;
         self.disarm_timer(entry);
         self.poller.delete(entry.fd.get());
-        self.slab.give(entry);
+        self.give(entry);
         forget_object(); // it may be this one
         Ok(entry.fd.get())
     }

@@ -36,6 +36,7 @@ pub unsafe extern "C" fn dtm_draining(rt: *const dtm_t) -> i32 {
 pub unsafe extern "C" fn dtm_leave(rt: *mut dtm_t) -> i32 {
     enter_rt(rt, CHILD, |rt| {
         child(rt)?.leave(Order::Drain, Cause::Asked);
+        crate::event::of(rt)?.stir();
         handler::raise(0); // a loop of the service's own may sleep next
         Ok(())
     })

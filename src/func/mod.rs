@@ -96,7 +96,7 @@ impl Helper {
 
     /// One pass for dtm_loop_dispatch(). True: leave now.
     pub(crate) fn pass(&self, timeout_ms: i32) -> bool {
-        child::pass(self, timeout_ms);
+        child::pass(self, self.rt.reactor_or_exit(), timeout_ms);
         self.child.leaving().is_some()
     }
 

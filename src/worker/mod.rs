@@ -108,7 +108,10 @@ impl Worker {
         self.ready();
         match self.rt.callbacks.worker_main {
             Some(main) => self.foreign(main),
-            None => while !self.turn(-1) {},
+            None => {
+                let reactor = self.reactor();
+                while !self.turn(reactor, -1) {}
+            }
         }
         self.end()
     }
@@ -141,25 +144,26 @@ impl Worker {
 
     /// One pass of the loop, for dtm_loop_dispatch(). True: this process should leave now.
     pub(crate) fn pass(&self, timeout_ms: i32) -> bool {
+<<<<<<< HEAD
         self.seat.awake();
         self.done.get().is_some() || self.turn(timeout_ms)
+=======
+        self.done.get().is_some() || self.turn(self.reactor(), timeout_ms)
+>>>>>>> event
     }
 
     #[inline(always)]
-    fn turn(&self, timeout_ms: i32) -> bool {
-        child::pass(self, timeout_ms);
-        if self.reactor().take_news() || self.child.leaving().is_some() {
-            self.look_around();
-        }
-        self.done.get().is_some()
+    fn turn(&self, reactor: &Reactor, timeout_ms: i32) -> bool {
+        child::pass(self, reactor, timeout_ms) && self.look_around()
     }
 
     /// Not after each pass: steps that only go on change nothing that others know.
     #[inline(never)]
-    fn look_around(&self) {
+    fn look_around(&self) -> bool {
         self.carry_on_leaving();
         self.publish();
         self.try_lock(); // before it goes to sleep again
+        self.done.get().is_some()
     }
 
     fn own(&self, token: u32) {
