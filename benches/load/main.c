@@ -9,10 +9,12 @@
  *   close                   closes all
  *   connect PARALLEL MS     closed loop of connect, request, close
  *   pace RATE MS PATIENCE   new connections at a fixed rate, latencies from the intended time;
- *                           without an answer PATIENCE ms after the last one: stuck
+ *                           without an answer PATIENCE ms after the last one: stuck.
+ *                           SIGUSR1: no more new ones
  */
 #include "load.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -46,6 +48,7 @@ int main(void)
 {
     char line[128], command[16], a[16], b[16], c[16];
 
+    signal(SIGUSR1, SIG_IGN); /* there is nothing to stop yet */
     prctl(PR_SET_TIMERSLACK, 1);
     wire_init();
     while (fgets(line, sizeof line, stdin)) {

@@ -5,6 +5,7 @@
  */
 #include "load.h"
 
+#include <signal.h>
 #include <string.h>
 
 static struct wire wires[POOL_MAX];
@@ -12,6 +13,7 @@ static struct wire *unused[POOL_MAX];
 static size_t unused_count;
 static struct losses losses;
 static struct hist hist;
+static volatile sig_atomic_t stopping;
 
 static void finish(struct wire *wire)
 {
@@ -50,6 +52,12 @@ static void go_on(struct wire *wire)
     finish(wire);
 }
 
+static void stop(int signo)
+{
+    (void)signo;
+    stopping = 1;
+}
+
 void open_loop(long rate, long ms, long patience_ms)
 {
     struct wire *reported[WIRE_EVENTS];
@@ -58,11 +66,17 @@ void open_loop(long rate, long ms, long patience_ms)
     size_t i;
     int n;
 
+    stopping = 0;
+    signal(SIGUSR1, stop);
     losses = (struct losses){0};
     memset(&hist, 0, sizeof hist);
     for (unused_count = 0; unused_count < POOL_MAX; unused_count++)
         unused[unused_count] = &wires[unused_count];
     while (next < end || (unused_count < POOL_MAX && now_ns() < patience)) {
+        if (stopping && next < end) {
+            end = next;
+            patience = end + patience_ms * 1000000;
+        }
         for (; next < end && next <= now_ns(); next += interval)
             begin_one(next);
         for (n = wire_wait(reported, next < end ? next : now_ns() + 10000000); n > 0; n--)
