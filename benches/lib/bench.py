@@ -1,15 +1,16 @@
 """What a run has: its scale, its load generator, its servers, its figures."""
 
 import os
-import platform
 import re
 import shutil
 import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 
-from . import servers
+from . import facts, peers, servers
+from .dtm import Dtm
 from .figure import NOISE_LIMIT, Figure
 from .load import Load
 from .stats import quartiles
@@ -18,9 +19,10 @@ MODES = ["steer", "token", "hash", "shared", "pass", "lock"]
 
 
 class Bench:
-    def __init__(self, programs, quick, only):
-        self.programs, self.quick, self.only = os.path.abspath(programs), quick, re.compile(only)
-        self.figures, self.plots, self.row, self.began = [], {}, "", time.monotonic()
+    def __init__(self, programs, quick):
+        self.programs, self.quick = os.path.abspath(programs), quick
+        self.figures, self.plots, self.noise = [], {}, []
+        self.row, self.began = "", time.monotonic()
         self.directory = tempfile.mkdtemp(prefix="dtm-bench-")
         cpus = sorted(os.sched_getaffinity(0))
         self.all_cpus = set(cpus)
@@ -29,39 +31,44 @@ class Bench:
         self.load_cpus, self.server_cpus = {cpus[0]}, {cpus[-1]}
         os.sched_setaffinity(0, self.load_cpus)
         self.load = Load(self.program("load"), self.load_cpus)
+        self.refusals = {"auto": None, **{mode: self._refusal(mode) for mode in MODES}}
 
     def close(self):
         self.load.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def renew_load(self):
+        """After something went wrong in the middle of a command."""
+        self.load.kill()
+        self.load = Load(self.program("load"), self.load_cpus)
+
     def scale(self, quick, full):
         return quick if self.quick else full
+
+    @staticmethod
+    def wants(only, name):
+        return re.search(only, name)
 
     # ---- servers -----------------------------------------------------------
 
     def program(self, name):
         return os.path.join(self.programs, name)
 
-    def find(self, command):
-        path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-        return shutil.which(command, path=path)
-
     def raw(self, workers, how="reuseport"):
         return servers.ByHand(self.program("raw"), workers, how)
 
     def dtm(self, workers, mode="auto", **settings):
-        return servers.Dtm(self.program("dtm"), workers, mode, **settings)
+        return Dtm(self.program("dtm"), workers, mode, **settings)
 
     def peers(self, workers, names):
         """Those of the named peers that are there."""
-        nginx, haproxy = self.find("nginx"), self.find("haproxy")
         made = []
         for name in names:
             program, _, how = name.partition("-")
-            if program == "nginx" and nginx:
-                made.append(servers.Nginx(nginx, workers, how or "default"))
-            elif program == "haproxy" and haproxy:
-                made.append(servers.Haproxy(haproxy, workers))
+            if program == "nginx" and facts.find("nginx"):
+                made.append(peers.Nginx(facts.find("nginx"), workers, how or "default"))
+            elif program == "haproxy" and facts.find("haproxy"):
+                made.append(peers.Haproxy(facts.find("haproxy"), workers))
             elif program in ("raw", "uv", "event") and os.path.exists(self.program(program)):
                 made.append(servers.ByHand(self.program(program), workers, how))
             elif program == "dtm" and os.path.exists(self.program("echo_" + how)):
@@ -82,19 +89,14 @@ class Bench:
                     server.refusal = str(refusal)
             yield alive
 
-    def modes(self):
-        """Each accept mode, and why this library refuses it (None: it does not)."""
-        if not hasattr(self, "_modes"):
-            self._modes = {}
-            for mode in MODES:
-                server = self.dtm(1, mode)
-                with self.running(server) as alive:
-                    self._modes[mode] = None if alive else server.refusal
-            self._modes["auto"] = None
-        return self._modes
+    def _refusal(self, mode):
+        server = self.dtm(1, mode)
+        with self.running(server) as alive:
+            return None if alive else server.refusal
 
     def usable(self, *modes):
-        return [mode for mode in modes or MODES if self.modes()[mode] is None]
+        """Those of these accept modes that this library has."""
+        return [mode for mode in modes or MODES if self.refusals[mode] is None]
 
     # ---- figures ------------------------------------------------------------
 
@@ -111,28 +113,22 @@ class Bench:
             more.setdefault("why", f"the hand-written server itself varied by {noise:.0%}")
         self.add(name, middle, low=low, high=high, **more)
 
-    def refuse(self, name, mode, **more):
-        self.add(name, None, why=f"refused: {self.modes()[mode]}", **more)
+    def refused(self, mode, *names, **more):
+        """Figures of a mode that this library does not have; True if so."""
+        if self.refusals[mode] is None:
+            return False
+        for name in names:
+            self.add(name, None, **more, why=f"refused: {self.refusals[mode]}")
+        return True
 
-    def versions(self):
-        """What was compared, and where."""
-        import subprocess
-
-        def first(*command):
-            if not self.find(command[0]):
-                return "not there"
-            done = subprocess.run([self.find(command[0]), *command[1:]], capture_output=True, text=True)
-            return (done.stdout + done.stderr).strip().splitlines()[0]
-
-        with open("/proc/cpuinfo") as info:
-            model = re.search(r"model name\s*: (.*)", info.read())
-        return {
-            "machine": f"{len(self.all_cpus)} CPUs, {model.group(1) if model else platform.machine()}",
-            "kernel": platform.release(),
-            "compiler": first("cc", "--version"),
-            "nginx": first("nginx", "-v").removeprefix("nginx version: "),
-            "haproxy": first("haproxy", "-v").split(" - ")[0],
-            "libuv": first("pkg-config", "--modversion", "libuv"),
-            "libevent": first("pkg-config", "--modversion", "libevent"),
-            "wrk": first("wrk", "-v").split(" Copyright")[0],
-        }
+    def results(self):
+        noise = sorted(self.noise)
+        found = facts.facts(self.all_cpus)
+        found["duration"] = f"{(time.monotonic() - self.began) / 60:.0f} minutes"
+        if noise:
+            found["noise"] = (
+                f"the hand-written server's own slices varied by {noise[len(noise) // 2]:.1%} "
+                f"(at worst {noise[-1]:.1%})"
+            )
+        figures = [asdict(figure) for figure in self.figures]
+        return {"figures": figures, "plots": self.plots, "facts": found}

@@ -2,6 +2,7 @@
 
 import time
 
+from .bench import MODES
 from .load import lost
 from .servers import Refused
 
@@ -43,12 +44,9 @@ def _every(seconds, times, action):
 
 def changes(bench):
     """reloads, resizes and mode switches under load"""
-    for mode in bench.modes():
-        if mode == "auto" or (bench.quick and mode not in ("steer", "token")):
-            continue
+    for mode in bench.scale(("steer", "token"), MODES):
         bench.row = "lost while the service is changed, at 2,000 connections a second"
-        if bench.modes()[mode] is not None:
-            bench.refuse(f"lost.{mode}", mode, goal=0, unit="count")
+        if bench.refused(mode, f"lost.{mode}", goal=0, unit="count"):
             continue
         bench.say(f"changes: {mode}")
         with bench.running(bench.dtm(WORKERS, mode)) as alive:
@@ -99,7 +97,7 @@ def _lost(bench, server, mode, what, times, seconds, action, goal=0):
         lost(result),
         "count",
         goal=goal,
-        why=why,
+        why="" if lost(result) else why,
         note=note + (f"; {kinds}" if kinds else ""),
     )
 
@@ -111,8 +109,7 @@ def quiet(bench):
     still = _longest(bench, bench.raw(WORKERS), 60)
     for mode in ("steer", "token"):
         name = f"quiet.{mode}.max"
-        if bench.modes()[mode] is not None:
-            bench.refuse(name, mode, unit="ms", goal=5)
+        if bench.refused(mode, name, unit="ms", goal=5):
             continue
         bench.say(f"quiet: {mode}")
         longest, failures = _longest(bench, bench.dtm(WORKERS, mode), reloads)

@@ -1,6 +1,10 @@
 """What a request costs, and what a connection costs."""
 
+import statistics
+
 from . import slices
+from .bench import MODES
+from .stats import quartiles
 
 CLIENTS = 64
 
@@ -11,29 +15,37 @@ def _note(paired, server):
     return f"server busy {busy[len(busy) // 2]:.0%}"
 
 
-def _lost(bench, paired, where):
+def _done(bench, paired, where):
+    """What a set of slices says beside its ratios."""
+    bench.noise.append(paired.noise("cpu"))
     lost = sum(sample.lost for some in paired.slices.values() for sample in some)
     if lost:
         bench.say(f"{where}: {lost} requests lost")
+    bench.row = "what the ratios stand on: CPU per request of the server that was held against"
+    low, middle, high = quartiles([sample.cpu for sample in paired.baseline])
+    bench.add(f"{where}.cpu", middle, "µs", low=low, high=high)
+    return middle
 
 
 def keepalive(bench):
     """keep-alive"""
-    for workers in (1, 2, 4):
+    for workers in bench.scale((1, 4), (1, 2, 4)):
         raw, dtm = bench.raw(workers), bench.dtm(workers)
-        names = ["uv-shared", "event-shared", "nginx", "haproxy", "dtm-uv", "dtm-event", "dtm-epoll"]
+        names = ["uv-shared", "event-shared", "nginx", "haproxy", *BY_HAND]
         if bench.quick:
             names = ["nginx"] if workers < 4 else ["uv-shared", "event-shared", "nginx"]
         with bench.running(raw, dtm, *bench.peers(workers, names)) as alive:
             for kind in ("http", "echo"):
-                some = [s for s in alive[1:] if fits(s.name, kind)]
+                some = [s for s in alive[1:] if _speaks(s.name, kind)]
                 _keepalive(bench, workers, kind, raw, some)
 
 
-def fits(name, kind):
-    if kind == "http":
-        return name not in ("dtm-uv", "dtm-event", "dtm-epoll")
-    return name not in ("nginx", "haproxy")
+# Examples of c-examples/, and the same without libdtm.
+BY_HAND = {"dtm-uv": "uv-shared", "dtm-event": "event-shared", "dtm-epoll": "raw"}
+
+
+def _speaks(name, kind):
+    return name not in (BY_HAND if kind == "http" else ("nginx", "haproxy"))
 
 
 def _keepalive(bench, workers, kind, raw, servers):
@@ -45,7 +57,7 @@ def _keepalive(bench, workers, kind, raw, servers):
         bench.scale(3, 12),
         lambda text: bench.say(f"{where}: {text}"),
     )
-    _lost(bench, paired, where)
+    _done(bench, paired, where + ".raw")
     names = [server.name for server in servers]
     for what, goal, better in (("rate", 0.98, "higher"), ("cpu", 1.03, "lower")):
         bench.row = "keep-alive echo and HTTP 200, against hand-written C on epoll"
@@ -62,16 +74,19 @@ def _keepalive(bench, workers, kind, raw, servers):
         bench.row = "keep-alive HTTP 200, against nginx `return 200`"
         for what, goal, better in (("rate", 1.5, "higher"), ("cpu", 0.65, "lower")):
             ratios = paired.against("dtm-auto", "nginx", what)
+            noise = paired.noise(what)
             bench.add_ratios(
-                f"{where}.{what}", ratios, paired.noise(what), better=better, goal=goal, peer="nginx"
+                f"{where}.{what}", ratios, noise, better=better, goal=goal, peer="nginx"
             )
     bench.row = "keep-alive on another library's loop, with libdtm against prefork by hand"
-    for name, by_hand in (("dtm-uv", "uv-shared"), ("dtm-event", "event-shared"), ("dtm-epoll", None)):
+    for name, peer in BY_HAND.items():
         if name in names:
-            ratios = paired.against(name, by_hand, "cpu") if by_hand else paired.ratios[name, "cpu"]
-            bench.add_ratios(
-                f"{where}.{name}.cpu", ratios, paired.noise("cpu"), peer=by_hand or "raw", goal=1.03
-            )
+            if peer == "raw":
+                ratios = paired.ratios[name, "cpu"]
+            else:
+                ratios = paired.against(name, peer, "cpu")
+            noise = paired.noise("cpu")
+            bench.add_ratios(f"{where}.{name}.cpu", ratios, noise, goal=1.03, peer=peer)
     bench.row = "keep-alive: what the others cost, against hand-written C on epoll"
     for name in names:
         if not name.startswith("dtm"):
@@ -85,7 +100,7 @@ def connect(bench):
     """connect + request + close"""
     for workers in (2, 4, 16):
         raw = bench.raw(workers)
-        modes = bench.usable(*(("steer", "token") if bench.quick else ()))
+        modes = bench.usable(*bench.scale(("steer", "token"), ()))
         peers = ["nginx", "nginx-reuseport"] if bench.quick else [
             "raw-shared", "uv-shared", "event-shared",
             "nginx", "nginx-mutex", "nginx-reuseport", "haproxy",
@@ -104,18 +119,15 @@ def _connect(bench, workers, raw, servers):
         bench.scale(4, 10),
         lambda text: bench.say(f"{where}: {text}"),
     )
-    _lost(bench, paired, where)
+    _done(bench, paired, where + ".raw")
     noise = paired.noise("cpu")
     names = [server.name for server in servers]
-    for mode in bench.modes():
-        if mode == "auto":
-            continue
+    for mode in MODES:
         bench.row = "connect + request + close, CPU against hand-written C on plain reuseport"
         name, goal = f"{where}.{mode}.cpu", GOALS.get(mode)
-        if bench.modes()[mode] is not None:
-            bench.refuse(name, mode, goal=goal, peer="raw")
-        elif f"dtm-{mode}" in names:
-            bench.add_ratios(name, paired.ratios[f"dtm-{mode}", "cpu"], noise, goal=goal, peer="raw")
+        if not bench.refused(mode, name, goal=goal, peer="raw") and f"dtm-{mode}" in names:
+            ratios = paired.ratios[f"dtm-{mode}", "cpu"]
+            bench.add_ratios(name, ratios, noise, goal=goal, peer="raw")
             if mode in GOALS and "nginx" in names:
                 bench.row = "connect + request + close, CPU against nginx"
                 ratios = paired.against(f"dtm-{mode}", "nginx", "cpu")
@@ -128,46 +140,49 @@ def _connect(bench, workers, raw, servers):
 
 def growth(bench):
     """CPU per connection over the number of workers"""
-    bench.row = "CPU per connection, 64 workers against 2, with 2,000 idle connections open"
     counts = bench.scale((2, 64), (2, 4, 8, 16, 32, 64))
-    curves = {}
-    for kind in [*bench.usable("steer", "token"), "raw-reuseport", "nginx", "nginx-reuseport"]:
-        if bench.quick and kind.startswith("nginx"):
-            continue
-        some = [_of_kind(bench, kind, workers) for workers in counts]
-        if some[0] is None:
-            continue
-        for server in some:
-            server.name = f"{kind}.{server.workers}"
-        with bench.running(*some) as alive:
-            if len(alive) < len(counts):
-                continue
-            paired = slices.paired(
-                alive[0],
-                alive[1:],
-                lambda server: slices.connect(bench.load, server, 8, 250, idle=2000),
-                bench.scale(4, 8),
-                lambda text: bench.say(f"growth {kind}: {text}"),
-            )
-        _lost(bench, paired, kind)
-        ours = kind in bench.modes()
-        name = f"growth.{kind}.64_over_2.cpu"
-        ratios = paired.ratios[f"{kind}.64", "cpu"]
-        noise = paired.noise("cpu")
-        bench.add_ratios(name, ratios, noise if ours else 0.0, goal=1.25 if ours else None, peer="2 workers")
-        first = sorted(sample.cpu for sample in paired.baseline)[len(paired.baseline) // 2]
-        curves[kind] = [(2, first)] + [
-            (n, first * sorted(r)[len(r) // 2])
-            for n in counts[1:]
-            for r in [paired.ratios[f"{kind}.{n}", "cpu"]]
-        ]
-    for mode in ("steer", "token"):
-        if bench.modes()[mode] is not None:
-            bench.refuse(f"growth.{mode}.64_over_2.cpu", mode, goal=1.25, peer="2 workers")
-    bench.plots["growth"] = curves
+    kinds = [*bench.usable(*GOALS), "raw-reuseport"] + bench.scale([], ["raw-shared", "nginx"])
+    for kind in kinds:
+        servers = [server for n in counts for server in _of_kind(bench, kind, n)]
+        with bench.running(*servers) as alive:
+            if alive and len(alive) == len(counts):
+                _growth(bench, kind, alive)
+    bench.row = GROWTH
+    for mode in GOALS:
+        bench.refused(mode, f"growth.{mode}.cpu", goal=1.25, peer="2 workers")
+
+
+GROWTH = "CPU per connection, 64 workers against 2, with 2,000 idle connections open"
 
 
 def _of_kind(bench, kind, workers):
-    if kind in bench.modes():
-        return bench.dtm(workers, kind)
-    return next(iter(bench.peers(workers, [kind])), None)
+    made = [bench.dtm(workers, kind)] if kind in GOALS else bench.peers(workers, [kind])
+    for server in made:
+        server.name = f"{kind}.w{workers}"
+    return made
+
+
+def _growth(bench, kind, servers):
+    where = f"growth.{kind}"
+    paired = slices.paired(
+        servers[0],
+        servers[1:],
+        lambda server: slices.connect(bench.load, server, 8, 250, idle=2000),
+        bench.scale(4, 8),
+        lambda text: bench.say(f"{where}: {text}"),
+    )
+    first = _done(bench, paired, f"{where}.w2")
+    curve = [(2, first)]
+    for server in servers[1:]:
+        ratio = statistics.median(paired.ratios[server.name, "cpu"])
+        curve.append((server.workers, first * ratio))
+    bench.plots.setdefault("growth", {})[kind] = curve
+    ours = kind in GOALS
+    bench.row = GROWTH + ("" if ours else ": others")
+    bench.add_ratios(
+        f"{where}.cpu",
+        paired.ratios[f"{kind}.w64", "cpu"],
+        paired.noise("cpu") if ours else 0,
+        goal=1.25 if ours else None,
+        peer="2 workers",
+    )

@@ -1,4 +1,4 @@
-"""New connections while workers block, stop or die: their p99 against quiet times."""
+"""The p99 of new connections while workers block or stop, against quiet slices."""
 
 import random
 import signal
@@ -7,12 +7,13 @@ import statistics
 import time
 
 from . import process
-from .figure import NOISE_LIMIT
 from .load import lost
+from .paced import BLOCKED, OURS, WORKERS, merge, mode_of, paced
 from .servers import fetch
-from .stats import quartiles, spread
+from .stats import RESTLESS, quartiles, spread
 
-WORKERS, RATE, PERIOD, BLOCKED = 4, 2000, 0.2, 0.05
+GOALS = {"blocked1": 1.2, "blocked2": 1.3, "stopped1": 1.3}
+ROW = "p99 of new connections, 50 ms of every 200 ms: 1 or 2 of 4 workers blocked, 1 stopped"
 
 
 class Handlers:
@@ -31,9 +32,9 @@ class Handlers:
 
     def block(self, number):
         some = list(self.of.values())[:number]
+        request = f"GET /block/{int(BLOCKED * 1000)} HTTP/1.1\r\nHost: localhost\r\n\r\n"
         for sock in some:
-            ms = int(BLOCKED * 1000)
-            sock.sendall(f"GET /block/{ms} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+            sock.sendall(request.encode())
         for sock in some:
             sock.recv(4096)
 
@@ -42,156 +43,79 @@ class Handlers:
             sock.close()
 
 
-def _stop(server, number):
-    some = server.worker_pids()[:number]
-    for pid in some:
-        process.kill(pid, signal.SIGSTOP)
+def _stop(server):
+    pid = random.choice(server.worker_pids())
+    process.kill(pid, signal.SIGSTOP)
     time.sleep(BLOCKED)
-    for pid in some:
-        process.kill(pid, signal.SIGCONT)
-
-
-def _slice(load, seconds, disturb=None):
-    """A slice of load at a fixed rate; every 200 ms something happens for 50 ms."""
-    load.begin("pace", RATE, int(seconds * 1000), 2000)
-    end, turn = time.monotonic() + seconds - PERIOD, time.monotonic() + PERIOD / 2
-    while disturb and turn < end:
-        time.sleep(max(0, turn - time.monotonic()))
-        disturb()
-        turn += PERIOD
-    return load.finish()
+    process.kill(pid, signal.SIGCONT)
 
 
 def faults(bench):
     """blocked and stopped workers"""
-    modes = bench.usable(*(("steer", "token") if bench.quick else ()))
-    wanted = [bench.dtm(WORKERS, mode) for mode in modes]
-    if not bench.quick:
-        wanted += bench.peers(
-            WORKERS, ["raw-reuseport", "nginx", "nginx-mutex", "nginx-reuseport", "haproxy"]
-        )
-    for server in wanted:
+    wanted = [bench.dtm(WORKERS, mode) for mode in bench.usable(*bench.scale(OURS, ()))]
+    others = ["raw-reuseport", "nginx", "nginx-mutex", "nginx-reuseport"]
+    for server in wanted + bench.peers(WORKERS, bench.scale([], others)):
         with bench.running(server) as alive:
             if alive:
                 _faults(bench, server)
-    for mode in ("steer", "token"):
-        if bench.modes()[mode] is not None:
-            for name, goal, _ in KINDS:
-                bench.row = ROW
-                bench.refuse(f"p99.{name}.{mode}", mode, goal=goal, peer="unblocked")
-
-
-KINDS = (("blocked1", 1.2, 1), ("blocked2", 1.3, 2), ("stopped1", 1.3, 0))
-ROW = "p99 of new connections, 50 ms of every 200 ms: 1 or 2 of 4 workers blocked, 1 stopped"
+    bench.row = ROW
+    for mode in OURS:
+        for name, goal in GOALS.items():
+            bench.refused(mode, f"p99.{name}.{mode}", goal=goal, peer="unblocked")
 
 
 def _faults(bench, server):
-    load, mode = bench.load, server.name.removeprefix("dtm-")
-    ours = mode in ("steer", "token")
-    seconds, rounds = bench.scale((1.5, 3), (2.0, 7)) if ours else (1.5, 2)
-    handlers = Handlers(server) if not server.name.startswith(("nginx", "haproxy")) else None
-    load("target", server.port, "http")
-    _slice(load, 0.5)
-    ratios, drift, histograms = {}, [], {}
-    for number in range(rounds):
-        bench.say(f"faults {server.name}: round {number + 1}/{rounds}")
-        before = _slice(load, seconds)
-        for name, _, blocked in KINDS:
-            if blocked and not handlers:
-                continue
-            if blocked and len(handlers.of) < WORKERS and blocked > 1:
-                continue  # one worker takes everything: there is no second to block
-            hurt = _slice(
-                load, seconds, (lambda: handlers.block(blocked)) if blocked else lambda: _stop(server, 1)
-            )
-            after = _slice(load, seconds)
-            quiet = (before["p99"] + after["p99"]) / 2
-            ratios.setdefault(name, []).append(hurt["p99"] / quiet)
-            drift.append(after["p99"] / before["p99"])
-            histograms.setdefault("unblocked", []).append(after)
-            histograms.setdefault(name, []).append(hurt)
-            before = after
+    mode = mode_of(server)
+    disturbances = {"stopped1": lambda: _stop(server)}
+    handlers = None
+    if not server.name.startswith("nginx"):  # it has no handler to block
+        handlers = Handlers(server)
+        disturbances["blocked1"] = lambda: handlers.block(1)
+        if len(handlers.of) == WORKERS:
+            disturbances["blocked2"] = lambda: handlers.block(2)
+    slices = _interleaved(bench, server, disturbances)
     if handlers:
         handlers.close()
-    for name, goal, _ in KINDS:
-        if name in ratios:
-            _report(bench, f"p99.{name}.{mode}", ratios[name], spread(drift), goal, ours, histograms[name])
-    bench.plots.setdefault("cdf", {})[mode] = {
-        name: merge(some) for name, some in histograms.items()
-    }
-
-
-def _report(bench, name, ratios, noise, goal, ours, slices):
-    low, middle, high = quartiles(ratios)
-    bench.row = ROW if ours else "p99 of new connections, the same: the other modes and servers"
-    p99 = statistics.median(part["p99"] for part in slices) / 1e6
-    missing = sum(map(lost, slices))
-    note = f"p99 {p99:.2f} ms" + (f", {missing} lost" if missing else "")
-    more = {}
-    if ours and noise > 3 * NOISE_LIMIT:
-        more["why"] = f"p99 in quiet slices itself varied by {noise:.0%}"
-    bench.add(
-        name, middle, low=low, high=high, goal=goal if ours else None, peer="unblocked", note=note, **more
+    drift = spread(
+        [after["p99"] / before["p99"] for some in slices.values() for before, _, after in some]
     )
+    for name in GOALS:
+        if name in slices:
+            _report(bench, name, mode, slices[name], drift)
+        elif mode in OURS:
+            why = f"200 connections reached {len(handlers.of)} workers"
+            bench.row = ROW
+            bench.add(f"p99.{name}.{mode}", None, goal=GOALS[name], peer="unblocked", why=why)
+    curves = {name: merge(hurt for _, hurt, _ in some) for name, some in slices.items()}
+    curves["unblocked"] = merge(after for some in slices.values() for _, _, after in some)
+    bench.plots.setdefault("cdf", {})[mode] = curves
 
 
-def merge(histograms):
-    """One distribution of several: [[ns, count]]."""
-    counts = {}
-    for histogram in histograms:
-        for value, count in histogram["buckets"]:
-            counts[value] = counts.get(value, 0) + count
-    return sorted(counts.items())
-
-
-def kill(bench):
-    """kill -9 of workers"""
-    modes = bench.usable(*(("steer", "token") if bench.quick else ()))
-    # Who is killed here dies young for the twentieth time: no back-off for that.
-    quick_again = {"respawn_delay": "1ms", "respawn_delay_max": "1ms"}
-    wanted = [bench.dtm(WORKERS, mode, **quick_again) for mode in modes]
-    if not bench.quick:
-        wanted += bench.peers(WORKERS, ["nginx", "nginx-mutex", "nginx-reuseport"])
-    for server in wanted:
-        bench.say(f"kill: {server.name}")
-        with bench.running(server) as alive:
-            if alive:
-                _kill(bench, server)
-    for mode in ("steer", "token"):
-        if bench.modes()[mode] is not None:
-            bench.row = KILL_ROW
-            bench.refuse(f"kill.{mode}.stuck", mode, goal=0)
-            bench.refuse(f"kill.{mode}.p99", mode, goal=2, peer="before")
-
-
-KILL_ROW = "kill -9 of any worker, 4 a second, at 2,000 connections a second"
-
-
-def _kill(bench, server):
-    load, mode = bench.load, server.name.removeprefix("dtm-")
-    ours = mode in bench.modes()
-    seconds, rounds = bench.scale((2.0, 2), (3.0, 3))
+def _interleaved(bench, server, disturbances):
+    """{name: [(quiet slice, disturbed one, quiet one)]}"""
+    load, found = bench.load, {}
+    seconds, rounds = bench.scale((1.2, 2), (2.0, 7)) if mode_of(server) in OURS else (1.5, 1)
     load("target", server.port, "http")
-    _slice(load, 0.5)
-    killed = [0]
+    paced(load, 0.5)
+    before = paced(load, seconds)
+    for number in range(rounds):
+        bench.say(f"faults {server.name}: round {number + 1}/{rounds}")
+        for name, disturb in disturbances.items():
+            hurt, after = paced(load, seconds, disturb), paced(load, seconds)
+            found.setdefault(name, []).append((before, hurt, after))
+            before = after
+    return found
 
-    def strike():
-        pids = server.worker_pids()
-        if pids:
-            process.kill(random.choice(pids), signal.SIGKILL)
-            killed[0] += 1
-        time.sleep(BLOCKED)
 
-    results = [(_slice(load, seconds), _slice(load, seconds, strike)) for _ in range(rounds)]
-    ratios = [hurt["p99"] / before["p99"] for before, hurt in results]
-    stuck = sum(hurt["stuck"] for _, hurt in results)
-    reset = sum(lost(hurt) for _, hurt in results) - stuck
-    bench.row = KILL_ROW if ours else "kill -9 of any worker: the other servers"
-    bench.add(
-        f"kill.{mode}.stuck",
-        stuck,
-        "count",
-        goal=0 if ours else None,
-        note=f"{killed[0]} killed; {reset} requests ended with the worker that had them",
-    )
-    bench.add_ratios(f"kill.{mode}.p99", ratios, goal=2 if ours else None, peer="before")
+def _report(bench, name, mode, slices, drift):
+    ratios = [2 * hurt["p99"] / (before["p99"] + after["p99"]) for before, hurt, after in slices]
+    low, middle, high = quartiles(ratios)
+    p99 = statistics.median(hurt["p99"] for _, hurt, _ in slices) / 1e6
+    missing = sum(lost(hurt) for _, hurt, _ in slices)
+    more = {"note": f"p99 {p99:.2f} ms" + (f", {missing} lost" if missing else "")}
+    bench.row = "p99 of new connections, the same: the other modes and servers"
+    if mode in OURS:
+        bench.row, more["goal"] = ROW, GOALS[name]
+        if drift > RESTLESS:
+            more["why"] = f"p99 in quiet slices itself varied by {drift:.0%}"
+    bench.add(f"p99.{name}.{mode}", middle, low=low, high=high, peer="unblocked", **more)

@@ -7,14 +7,16 @@ import subprocess
 import time
 
 from . import process
-from .servers import FORK
+from .dtm import FORK
+from .stats import RESTLESS, quartiles, spread
 
 
 def idle(bench):
     """an idle service"""
     bench.row = "wake-ups a second of an idle 16-worker service"
     seconds = bench.scale(2, 5)
-    servers = [bench.dtm(16, mode) for mode in bench.usable(*(("steer", "token") if bench.quick else ()))]
+    modes = bench.usable(*bench.scale(("steer", "token"), ()))
+    servers = [bench.dtm(16, mode) for mode in modes]
     for server in servers + bench.peers(16, ["nginx", "nginx-mutex", "haproxy"]):
         ours = server.name.startswith("dtm-")
         bench.row = "wake-ups a second of an idle 16-worker service" + ("" if ours else ": others")
@@ -46,7 +48,7 @@ def _memory(bench, server):
         time.sleep(0.2)
         grown = sum(map(process.private_bytes, workers)) - sum(fresh)
         bench.load("close")
-        return statistics.median(fresh), grown / CLIENTS
+        return {"worker": statistics.median(fresh), "client": grown / CLIENTS}
 
 
 def memory(bench):
@@ -56,10 +58,10 @@ def memory(bench):
     raw, dtm = _memory(bench, bench.raw(2)), _memory(bench, bench.dtm(2))
     if not raw or not dtm:
         return
-    bench.add("memory.client", dtm[1] - raw[1], "B", goal=128, peer="raw", note=f"{dtm[1]:.0f} and {raw[1]:.0f}")
-    kib = (dtm[0] - raw[0]) / 1024
-    note = f"{dtm[0] / 1024:.0f} and {raw[0] / 1024:.0f}"
-    bench.add("memory.worker", kib, "KiB", goal=300, peer="raw", note=note)
+    for name, unit, size, goal in (("client", "B", 1, 128), ("worker", "KiB", 1024, 300)):
+        mine, theirs = (found[name] / size for found in (dtm, raw))
+        note = f"{mine:.0f} and {theirs:.0f} {unit}"
+        bench.add(f"memory.{name}", mine - theirs, unit, goal=goal, peer="raw", note=note)
 
 
 def start(bench):
@@ -76,21 +78,21 @@ def start(bench):
     if not times:
         bench.add("start.200", None, "ms", goal=250, why=server.refusal)
         return
-    bench.add("start.200", statistics.median(times), "ms", goal=250, low=min(times), high=max(times))
+    noise = spread(times)
+    why = f"from start to start it varied by {noise:.0%}" if noise > RESTLESS else ""
+    low, middle, high = quartiles(times)
+    bench.add("start.200", middle, "ms", goal=250, low=low, high=high, why=why)
 
 
 def instructions(bench):
     """instructions of the library per step"""
     bench.row = "instructions of the library per client step"
     script = os.path.join(os.path.dirname(__file__), "..", "..", "tests", "gates", "instructions.sh")
-    if not os.path.exists(script):
-        bench.add("instructions.step", None, "count", goal=150, why="tests/gates/instructions.sh is not there")
-        return
-    bench.say("instructions")
-    done = subprocess.run(["sh", script], capture_output=True, text=True, timeout=300)
-    found = re.findall(r"([\d,]+) instructions", done.stdout)
-    if not found:
-        why = (done.stdout + done.stderr).strip().splitlines()[-1:] or ["no output"]
-        bench.add("instructions.step", None, "count", goal=150, why=why[0])
-        return
-    bench.add("instructions.step", int(found[-1].replace(",", "")), "count", goal=150)
+    value, why = None, "tests/gates/instructions.sh is not there"
+    if os.path.exists(script):
+        done = subprocess.run(["sh", script], capture_output=True, text=True, timeout=300)
+        found = re.findall(r"([\d,]+) instructions", done.stdout)
+        value = int(found[-1].replace(",", "")) if found else None
+        output = (done.stdout + done.stderr).strip() or "no output"
+        why = "" if found else output.splitlines()[-1]
+    bench.add("instructions.step", value, "count", goal=150, why=why)

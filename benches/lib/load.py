@@ -38,6 +38,10 @@ class Load:
         """The paced load that runs begins no more connections."""
         self.process.send_signal(signal.SIGUSR1)
 
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
     def close(self):
         self.process.stdin.close()
         self.process.wait()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 def quartiles(values):
     if len(values) == 1:
-        return values[0], values[0], values[0]
+        return (values[0],) * 3
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
     return low, middle, high
 
@@ -15,6 +15,10 @@ def spread(values):
     """Distance of the quartiles, in parts of the median."""
     low, middle, high = quartiles(values)
     return (high - low) / middle if middle else 0.0
+
+
+# A p99 rests on one request of a hundred, so it varies more than a mean does.
+RESTLESS = 0.30
 
 
 @dataclass

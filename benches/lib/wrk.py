@@ -5,7 +5,7 @@ import re
 import subprocess
 import time
 
-from . import slices
+from . import facts, slices
 from .stats import Slice
 
 
@@ -27,7 +27,7 @@ def _measure(bench, wrk, server):
 
 def wrk(bench):
     """wrk as a cross-check"""
-    program = bench.find("wrk")
+    program = facts.find("wrk")
     bench.row = "cross-check of keep-alive HTTP 200 with wrk"
     if not program:
         bench.add("wrk.http.w2.cpu", None, goal=1.03, peer="raw", why="wrk is not there")
@@ -49,6 +49,7 @@ def wrk(bench):
     if len(alive) == 3:
         for what, better, goal in (("rate", "higher", 1.5), ("cpu", "lower", 0.65)):
             ratios = paired.against("dtm-auto", "nginx", what)
+            noise = paired.noise(what)
             bench.add_ratios(
-                f"wrk.http.w2.{what}", ratios, paired.noise(what), better=better, goal=goal, peer="nginx"
+                f"wrk.http.w2.{what}", ratios, noise, better=better, goal=goal, peer="nginx"
             )
