@@ -433,40 +433,71 @@
 #define DTM_F_IGNORE_SIGPIPE 4
 
 /**
- * Accept schedule: the best one available; the log says which and why.
+ * Accept schedule: steer where it can be loaded, token otherwise; the log says
+ * which and why, once.
  */
 #define DTM_ACCEPT_AUTO 0
 
 /**
  * Accept schedule: a run queue of k tokens; the k least loaded workers stand
- * armed in the kernel's exclusive wait queue.
+ * armed in the kernel's exclusive wait queue. Needs no privilege, works for every
+ * listener, and passes over busy, stopped and dead workers by itself.
  */
 #define DTM_ACCEPT_TOKEN 1
 
 /**
- * Accept schedule: SO_REUSEPORT group steered by an eBPF program on live load.
+ * Accept schedule: a socket per worker, and an eBPF program that chooses the least
+ * loaded one for each connection when it arrives. Linux 5.5 and CAP_BPF with
+ * CAP_NET_ADMIN (or root) at dtm_run(); a Unix listener is scheduled by token.
  */
 #define DTM_ACCEPT_STEER 2
 
 /**
- * Accept schedule: SO_REUSEPORT group with the kernel's hash.
+ * Accept schedule: a socket per worker, chosen by the connection's hash among those
+ * that take clients. The load plays no part. A Unix listener is scheduled by token.
  */
 #define DTM_ACCEPT_HASH 3
 
 /**
- * Accept schedule: one shared listener, exclusive wake-ups, rotation.
+ * Accept schedule: all workers wait at one listener; who has accepted goes to the
+ * end of the queue. The load plays no part.
  */
 #define DTM_ACCEPT_SHARED 4
 
 /**
- * Accept schedule: one process accepts and passes the descriptors on.
+ * Accept schedule: the master accepts and passes the descriptors on, to the least
+ * loaded worker or in turn (`accept_pass`). A worker that is killed before it has
+ * taken one loses nothing. Costs about half as much again for each connection.
  */
 #define DTM_ACCEPT_PASS 5
 
 /**
- * Accept schedule: one lock for all, as nginx's accept_mutex.
+ * Accept schedule: who has the lock accepts, as with nginx's accept_mutex: for
+ * comparison, and for those who want the old behaviour. Workers without it look
+ * again every 100 ms; it is taken from a holder that makes no move for 250 ms while
+ * clients wait.
  */
 #define DTM_ACCEPT_LOCK 6
+
+/**
+ * A worker's load is the number of its open clients.
+ */
+#define DTM_LOAD_CLIENTS 0
+
+/**
+ * A worker's load is the number of its busy clients, see dtm_client_set_busy().
+ */
+#define DTM_LOAD_BUSY 1
+
+/**
+ * DTM_ACCEPT_PASS: to the worker with the least load.
+ */
+#define DTM_PASS_LEAST 0
+
+/**
+ * DTM_ACCEPT_PASS: in turn; one that declines or does not answer is passed over.
+ */
+#define DTM_PASS_ROTATE 1
 
 /**
  * Signal table: SIGTERM and SIGQUIT graceful, SIGINT fast, SIGHUP reload,
@@ -582,6 +613,19 @@
  * Drain and replace the worker whose spawn id is `arg` (later version: DTM_ENOTSUP).
  */
 #define DTM_CMD_RECYCLE 12
+
+/**
+ * Change the accept schedule to `arg`, a DTM_ACCEPT_*, until a configuration is
+ * loaded: `accept_mode` of that one counts then. No connection is lost. DTM_EFAILED:
+ * it cannot be had here, dtm_accept_stats() shows what is in force.
+ */
+#define DTM_CMD_ACCEPT_MODE 13
+
+/**
+ * Set the number of accept tokens to `arg`, 1..=64 (0: the default), until a
+ * configuration is loaded.
+ */
+#define DTM_CMD_ACCEPT_TOKENS 14
 
 /**
  * Restart policy: whenever the process ends.
@@ -792,11 +836,13 @@ typedef struct {
      */
     uint32_t max_processes;
     /**
-     * DTM_ACCEPT_*.
+     * DTM_ACCEPT_*; default DTM_ACCEPT_AUTO. Changes on a running service lose nothing.
      */
     uint32_t accept_mode;
     /**
-     * Accept tokens k, 1..=64; default workers/2 within 2..=8.
+     * Accept tokens k, 1..=64; default workers/2 within 2..=8. With up to k - 1
+     * blocked workers new clients do not wait; with more than workers/2 the
+     * shares become less equal.
      */
     uint32_t accept_tokens;
     /**
@@ -872,9 +918,9 @@ typedef struct {
      */
     uint32_t log_level;
     /**
-     * Reserved, 0.
+     * DTM_LOAD_*: what the accept schedule compares; dtm_set_load() goes before.
      */
-    uint32_t reserved;
+    uint32_t accept_load;
     /**
      * `stderr` (default), `callback`, `syslog`, `syslog:/path/of/socket`, `off`, or
      * `file:/path`, in which %r becomes the role. Set up anew in every process.
@@ -884,6 +930,14 @@ typedef struct {
      * Store of actions, such as `sqlite:/path` (later version).
      */
     const char *store;
+    /**
+     * DTM_PASS_*: whom DTM_ACCEPT_PASS gives a client.
+     */
+    uint32_t accept_pass;
+    /**
+     * Reserved, 0.
+     */
+    uint32_t reserved;
 } dtm_config_t;
 
 /**
@@ -1031,9 +1085,13 @@ typedef struct {
      */
     uint32_t attempt;
     /**
-     * Reserved, 0.
+     * Its load, as the accept schedule sees it.
      */
-    uint32_t reserved;
+    uint32_t load;
+    /**
+     * Clients it has accepted.
+     */
+    uint64_t accepted;
 } dtm_worker_t;
 
 /**
@@ -1377,6 +1435,98 @@ typedef void (*dtm_command_cb)(dtm_t *rt,
                                int32_t status,
                                const char *detail,
                                void *data);
+
+/**
+ * The accept schedule of one listener, or of all together.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_accept_t), set by libdtm.
+     */
+    size_t size;
+    /**
+     * The DTM_ACCEPT_* that is wanted.
+     */
+    uint32_t wanted;
+    /**
+     * The DTM_ACCEPT_* in force; of all: the first listener's.
+     */
+    uint32_t mode;
+    /**
+     * Workers that are open for business.
+     */
+    uint32_t workers;
+    /**
+     * Those of them that take clients now: not full, draining, stopped or hung.
+     */
+    uint32_t willing;
+    /**
+     * Sockets that listen.
+     */
+    uint32_t queues;
+    /**
+     * Accept tokens of each token queue, those that were added for busy workers included.
+     */
+    uint32_t tokens;
+    /**
+     * Connections that waited to be accepted at the master's last look; it looks
+     * when nobody takes them.
+     */
+    uint32_t depth;
+    /**
+     * How long they have waited for a worker that takes clients, in ms; 0: they do not.
+     */
+    uint32_t waiting_ms;
+    /**
+     * Least and largest load of the open workers.
+     */
+    uint32_t load_min;
+    /**
+     * See load_min.
+     */
+    uint32_t load_max;
+    /**
+     * Largest load by the mean, in thousandths: 1000 is perfectly even.
+     */
+    uint32_t skew;
+    /**
+     * Reserved, 0.
+     */
+    uint32_t reserved;
+    /**
+     * Clients accepted, since dtm_run().
+     */
+    uint64_t accepted;
+    /**
+     * Tokens handed from one worker to another.
+     */
+    uint64_t moves;
+    /**
+     * Connections that the master took from a worker's queue, because that worker
+     * did not, and passed to another; and all that DTM_ACCEPT_PASS passed.
+     */
+    uint64_t passed;
+    /**
+     * Passed connections that a worker declined or left behind, passed again.
+     */
+    uint64_t repassed;
+    /**
+     * Tokens added, or the lock taken away, because nobody served a queue.
+     */
+    uint64_t rescues;
+    /**
+     * Wake-ups that found no connection.
+     */
+    uint64_t empty;
+    /**
+     * Failed accepts: out of descriptors, connections that were gone, and the like.
+     */
+    uint64_t errors;
+    /**
+     * Changes of the mode on the running service.
+     */
+    uint64_t switches;
+} dtm_accept_t;
 
 /**
  * A byte string with a length. Not terminated.
@@ -2440,6 +2590,22 @@ int32_t dtm_command(dtm_t *rt,
                     uint64_t *ret_id);
 
 /**
+ * How the accept schedule stands, of one listener or of all (`listener` = DTM_OFF).
+ * `size` is sizeof(dtm_accept_t). The share of each worker is in dtm_workers().
+ *
+ * Process: master (in callbacks), worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: ret_accept is the caller's
+ */
+DTM_API
+int32_t dtm_accept_stats(const dtm_t *rt,
+                         uint32_t listener,
+                         dtm_accept_t *ret_accept,
+                         size_t size);
+
+/**
  * Add a command to the ready-made console (later version).
  *
  * Process: host
@@ -2629,7 +2795,8 @@ DTM_API int32_t dtm_lock_give(dtm_lock_t *lock);
 #ifdef DTM_SIZE_
 DTM_SIZE_(dtm_str_t, 16);
 DTM_SIZE_(dtm_self_t, 48);
-DTM_SIZE_(dtm_worker_t, 48);
+DTM_SIZE_(dtm_worker_t, 56);
+DTM_SIZE_(dtm_accept_t, 120);
 DTM_SIZE_(dtm_event_t, 48);
 DTM_SIZE_(dtm_result_t, 48);
 DTM_SIZE_(dtm_listen_t, 40);
@@ -2640,7 +2807,7 @@ DTM_SIZE_(dtm_phase_t, 72);
 DTM_SIZE_(dtm_action_t, 56);
 DTM_SIZE_(dtm_action_info_t, 40);
 DTM_SIZE_(dtm_store_t, 128);
-DTM_SIZE_(dtm_config_t, 136);
+DTM_SIZE_(dtm_config_t, 144);
 DTM_SIZE_(dtm_callbacks_t, 184);
 #undef DTM_SIZE_
 #endif

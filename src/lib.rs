@@ -10,6 +10,7 @@
 //! | `worker`, `controller`, `func` | the three kinds of children |
 //! | `event` | the loop they share: clients, watches, timers, wake-ups |
 //! | `accept` | which worker accepts next |
+//! | `bpf` | kernel programs that choose a listening socket |
 //! | `channel` | messages between processes |
 //! | `shm` | what processes publish to each other |
 //! | `process`, `signal` | fork, exit, death; signals by role |
@@ -18,6 +19,8 @@
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::type_complexity))]
 
 mod accept;
+#[allow(dead_code, unused_imports)] // the accept schedule is to take it up
+mod bpf;
 mod channel;
 mod child;
 mod config;

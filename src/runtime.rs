@@ -100,10 +100,11 @@ impl Runtime {
 
     // ---- configuration ------------------------------------------------------
 
-    /// Read the file again, ask the service, and only then take it over. The
+    /// Read the file again, `check` it, ask the service, and only then take it over. The
     /// last one is kept until keep_config() or revert_config().
-    pub(crate) fn load_config(&self) -> Result<()> {
+    pub(crate) fn load_config(&self, check: &dyn Fn(&Config) -> Result<()>) -> Result<()> {
         let (fresh, ignored) = Config::reload(&self.settings, &self.config())?;
+        check(&fresh)?;
         self.ask_service()?;
         let old = self.config.replace(Rc::new(fresh));
         for key in ignored {
@@ -204,12 +205,14 @@ impl Runtime {
         u32::try_from(self.listeners.borrow().len()).unwrap_or(0)
     }
 
-    pub(crate) fn listener_fds(&self) -> Vec<RawFd> {
-        self.listeners
-            .borrow()
-            .iter()
-            .map(|l| l.fd().as_raw_fd())
-            .collect()
+    pub(crate) fn sockets(&self) -> Vec<crate::accept::Socket> {
+        let listeners = self.listeners.borrow();
+        let socket = |l: &Listener| crate::accept::Socket {
+            fd: l.fd().as_raw_fd(),
+            inet: l.port() != 0,
+            backlog: l.backlog,
+        };
+        listeners.iter().map(socket).collect()
     }
 
     /// The addresses, for people.

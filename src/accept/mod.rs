@@ -1,49 +1,56 @@
 //! The accept schedule: which worker takes the next client.
 //!
-//! Every listener is shared by all workers and owned by the master. In TOKEN
-//! mode at most k workers stand armed at a listener: registered in the kernel's
-//! exclusive wait queue, from which a connection wakes the first that really
-//! sleeps. A worker that accepts passes its token to the least loaded worker
-//! that has none. So the schedule needs no lock: a worker that is busy, stopped
-//! or dead is passed over by the kernel, and nothing it holds must be freed.
+//! A *door* is a listening socket. Every listener has a base door, which the host
+//! bound; a TCP listener can have more of them, in a group of SO_REUSEPORT sockets.
+//! Each worker has an epoll instance that the master made, and sleeps in it; to be
+//! *registered* at a door is to stand in the kernel's exclusive wait queue there,
+//! from which a connection wakes the first that really sleeps.
+//!
+//! | mode | doors | which door gets a connection | who is registered there |
+//! |---|---|---|---|
+//! | token | one for 16 workers | hash | k workers with a token; who accepts passes his to the least loaded without one |
+//! | shared | one for 16 workers | hash | all; who accepts goes to the end |
+//! | steer | one for each worker | the least loaded worker's, by an eBPF program | its worker |
+//! | hash | one for each worker | hash | its worker |
+//! | lock | base | | who has the lock |
+//! | pass | base | | nobody: the master accepts and passes on |
+//!
+//! So no mode but lock holds anything that a death could leave locked. Whatever
+//! waits at a door that nobody serves, be its worker dead, stopped or gone to
+//! another mode, is seen by the *sentinel*, and the master passes it on. Therefore
+//! modes, workers and tokens can change at any time without a lost connection.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `choose` | who gets the token, purely |
-//! | `pool` | the shared words and the kernel's registrations, kept in step |
+//! | `mode` | the modes, and which of them can be had |
+//! | `choose`, `spread` | who gets the token, or the passed client; purely |
+//! | `door`, `lane` | names of the sockets; the sockets of a listener |
+//! | `words`, `pool` | the shared words, and the kernel's registrations |
 //! | `seat` | a worker's part |
 //! | `schedule` | the master's part: who takes part, repair after a death |
 //! | `sentinel` | the master's part: a queue that nobody serves |
-//!
-//! Another mode is another pair of [`Schedule`] and [`Seat`].
+//! | `passing` | the master's part: clients that it passes on |
+//! | `lock` | the accept lock |
+//! | `report` | how it stands |
 
 mod choose;
+mod door;
+mod lane;
+mod lock;
+mod mode;
+mod passing;
 mod pool;
 mod probe;
+mod report;
 mod schedule;
 mod seat;
 mod sentinel;
+mod spread;
 #[cfg(test)]
 mod tests;
+mod words;
 
-use crate::config::AcceptMode;
-use crate::error::{Error, Result};
-use crate::ffi::DTM_ENOTSUP;
-
-pub(crate) use schedule::Schedule;
+pub(crate) use door::Door;
+pub(crate) use passing::Passing;
+pub(crate) use schedule::{Schedule, Socket};
 pub(crate) use seat::Seat;
-
-/// Listener i is token LISTENER_TOKEN + i of a worker's event loop.
-pub(crate) const LISTENER_TOKEN: u32 = 0x100;
-
-/// The name of the schedule that a mode asks for, and why it is that one.
-pub(crate) fn resolve(mode: AcceptMode) -> Result<&'static str> {
-    match mode {
-        AcceptMode::Auto => Ok("token (chosen by auto)"),
-        AcceptMode::Token => Ok("token"),
-        other => Err(Error::new(
-            DTM_ENOTSUP,
-            format!("accept_mode {other:?}: this version of libdtm has auto and token"),
-        )),
-    }
-}

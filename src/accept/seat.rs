@@ -1,22 +1,30 @@
 //! A worker's part in the schedule.
 
 use super::choose::{Turn, turn};
-use super::pool::{Pool, Tally};
-use std::os::fd::{AsRawFd, RawFd};
+use super::door::{Door, Side};
+use super::lock;
+use super::mode::Mode;
+use super::pool::Pool;
+use super::words::{Tally, Told};
+use crate::bpf::{Row, away};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::*;
 
 pub(crate) struct Seat {
     pool: Arc<Pool>,
     slot: usize,
+    spawn: u64,
 }
 
 /// How often to look for a successor when others are quicker to arm it.
 const TRIES: usize = 4;
+/// Clients accepted at one event from a socket of the worker's own.
+const BATCH: u32 = 16;
 
 impl Seat {
-    pub(super) fn new(pool: Arc<Pool>, slot: usize) -> Self {
-        Self { pool, slot }
+    pub(super) fn new(pool: Arc<Pool>, slot: usize, spawn: u64) -> Self {
+        Self { pool, slot, spawn }
     }
 
     /// The epoll instance that this worker has to sleep in: the kernel passes
@@ -25,115 +33,210 @@ impl Seat {
         self.pool.epoll(self.slot).0.as_raw_fd()
     }
 
-    /// A listener is readable: is it this worker's turn? If not, it is not asked
+    /// What the others know of this worker.
+    pub(crate) fn row(&self) -> &Row {
+        self.pool.words.row(self.slot)
+    }
+
+    /// The door that an event of this worker's loop means.
+    pub(crate) fn door(&self, token: u32) -> Option<Door> {
+        let (listener, side) = Side::of_token(token)?;
+        (listener < self.pool.listeners()).then(|| match side {
+            Side::Base => Door::shared(listener, 0),
+            Side::Group => self.pool.shared_door(self.slot, listener),
+            Side::Own => Door::own(listener, self.slot),
+        })
+    }
+
+    pub(crate) fn fd(&self, door: Door) -> Option<BorrowedFd<'_>> {
+        self.pool.fd(door)
+    }
+
+    /// Every door at which something may wait for this worker.
+    pub(crate) fn doors(&self) -> impl Iterator<Item = Door> {
+        let all = (0..self.pool.listeners()).flat_map(|l| self.pool.doors_of(self.slot, l));
+        all.filter(|door| self.pool.fd(*door).is_some())
+    }
+
+    /// A door is open: is it this worker's turn? If not, it is not asked
     /// again: it was armed by somebody who did not know yet.
-    pub(crate) fn may_accept(&self, listener: u32) -> bool {
-        let listener = listener as usize;
+    pub(crate) fn may_accept(&self, door: Door) -> bool {
         let may = self.pool.takes_clients(self.slot);
         if !may {
-            self.hand_over(listener);
+            self.hand_over(door);
         }
         may
     }
 
-    /// A client was accepted: pass the token on, before any work is done for it.
-    pub(crate) fn accepted(&self, listener: u32) {
-        let listener = listener as usize;
-        let load = self.pool.load(self.slot).load(Relaxed).saturating_add(1);
-        self.set_load(load);
-        self.pool.tally(self.slot, Tally::Accepted);
-        let served = self.pool.served(listener).fetch_add(1, Relaxed);
-        if !self.pool.release(self.slot, listener) {
-            return self.pool.withdraw(self.slot, listener);
+    /// How many clients to accept now: one where several workers wait, for the
+    /// second is the next worker's.
+    pub(crate) fn share(&self, door: Door) -> u32 {
+        match (door.is_own(), self.pool.mode(door.listener)) {
+            (true, Mode::Steer) => self.row().on_the_way().clamp(1, BATCH),
+            _ => 1,
         }
-        let limit = self.pool.limit(listener).load(Relaxed);
-        if self.settle(listener, load, limit) && served.is_multiple_of(limit.max(2) - 1) {
-            self.pool.rewatch(listener);
+    }
+
+    /// A client was accepted: arrange the next turn, before any work is done for it.
+    pub(crate) fn accepted(&self, door: Door) {
+        self.count_one();
+        if door.is_own() {
+            self.row().took(1);
+            return;
         }
+        let served = self.pool.words.served(door).fetch_add(1, Relaxed);
+        let mode = self.pool.mode(door.listener);
+        if mode == Mode::Lock {
+            return;
+        }
+        let held = self.pool.words.release(self.slot, door.listener);
+        if !mode.is_queue() || !held || self.pool.shared_door(self.slot, door.listener) != door {
+            // A registration from before.
+            return self.pool.withdraw(self.slot, door);
+        }
+        let limit = self.pool.words.limit_of(door);
+        let behind = u64::try_from(limit.clamp(2, 64) - 1).unwrap_or(1);
+        if self.settle(door, mode, limit) && served.is_multiple_of(behind) {
+            self.pool.rewatch(door);
+        }
+    }
+
+    /// A client came by the master.
+    pub(crate) fn was_passed(&self) {
+        self.count_one();
+    }
+
+    fn count_one(&self) {
+        let row = self.row();
+        row.set_load(row.load().saturating_add(1));
+        self.pool.words.count(self.slot, Tally::Accepted);
     }
 
     /// Find the next owner of the token in hand. This worker stays registered
     /// until there is one. True: the order of the queue changed.
-    fn settle(&self, listener: usize, load: u32, limit: u64) -> bool {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    fn settle(&self, door: Door, mode: Mode, limit: usize) -> bool {
+        let load = self.row().load();
         for _ in 0..TRIES {
-            let seen = self.pool.survey(listener, self.slot);
-            match turn(self.slot, load, seen, limit) {
-                Turn::Pass(next) if self.pool.arm(next, listener) => {
-                    self.pool.withdraw(self.slot, listener);
-                    self.pool.tally(self.slot, Tally::Moves);
+            let next = if mode == Mode::Shared {
+                Turn::Requeue
+            } else {
+                turn(self.slot, load, self.pool.survey(door, self.slot), limit)
+            };
+            match next {
+                Turn::Pass(next) if self.pool.arm(next, door) => {
+                    self.pool.withdraw(self.slot, door);
+                    self.pool.words.count(self.slot, Tally::Moves);
                     return true;
                 }
                 Turn::Drop => break,
-                Turn::Keep if self.pool.claim(self.slot, listener) => return false,
-                Turn::Requeue if self.pool.claim(self.slot, listener) => {
-                    self.pool.requeue(self.slot, listener);
+                Turn::Keep if self.pool.words.claim(self.slot, door.listener) => return false,
+                Turn::Requeue if self.pool.words.claim(self.slot, door.listener) => {
+                    self.pool.requeue(self.slot, door);
                     return true;
                 }
                 // Somebody was quicker.
                 Turn::Pass(_) | Turn::Keep | Turn::Requeue => {}
             }
         }
-        self.pool.withdraw(self.slot, listener);
+        self.pool.withdraw(self.slot, door);
         // Others may have thrown theirs away for the same reason.
-        self.pool.top_up(listener, self.slot);
+        self.pool.top_up(door, self.slot);
         true
     }
 
     /// There was no client: another worker was quicker.
-    pub(crate) fn empty(&self, _listener: u32) {
-        self.pool.tally(self.slot, Tally::Empty);
+    pub(crate) fn empty(&self) {
+        self.pool.words.count(self.slot, Tally::Empty);
     }
 
     /// accept() failed.
-    pub(crate) fn failed(&self, _listener: u32) {
-        self.pool.tally(self.slot, Tally::Errors);
+    pub(crate) fn failed(&self) {
+        self.pool.words.count(self.slot, Tally::Errors);
     }
 
-    /// What other workers compare with their own: clients, or what the service says.
+    /// What other workers compare with their own.
     pub(crate) fn set_load(&self, load: u32) {
-        self.pool.load(self.slot).store(load, Relaxed);
+        self.row().set_load(load);
     }
 
     /// Take no clients until [`Seat::resume`]: the worker is full, or the process
     /// is out of descriptors.
     pub(crate) fn pause(&self) {
-        if self.pool.pause(self.slot, false) {
-            self.hand_over_all();
+        if self.row().go_away(away::FULL) {
+            self.doors().for_each(|door| self.hand_over(door));
         }
     }
 
-    pub(crate) fn resume(&self) {
-        self.pool.resume(self.slot);
-        // Somebody who went away meanwhile may have found nobody to follow him.
-        for listener in 0..self.pool.listeners.len() {
-            self.pool.top_up(listener, self.slot);
+    /// True: clients wait, and the master should know.
+    pub(crate) fn resume(&self) -> bool {
+        self.row().come_back(away::FULL);
+        for listener in 0..self.pool.listeners() {
+            let mode = self.pool.mode(listener);
+            if mode.is_own() && self.pool.takes_clients(self.slot) {
+                self.attend(Door::own(listener, self.slot));
+            } else if mode.is_queue() {
+                // Somebody who went away meanwhile may have found nobody to follow him.
+                let door = self.pool.shared_door(self.slot, listener);
+                self.pool.top_up(door, self.slot);
+            }
         }
+        self.pool.words.told(Told::WaitingSince).load(Relaxed) != 0
+    }
+
+    fn attend(&self, door: Door) {
+        if let Err(errno) = self.pool.register(self.slot, door) {
+            ::log::warn!("epoll_ctl of the worker's own socket: {}", errno.desc());
+        }
+        self.pool.rewatch(door);
     }
 
     /// Take no client any more. False: there is no other worker that does.
     pub(crate) fn leave(&self) -> bool {
-        self.pool.pause(self.slot, true);
-        self.hand_over_all();
-        self.pool.open_slots().any(|slot| slot != self.slot)
-    }
-
-    fn hand_over_all(&self) {
-        for listener in 0..self.pool.listeners.len() {
-            self.hand_over(listener);
-        }
+        self.row().go_away(away::LEAVING);
+        self.doors().for_each(|door| self.hand_over(door));
+        lock::give(&self.pool, self.slot, self.spawn);
+        self.pool.words.open_slots().any(|slot| slot != self.slot)
     }
 
     /// First unregister, then arm another: whichever side of that a connection
     /// comes, somebody sees it. If all others are armed already, the wake-up
     /// that this worker may have swallowed is made good by the sentinel.
-    fn hand_over(&self, listener: usize) {
-        let registered = self.pool.unregister(self.slot, listener);
-        let held = self.pool.holds(self.slot, listener);
-        self.pool.disarm(self.slot, listener);
-        if registered || held {
-            self.pool.top_up(listener, self.slot);
-            self.pool.rewatch(listener);
+    fn hand_over(&self, door: Door) {
+        let registered = self.pool.unregister(self.slot, door);
+        let token = self.pool.mode(door.listener).is_queue() && !door.is_own();
+        let held = token && self.pool.words.holds(self.slot, door.listener);
+        if token {
+            self.pool.disarm(self.slot, door);
         }
+        if registered || held {
+            if token {
+                self.pool.top_up(door, self.slot);
+            }
+            self.pool.rewatch(door);
+        }
+    }
+
+    // --- The accept lock ---
+
+    /// Does the accept lock schedule this worker?
+    pub(crate) fn locks(&self) -> bool {
+        self.pool.listeners() > 0 && self.pool.mode(0) == Mode::Lock
+    }
+
+    /// Before a wait, where the lock schedules: after how many ms to look again.
+    pub(crate) fn before_wait(&self, open: bool) -> Option<u64> {
+        if !open {
+            return None; // the message that opens the gate will wake it up
+        }
+        let may = self.pool.takes_clients(self.slot);
+        if may && lock::take(&self.pool, self.slot, self.spawn) {
+            return None;
+        }
+        Some(lock::DELAY)
+    }
+
+    /// After the accepts of a pass, before the clients' steps. flow: L12
+    pub(crate) fn give_lock(&self) {
+        lock::give(&self.pool, self.slot, self.spawn);
     }
 }

@@ -1,121 +1,271 @@
-//! A queue that nobody serves. flow: M5
+//! Queues that nobody serves. flow: M5
 //!
 //! The sentinel is an epoll instance inside of the master's own. For the kernel
 //! an instance in which nobody sleeps consumes no exclusive wake-up, so it only
-//! observes: at the end of a listener's queue it becomes readable when no armed
-//! worker before it was asleep. Then the master gives the queue a moment, and if
-//! nothing was accepted meanwhile it adds a token. An idle service costs nothing.
+//! observes: at the end of a door's queue it becomes readable when no worker
+//! before it was asleep. Then the master gives the queue a moment, and if nothing
+//! was accepted meanwhile it acts: one token more, the lock to somebody else, or
+//! it takes the connections itself and passes them on. An idle service costs nothing.
 
 use super::choose::MASTER;
+use super::door::{Door, Kind};
+use super::mode::Mode;
 use super::probe;
 use super::schedule::Schedule;
-use std::cell::Cell;
-use std::sync::atomic::Ordering::Relaxed;
+use super::words::{Tally, Told};
+use super::lock;
+use crate::bpf::away;
+use nix::sys::epoll::{EpollEvent, EpollTimeout};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::*;
 
 /// Workers get that long to serve a queue before the master acts, ms.
 const PATIENCE: u64 = 2;
 /// Time to the next look while connections wait, ms.
 const AGAIN: u64 = 10;
-/// The same when no worker could take a token: one that can arms itself.
-const NOBODY: u64 = 100;
+/// The same when no worker takes clients: one that does again helps itself.
+const NOBODY: u64 = 50;
 /// Tokens that were added stay until there was no alarm for so long, ms.
 const CALM: u64 = 5000;
-
-pub(super) struct Watch {
-    pub(super) k: Cell<u32>,
-    listeners: Vec<Listener>,
-    /// The sentinel is out of the master's epoll.
-    alert: Cell<bool>,
-    last_rescue: Cell<u64>,
-    pub(super) rescues: Cell<u64>,
-}
+/// A wait without any worker that takes clients is reported after, ms.
+const REPORT: u64 = 1000;
 
 #[derive(Default)]
-struct Listener {
-    /// Tokens added to k.
-    extra: Cell<u32>,
+pub(super) struct Watch {
+    /// Doors at which connections waited at the last look.
+    waiting: RefCell<BTreeMap<Door, Waiting>>,
+    /// Tokens added to k, per shared door.
+    extra: RefCell<BTreeMap<Door, u32>>,
+    last_rescue: Cell<u64>,
+    reported: Cell<bool>,
+}
+
+#[derive(Clone, Copy)]
+struct Waiting {
+    since: u64,
     /// Clients served at the last look.
-    served: Cell<u64>,
+    served: u64,
+}
+
+/// What the master has to do now.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// Look again after so many ms; None: put the sentinel back into the loop.
+    pub(crate) again: Option<u64>,
+    /// Accept what waits there and pass it on.
+    pub(crate) take: Vec<Door>,
+}
+
+/// What is to be done about one door.
+#[derive(Debug, PartialEq, Eq)]
+enum Act {
+    Wait(u64),
+    Take,
 }
 
 impl Watch {
-    pub(super) fn new(listeners: usize, k: u32) -> Self {
-        Self {
-            k: Cell::new(k.max(1)),
-            listeners: (0..listeners).map(|_| Listener::default()).collect(),
-            alert: Cell::new(false),
-            last_rescue: Cell::new(0),
-            rescues: Cell::new(0),
-        }
-    }
-
-    pub(super) fn limit(&self, listener: usize) -> u32 {
-        self.k.get() + self.listeners[listener].extra.get()
+    pub(super) fn extra(&self, door: Door) -> u32 {
+        self.extra.borrow().get(&door).copied().unwrap_or(0)
     }
 }
 
 impl Schedule {
     /// The sentinel is readable: take it out of the loop, call this, and call it
-    /// again after as many ms as it says. `None`: put the sentinel back.
-    pub(crate) fn on_sentinel(&self, now: u64) -> Option<u64> {
+    /// again after as many ms as it says.
+    pub(crate) fn on_sentinel(&self, now: u64) -> Look {
         self.check(now);
-        let first = !self.watch.alert.replace(true);
-        let waits = (0..self.pool.listeners.len()).filter_map(|listener| {
-            let served = self.pool.served(listener).load(Relaxed);
-            let before = self.watch.listeners[listener].served.replace(served);
-            if first {
-                Some(PATIENCE)
-            } else if !probe::readable(self.pool.listener(listener)) {
-                None
-            } else if served != before {
-                Some(AGAIN)
-            } else {
-                Some(self.rescue(listener, now))
+        let hung = self.forgive();
+        let ready = self.ready_doors();
+        let mut look = Look {
+            again: hung.then_some(AGAIN),
+            take: Vec::new(),
+        };
+        let mut depth = 0;
+        let mut waiting = BTreeMap::new();
+        for door in ready {
+            let served = self.pool.words.served(door).load(Relaxed);
+            let before = self.watch.waiting.borrow().get(&door).copied();
+            if before.is_some() {
+                depth += self.pool.fd(door).map_or(0, probe::depth);
             }
-        });
-        let next = waits.min();
-        self.watch.alert.set(next.is_some());
-        next
+            let since = before.map_or(now, |w| w.since);
+            let moved = before.is_some_and(|w| w.served != served);
+            let since = if moved { now } else { since };
+            let act = self.consider(door, before.is_none(), moved, now - since, now);
+            if act == Act::Take {
+                look.take.push(door);
+            }
+            let wait = if let Act::Wait(ms) = act { ms } else { AGAIN };
+            look.again = Some(look.again.map_or(wait, |ms| ms.min(wait)));
+            waiting.insert(door, Waiting { since, served });
+        }
+        self.tell_wait(now, depth, &waiting);
+        self.watch.waiting.replace(waiting);
+        look
+    }
+
+    /// Doors at which a connection waits and nobody was woken for it.
+    fn ready_doors(&self) -> Vec<Door> {
+        let mut events = [EpollEvent::empty(); 256];
+        let n = self.pool.sentinel.wait(&mut events, EpollTimeout::ZERO);
+        let ready = &events[..n.unwrap_or(0)];
+        let mut doors: Vec<Door> = ready.iter().map(|e| Door::of_code(e.data())).collect();
+        // One that was seen to wait may have been served by a worker that then
+        // met the same fate: the kernel has told the worker, not the sentinel.
+        for door in self.watch.waiting.borrow().keys() {
+            if !doors.contains(door) && self.pool.fd(*door).is_some_and(probe::readable) {
+                doors.push(*door);
+            }
+        }
+        doors
+    }
+
+    fn consider(&self, door: Door, first: bool, moved: bool, waited: u64, now: u64) -> Act {
+        let mode = self.pool.mode(door.listener);
+        let served_here = match door.kind {
+            Kind::Own { slot } => mode.is_own() && self.pool.takes_clients(slot),
+            Kind::Shared { group } => mode.is_queue() || mode == Mode::Lock && group == 0,
+        };
+        if !served_here {
+            return self.take_or_wait(door);
+        }
+        if first {
+            return Act::Wait(PATIENCE);
+        }
+        if moved {
+            return Act::Wait(AGAIN);
+        }
+        match (door.kind, mode) {
+            (Kind::Own { slot }, _) => self.relieve(door, slot),
+            (_, Mode::Lock) => self.break_lock(waited),
+            _ => self.rescue(door, now),
+        }
+    }
+
+    /// Nobody serves this door: the master passes what waits there on.
+    fn take_or_wait(&self, door: Door) -> Act {
+        if self.can_take(door) {
+            Act::Take
+        } else {
+            Act::Wait(NOBODY)
+        }
+    }
+
+    /// Is there a worker that could take what waits at this door?
+    pub(super) fn can_take(&self, door: Door) -> bool {
+        let owner = match door.kind {
+            Kind::Own { slot } => Some(slot),
+            Kind::Shared { .. } => None,
+        };
+        let mut open = self.pool.words.open_slots();
+        open.any(|slot| Some(slot) != owner && self.pool.takes_clients(slot))
+    }
+
+    /// A worker does not take what waits at its own socket. If another one is
+    /// asleep, that one can; if all are busy, they are as good as this one.
+    fn relieve(&self, door: Door, slot: usize) -> Act {
+        let asleep = |s: &usize| {
+            *s != slot && self.pool.takes_clients(*s) && self.pool.words.row(*s).is_asleep()
+        };
+        if !self.pool.words.open_slots().any(|s| asleep(&s)) {
+            return Act::Wait(AGAIN);
+        }
+        if self.pool.mode(door.listener) == Mode::Hash {
+            // The hash knows nothing of load: it must not send more there.
+            self.pool.words.row(slot).go_away(away::HUNG);
+            self.select(door.listener);
+        }
+        Act::Take
+    }
+
+    fn break_lock(&self, waited: u64) -> Act {
+        if waited < lock::LEASE {
+            return Act::Wait(AGAIN);
+        }
+        let owner = self.pool.words.lock().load(SeqCst);
+        self.pass_lock(owner);
+        Act::Wait(AGAIN)
     }
 
     /// Connections wait and none was accepted since the last look.
-    fn rescue(&self, listener: usize, now: u64) -> u64 {
-        if self.pool.top_up(listener, MASTER) > 0 {
-            return AGAIN;
+    fn rescue(&self, door: Door, now: u64) -> Act {
+        if self.pool.top_up(door, MASTER) > 0 {
+            return Act::Wait(AGAIN);
         }
-        let seen = self.pool.survey(listener, MASTER);
+        let seen = self.pool.survey(door, MASTER);
         if seen.best.is_some() {
-            let extra = &self.watch.listeners[listener].extra;
-            extra.set(extra.get() + 1);
-            self.watch.rescues.set(self.watch.rescues.get() + 1);
+            *self.watch.extra.borrow_mut().entry(door).or_default() += 1;
+            self.count_rescue();
             self.watch.last_rescue.set(now);
-            let waiting = super::probe::depth(self.pool.listener(listener));
             ::log::debug!(
-                "listener {listener}: {waiting} clients wait for busy workers: one token more"
+                "listener {}: clients wait for busy workers: one token more",
+                door.listener
             );
             self.set_limits();
-            self.pool.top_up(listener, MASTER);
+            self.pool.top_up(door, MASTER);
         } else if seen.eligible > 0 {
-            self.kick(listener);
+            self.kick(door);
         } else {
-            return NOBODY;
+            // All of this group are away.
+            return self.take_or_wait(door);
         }
-        AGAIN
+        Act::Wait(AGAIN)
+    }
+
+    pub(super) fn count_rescue(&self) {
+        self.pool.words.tell_more(Told::Rescues);
     }
 
     /// Cheap; for every pass of the master's loop.
     pub(crate) fn check(&self, now: u64) {
-        let watch = &self.watch;
-        let extra = watch
-            .listeners
-            .iter()
-            .any(|listener| listener.extra.get() > 0);
-        if extra && now.saturating_sub(watch.last_rescue.get()) >= CALM {
-            watch
-                .listeners
-                .iter()
-                .for_each(|listener| listener.extra.set(0));
+        let calm = now.saturating_sub(self.watch.last_rescue.get()) >= CALM;
+        if calm && !self.watch.extra.borrow().is_empty() {
+            self.watch.extra.borrow_mut().clear();
             self.set_limits();
+        }
+    }
+
+    /// Workers that did not take what the hash sent them, and do again. True:
+    /// there are others that do not yet.
+    fn forgive(&self) -> bool {
+        let (mut back, mut hung) = (false, false);
+        for slot in self.pool.words.open_slots() {
+            let row = self.pool.words.row(slot);
+            if row.away() & away::HUNG == 0 {
+                continue;
+            }
+            if row.is_asleep() {
+                row.come_back(away::HUNG);
+                back = true;
+            } else {
+                hung = true;
+            }
+        }
+        if back {
+            (0..self.lanes.len()).for_each(|listener| self.select(listener));
+        }
+        hung
+    }
+
+    fn tell_wait(&self, now: u64, depth: u32, waiting: &BTreeMap<Door, Waiting>) {
+        let words = &self.pool.words;
+        // What came a moment ago does not wait yet.
+        let since = waiting.values().map(|w| w.since).filter(|at| *at < now).min();
+        words.told(Told::Depth).store(depth.into(), Relaxed);
+        words
+            .told(Told::WaitingSince)
+            .store(since.map_or(0, |at| at.max(1)), Relaxed);
+        let long = since.is_some_and(|at| now - at >= REPORT);
+        if long && !self.watch.reported.replace(true) {
+            let open = words.open_slots().count();
+            let willing = words.open_slots().filter(|s| self.pool.takes_clients(*s)).count();
+            ::log::warn!(
+                "{depth} clients wait: of {open} open workers {willing} take clients, and those are busy"
+            );
+        } else if since.is_none() && self.watch.reported.replace(false) {
+            let accepted = words.total(Tally::Accepted);
+            ::log::info!("no client waits any more ({accepted} accepted so far)");
         }
     }
 }

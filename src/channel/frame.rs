@@ -23,19 +23,27 @@ pub(crate) enum Kind {
     Answer = 7,
     Refused = 8,
     ReopenLog = 9,
+    /// An accepted client, with its descriptor.
+    Client = 10,
+    /// The accept schedule is another one now; with the sockets that it needs.
 
     Ready = 16,
     Updated = 17,
     Refusal = 18,
     AnswerUp = 19,
     Command = 20,
+    /// The client `arg` is served here.
+    Taken = 21,
+    /// The client `arg` is not, and its descriptor is closed.
+    Declined = 22,
+    Room = 23,
 
     Data = 32,
     Sync = 33,
 }
 
 impl Kind {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 20] = [
         Self::Open,
         Self::Nudge,
         Self::Reply,
@@ -45,17 +53,26 @@ impl Kind {
         Self::Answer,
         Self::Refused,
         Self::ReopenLog,
+        Self::Client,
         Self::Ready,
         Self::Updated,
         Self::Refusal,
         Self::AnswerUp,
         Self::Command,
+        Self::Taken,
+        Self::Declined,
+        Self::Room,
         Self::Data,
         Self::Sync,
     ];
 
     fn from_code(code: u16) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u16 == code)
+    }
+
+    /// May descriptors come with it?
+    pub(super) fn carries_fds(self) -> bool {
+        matches!(self, Self::Client)
     }
 }
 
@@ -89,7 +106,7 @@ pub(crate) enum FrameError {
     Magic,
     /// Of another version of this library.
     Abi,
-    /// Cut short, too long, or with descriptors attached.
+    /// Cut short, too long, or with descriptors for one that takes none.
     Length,
     /// Of a kind that does not exist.
     Kind,

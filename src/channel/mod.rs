@@ -6,10 +6,15 @@
 //! dropped by the next process in the same slot. State lives in shared memory;
 //! a message is a nudge to look, so losing one does no harm.
 
+mod attached;
 mod frame;
 mod pair;
 mod queue;
 
+#[allow(unused_imports, reason = "for the accept schedule")]
+pub(crate) use attached::{Attached, FDS_MAX};
 pub(crate) use frame::{Fence, Frame, Head, Kind};
-pub(crate) use pair::{Buffer, Pair, Recv, Sent, drain, recv, send};
+#[allow(unused_imports, reason = "for the accept schedule")]
+pub(crate) use pair::send_with;
+pub(crate) use pair::{Buffer, Pair, Recv, Sent, drain, recv, recv_with, send};
 pub(crate) use queue::Outbox;

@@ -1,16 +1,17 @@
 //! The socket pair of a slot, and single messages on it. Nothing here waits.
 
+use super::attached::{Attached, FDS_MAX, receive};
 use super::frame::{Frame, FrameError, HEAD};
 use crate::error::{Context, Error, Result};
 use crate::ffi::DTM_MESSAGE_MAX;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, getsockopt, recv as recv_bytes, recvmsg, sendmsg,
-    setsockopt, socketpair, sockopt,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, getsockopt, recv as recv_bytes,
+    sendmsg, setsockopt, socketpair, sockopt,
 };
-use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::io::IoSlice;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// Room asked for in each direction: several of the longest messages, which
 /// the kernel charges with up to twice their size.
@@ -59,11 +60,29 @@ pub(crate) enum Sent {
 
 /// Send a frame. Fails only if its payload is longer than DTM_MESSAGE_MAX.
 pub(crate) fn send(fd: BorrowedFd<'_>, frame: &Frame<'_>) -> Result<Sent> {
+    send_with(fd, frame, &[])
+}
+
+/// The same, with descriptors: the receiver gets duplicates. Fails also if they
+/// are more than [`FDS_MAX`].
+pub(crate) fn send_with(
+    fd: BorrowedFd<'_>,
+    frame: &Frame<'_>,
+    fds: &[BorrowedFd<'_>],
+) -> Result<Sent> {
     let head = frame.encode_head().ok_or_else(too_long)?;
-    Ok(send_parts(
-        fd,
-        &[IoSlice::new(&head), IoSlice::new(frame.payload)],
-    ))
+    let mut raw: [RawFd; FDS_MAX] = [-1; FDS_MAX];
+    let Some(raw) = raw.get_mut(..fds.len()) else {
+        let text = format!("a message carries at most {FDS_MAX} descriptors");
+        return Err(Error::os(Errno::E2BIG, text));
+    };
+    for (raw, fd) in raw.iter_mut().zip(fds) {
+        *raw = fd.as_raw_fd();
+    }
+    let rights = [ControlMessage::ScmRights(raw)];
+    let control = if fds.is_empty() { &[] } else { &rights[..] };
+    let parts = [IoSlice::new(&head), IoSlice::new(frame.payload)];
+    Ok(send_parts(fd, &parts, control))
 }
 
 pub(super) fn too_long() -> Error {
@@ -73,13 +92,18 @@ pub(super) fn too_long() -> Error {
     )
 }
 
-pub(super) fn send_parts(fd: BorrowedFd<'_>, parts: &[IoSlice<'_>]) -> Sent {
+pub(super) fn send_parts(
+    fd: BorrowedFd<'_>,
+    parts: &[IoSlice<'_>],
+    control: &[ControlMessage<'_>],
+) -> Sent {
     let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
     loop {
-        return match sendmsg::<()>(fd.as_raw_fd(), parts, &[], flags, None) {
+        return match sendmsg::<()>(fd.as_raw_fd(), parts, control, flags, None) {
             Ok(_) => Sent::Done,
             Err(Errno::EINTR) => continue,
-            Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM) => Sent::Full,
+            // The last one: too many descriptors are on their way already.
+            Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM | Errno::ETOOMANYREFS) => Sent::Full,
             Err(_) => Sent::Gone,
         };
     }
@@ -109,10 +133,32 @@ pub(crate) enum Recv<'a> {
 /// Take one message. No room is given for descriptors: the kernel closes those
 /// that come with a message, and says so.
 pub(crate) fn recv<'a>(fd: BorrowedFd<'_>, buffer: &'a mut Buffer) -> Recv<'a> {
+    take(fd, buffer, None)
+}
+
+/// Take one message and the descriptors that belong to it. Those with a frame
+/// that takes none are closed.
+pub(crate) fn recv_with<'a>(
+    fd: BorrowedFd<'_>,
+    buffer: &'a mut Buffer,
+    attached: &mut Attached,
+) -> Recv<'a> {
+    attached.clear();
+    let taken = take(fd, buffer, Some(attached));
+    if !matches!(&taken, Recv::Frame(frame) if frame.head.kind.carries_fds()) {
+        attached.clear();
+    }
+    taken
+}
+
+fn take<'a>(
+    fd: BorrowedFd<'_>,
+    buffer: &'a mut Buffer,
+    mut attached: Option<&mut Attached>,
+) -> Recv<'a> {
     let (len, flags) = loop {
-        let mut parts = [IoSliceMut::new(&mut buffer.0)];
-        match recvmsg::<()>(fd.as_raw_fd(), &mut parts, None, MsgFlags::MSG_DONTWAIT) {
-            Ok(message) => break (message.bytes, message.flags),
+        match receive(fd, &mut buffer.0, attached.as_deref_mut()) {
+            Ok(taken) => break taken,
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => return Recv::Empty,
             Err(_) => return Recv::Closed,
@@ -121,7 +167,8 @@ pub(crate) fn recv<'a>(fd: BorrowedFd<'_>, buffer: &'a mut Buffer) -> Recv<'a> {
     if len == 0 && hung_up(fd) {
         return Recv::Closed;
     }
-    if flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
+    let refused = attached.is_none() && flags & libc::MSG_CTRUNC != 0;
+    if refused || flags & libc::MSG_TRUNC != 0 {
         return Recv::Bad(FrameError::Length);
     }
     match Frame::decode(&buffer.0[..len]) {

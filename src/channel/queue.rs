@@ -30,7 +30,7 @@ impl Outbox {
     pub(crate) fn push(&self, fd: BorrowedFd<'_>, frame: &Frame<'_>) -> Result<Sent> {
         let head = frame.encode_head().ok_or_else(too_long)?;
         if self.is_empty() {
-            let sent = send_parts(fd, &[IoSlice::new(&head), IoSlice::new(frame.payload)]);
+            let sent = send_parts(fd, &[IoSlice::new(&head), IoSlice::new(frame.payload)], &[]);
             if sent != Sent::Full {
                 return Ok(sent);
             }
@@ -50,7 +50,7 @@ impl Outbox {
     pub(crate) fn flush(&self, fd: BorrowedFd<'_>) -> Sent {
         let mut waiting = self.waiting.borrow_mut();
         while let Some(message) = waiting.front() {
-            match send_parts(fd, &[IoSlice::new(message)]) {
+            match send_parts(fd, &[IoSlice::new(message)], &[]) {
                 Sent::Done => {
                     self.bytes.set(self.bytes.get() - message.len());
                     waiting.pop_front();

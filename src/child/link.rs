@@ -2,7 +2,7 @@
 //! this very spawn is dropped and counted. flow: W1, W7, M13
 
 use super::birth::Birth;
-use crate::channel::{Buffer, Fence, Frame, Head, Kind, Recv, Sent, recv, send};
+use crate::channel::{Attached, Buffer, Fence, Frame, Head, Kind, Recv, Sent, recv_with, send};
 use crate::error::{Error, Result};
 use std::cell::Cell;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -15,7 +15,7 @@ pub(crate) struct Link {
     spawn: u64,
     sequence: Cell<u64>,
     fence: Fence,
-    buffer: Cell<Option<Buffer>>,
+    buffer: Cell<Option<(Buffer, Attached)>>,
 }
 
 impl Link {
@@ -28,7 +28,7 @@ impl Link {
             spawn: birth.spawn,
             sequence: Cell::new(0),
             fence: Fence::new(birth.slot_number(), birth.spawn),
-            buffer: Cell::new(Some(Buffer::new())),
+            buffer: Cell::new(Some((Buffer::new(), Attached::new()))),
         }
     }
 
@@ -89,15 +89,15 @@ impl Link {
         }
     }
 
-    /// Hand each waiting frame to `f`.
-    pub(crate) fn read(&self, f: &mut dyn FnMut(&Frame<'_>)) {
+    /// Hand each waiting frame to `f`. Descriptors that it leaves are closed.
+    pub(crate) fn read(&self, f: &mut dyn FnMut(&Frame<'_>, &mut Attached)) {
         // Taken out, so that nothing is borrowed while callbacks run.
-        let Some(mut buffer) = self.buffer.take() else {
+        let Some((mut buffer, mut attached)) = self.buffer.take() else {
             return;
         };
         loop {
-            match recv(self.fd.as_fd(), &mut buffer) {
-                Recv::Frame(frame) if self.fence.accepts(&frame.head) => f(&frame),
+            match recv_with(self.fd.as_fd(), &mut buffer, &mut attached) {
+                Recv::Frame(frame) if self.fence.accepts(&frame.head) => f(&frame, &mut attached),
                 Recv::Frame(_) => {
                     ::log::debug!("dropped a message for an earlier process of this slot")
                 }
@@ -105,10 +105,53 @@ impl Link {
                 Recv::Empty | Recv::Closed => break,
             }
         }
-        self.buffer.set(Some(buffer));
+        self.buffer.set(Some((buffer, attached)));
     }
 }
 
 fn inode(fd: &OwnedFd) -> Option<u64> {
     nix::sys::stat::fstat(fd).ok().map(|s| s.st_ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::{Pair, send_with};
+
+    /// F05: what came for an earlier process of the slot is dropped, with its
+    /// descriptors.
+    #[test]
+    fn the_fence_closes_descriptors_too() {
+        let Pair { master, child } = Pair::new().unwrap();
+        let birth = Birth {
+            role: crate::ffi::DTM_ROLE_WORKER,
+            slot: 3,
+            generation: 1,
+            index: 0,
+            func: 0,
+            spawn: 8,
+            master: 0,
+        };
+        let link = Link::new(child, &birth);
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        for spawn in [7, 8] {
+            let head = Head {
+                kind: Kind::Client,
+                slot: 3,
+                generation: 1,
+                spawn,
+                seq: 0,
+                arg: 0,
+                arg2: 0,
+            };
+            let frame = Frame { head, payload: &[] };
+            let sent = send_with(master.as_fd(), &frame, &[writer.as_fd()]).unwrap();
+            assert_eq!(sent, Sent::Done);
+        }
+        drop(writer);
+        let mut seen = Vec::new();
+        link.read(&mut |frame, attached| seen.push((frame.head.spawn, attached.fds.len())));
+        assert_eq!((seen, link.fenced()), (vec![(8, 1)], 1));
+        assert_eq!(nix::unistd::read(&reader, &mut [0]), Ok(0));
+    }
 }

@@ -4,7 +4,7 @@
 pub(crate) mod birth;
 pub(crate) mod link;
 
-use crate::channel::{Frame, Kind};
+use crate::channel::{Attached, Frame, Kind};
 use crate::config::{Orphan, SignalTable};
 use crate::master::policy::Order;
 use crate::process::lifeline;
@@ -80,7 +80,7 @@ impl Child {
         &self,
         rt: &Runtime,
         timeout_ms: i32,
-        hear: &mut dyn FnMut(&Frame<'_>),
+        hear: &mut dyn FnMut(&Frame<'_>, &mut Attached),
         own: &mut dyn FnMut(u32),
     ) {
         let reactor = rt.reactor_or_exit();
@@ -101,14 +101,14 @@ impl Child {
         }
     }
 
-    fn read_channel(&self, hear: &mut dyn FnMut(&Frame<'_>)) {
+    fn read_channel(&self, hear: &mut dyn FnMut(&Frame<'_>, &mut Attached)) {
         self.check_fds();
-        self.link.read(&mut |frame| match frame.head.kind {
+        self.link.read(&mut |frame, fds| match frame.head.kind {
             Kind::Nudge => {
                 self.look_at_order();
             }
             Kind::ReopenLog => self.reopen_log(),
-            _ => hear(frame),
+            _ => hear(frame, fds),
         });
         let board = &self.shared.board;
         board.set(self.birth.slot, shm::Gauge::Fenced, self.link.fenced());

@@ -68,8 +68,10 @@ const MAX: u32 = DTM_OFF - 1;
 pub(super) const KEYS: &[Key] = &[
     key!(workers, "workers", Number, 1, 512, 0),
     key!(max_processes, "max_processes", Number, 4, 1024, 200).fixed(),
-    key!(accept_mode, "accept_mode", Name(MODES), 0, MAX, DTM_ACCEPT_AUTO).fixed(),
-    key!(accept_tokens, "accept_tokens", Number, 1, 64, 0).fixed(),
+    key!(accept_mode, "accept_mode", Name(MODES), 0, MAX, DTM_ACCEPT_AUTO),
+    key!(accept_tokens, "accept_tokens", Number, 1, 64, 0),
+    key!(accept_load, "accept_load", Name(LOADS), 0, MAX, DTM_LOAD_CLIENTS),
+    key!(accept_pass, "accept_pass", Name(PASSES), 0, MAX, DTM_PASS_LEAST),
     key!(max_clients, "max_clients", Number, 1, super::MAX_CLIENTS, 0),
     key!(client_timeout_ms, "client_timeout", Time, 1, MAX, DTM_OFF).or_off(),
     key!(watch_timeout_ms, "watch_timeout", Time, 1, MAX, DTM_OFF).or_off(),
@@ -104,6 +106,8 @@ const MODES: &[(&str, u32)] = &[
     ("pass", DTM_ACCEPT_PASS),
     ("lock", DTM_ACCEPT_LOCK),
 ];
+const LOADS: &[(&str, u32)] = &[("clients", DTM_LOAD_CLIENTS), ("busy", DTM_LOAD_BUSY)];
+const PASSES: &[(&str, u32)] = &[("least", DTM_PASS_LEAST), ("rotate", DTM_PASS_ROTATE)];
 const SIGNALS: &[(&str, u32)] = &[("default", DTM_SIGNALS_DEFAULT), ("dtm", DTM_SIGNALS_DTM)];
 const ORPHAN: &[(&str, u32)] = &[("exit", DTM_ORPHAN_EXIT), ("drain", DTM_ORPHAN_DRAIN)];
 const LEVELS: &[(&str, u32)] = &[

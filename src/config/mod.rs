@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     pub(crate) max_processes: u32,
     pub(crate) accept_mode: u32,
     pub(crate) accept_tokens: u32,
+    pub(crate) accept_load: u32,
+    pub(crate) accept_pass: u32,
     pub(crate) max_clients: u32,
     pub(crate) client_timeout_ms: u32,
     pub(crate) watch_timeout_ms: u32,
@@ -59,6 +61,34 @@ pub(crate) enum AcceptMode {
     Lock,
 }
 
+impl AcceptMode {
+    /// DTM_ACCEPT_*.
+    pub(crate) fn of_number(number: u32) -> Option<Self> {
+        Some(match number {
+            DTM_ACCEPT_AUTO => Self::Auto,
+            DTM_ACCEPT_TOKEN => Self::Token,
+            DTM_ACCEPT_STEER => Self::Steer,
+            DTM_ACCEPT_HASH => Self::Hash,
+            DTM_ACCEPT_SHARED => Self::Shared,
+            DTM_ACCEPT_PASS => Self::Pass,
+            DTM_ACCEPT_LOCK => Self::Lock,
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::Auto => DTM_ACCEPT_AUTO,
+            Self::Token => DTM_ACCEPT_TOKEN,
+            Self::Steer => DTM_ACCEPT_STEER,
+            Self::Hash => DTM_ACCEPT_HASH,
+            Self::Shared => DTM_ACCEPT_SHARED,
+            Self::Pass => DTM_ACCEPT_PASS,
+            Self::Lock => DTM_ACCEPT_LOCK,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SignalTable {
     Default,
@@ -79,6 +109,10 @@ pub(crate) struct Config {
     pub(crate) max_processes: u32,
     pub(crate) accept_mode: AcceptMode,
     pub(crate) accept_tokens: u32,
+    /// Load is the number of busy clients, not of all.
+    pub(crate) accept_busy: bool,
+    /// The master passes clients on in turn, not to the least loaded.
+    pub(crate) accept_rotate: bool,
     pub(crate) max_clients: u32,
     pub(crate) client_timeout: Option<u64>,
     pub(crate) watch_timeout: Option<u64>,
@@ -133,8 +167,6 @@ impl Config {
         old: &Self,
         machine: &Machine,
     ) -> Result<(Self, Vec<&'static str>)> {
-        // Computed from the number of workers, which may well change.
-        default(&mut settings.accept_tokens, || old.accept_tokens);
         let ignored = Self::complete(settings.clone(), machine)?.changes(old);
         for key in KEYS.iter().filter(|key| key.fixed) {
             (key.set)(&mut settings, (key.get)(&old.values));
@@ -162,7 +194,7 @@ impl Config {
         // By default there is room for a reload: two generations, two controllers.
         let room = v.max_processes / 2 - 1;
         default(&mut v.workers, || machine.cpus.min(512).min(room));
-        default(&mut v.accept_tokens, || (v.workers / 2).clamp(2, 8));
+        default(&mut v.accept_tokens, || default_tokens(v.workers));
         default(&mut v.respawn_delay_max_ms, || {
             v.respawn_delay_ms.max(5_000)
         });
@@ -205,16 +237,10 @@ impl From<Settings> for Config {
             name: v.name.clone().unwrap_or_else(|| "dtm".into()),
             workers: v.workers,
             max_processes: v.max_processes,
-            accept_mode: match v.accept_mode {
-                DTM_ACCEPT_TOKEN => AcceptMode::Token,
-                DTM_ACCEPT_STEER => AcceptMode::Steer,
-                DTM_ACCEPT_HASH => AcceptMode::Hash,
-                DTM_ACCEPT_SHARED => AcceptMode::Shared,
-                DTM_ACCEPT_PASS => AcceptMode::Pass,
-                DTM_ACCEPT_LOCK => AcceptMode::Lock,
-                _ => AcceptMode::Auto,
-            },
+            accept_mode: AcceptMode::of_number(v.accept_mode).unwrap_or(AcceptMode::Auto),
             accept_tokens: v.accept_tokens,
+            accept_busy: v.accept_load == DTM_LOAD_BUSY,
+            accept_rotate: v.accept_pass == DTM_PASS_ROTATE,
             max_clients: v.max_clients,
             client_timeout: or_off(v.client_timeout_ms),
             watch_timeout: or_off(v.watch_timeout_ms),
@@ -249,6 +275,12 @@ impl From<Settings> for Config {
             values: v,
         }
     }
+}
+
+/// As many as blocked workers can be borne with, but no more than leave half of
+/// the workers to choose from.
+pub(crate) fn default_tokens(workers: u32) -> u32 {
+    (workers / 2).clamp(2, 8)
 }
 
 fn default(value: &mut u32, computed: impl FnOnce() -> u32) {

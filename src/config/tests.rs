@@ -200,7 +200,7 @@ fn a_reload_keeps_what_is_fixed_and_names_it() {
         ..Settings::default()
     };
     let (new, ignored) = Config::succeed(more, &old, &BOX).unwrap();
-    assert_eq!((new.workers, new.accept_tokens), (16, 2));
+    assert_eq!((new.workers, new.accept_tokens), (16, 8));
     assert!(ignored.is_empty(), "{ignored:?}");
 
     let wish = Settings {
@@ -211,11 +211,11 @@ fn a_reload_keeps_what_is_fixed_and_names_it() {
         ..Settings::default()
     };
     let (new, ignored) = Config::succeed(wish, &old, &BOX).unwrap();
-    assert_eq!(ignored, ["max_processes", "accept_mode", "name"]);
+    assert_eq!(ignored, ["max_processes", "name"]);
     assert_eq!((new.workers, new.max_processes), (5, 200));
     assert_eq!(
         (new.accept_mode, new.name.as_str()),
-        (AcceptMode::Auto, "dtm")
+        (AcceptMode::Lock, "dtm")
     );
 }
 

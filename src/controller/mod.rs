@@ -10,7 +10,7 @@ mod messages;
 mod roster;
 mod updates;
 
-use crate::channel::{Frame, Kind};
+use crate::channel::{Attached, Frame, Kind};
 use crate::child::{Child, DEADLINE, TICK};
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
@@ -118,7 +118,7 @@ impl Controller {
 
     /// One pass: events, then a fresh look at the workers, updates, the service.
     fn pass(&'static self) -> bool {
-        let mut hear = |frame: &Frame<'_>| self.incoming(frame);
+        let mut hear = |frame: &Frame<'_>, _: &mut Attached| self.incoming(frame);
         let mut own = |token: u32| self.own(token);
         self.child.pass(self.rt, -1, &mut hear, &mut own);
         self.carry_on_leaving();
@@ -178,7 +178,7 @@ impl Controller {
     /// The master loaded a new configuration: so does the controller, by the
     /// same callback. It stays when the workers are replaced.
     fn load_config(&self) {
-        if let Err(error) = self.rt.load_config() {
+        if let Err(error) = self.rt.load_config(&|_| Ok(())) {
             ::log::error!(
                 "the configuration that the master took fails here ({error}): restarting"
             );

@@ -63,11 +63,8 @@ impl Controller {
 
     /// One worker, as C sees it.
     pub(crate) fn describe(&self, slot: usize, row: &Row) -> dtm_worker_t {
-        let clients = self
-            .child
-            .shared
-            .board
-            .get(slot, crate::shm::Gauge::Clients);
+        let board = &self.child.shared.board;
+        let clients = board.get(slot, crate::shm::Gauge::Clients);
         dtm_worker_t {
             size: size_of::<dtm_worker_t>(),
             spawn: row.spawn,
@@ -78,7 +75,8 @@ impl Controller {
             pid: row.pid,
             clients: u32::try_from(clients).unwrap_or(u32::MAX),
             attempt: self.updates.attempts(slot, row.spawn),
-            reserved: 0,
+            load: self.child.shared.schedule.load(slot),
+            accepted: board.get(slot, crate::shm::Gauge::Accepted),
         }
     }
 

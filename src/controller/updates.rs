@@ -164,7 +164,8 @@ impl Controller {
                 pid: 0,
                 clients: 0,
                 attempt: 0,
-                reserved: 0,
+                load: 0,
+                accepted: 0,
             },
         };
         let (data, len) = (payload.as_ptr().cast(), payload.len());

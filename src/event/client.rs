@@ -36,7 +36,7 @@ impl Reactor {
         self.clients.set(self.clients.get() + 1);
         self.last_id.set(self.last_id.get() + 1);
         entry.id.set(self.last_id.get());
-        entry.raise(BUSY);
+        self.set_busy(entry, true);
         entry.interest.set(small(DTM_READ));
         entry.idle_ms.set(UNDECIDED);
 
@@ -68,6 +68,26 @@ impl Reactor {
     /// Open clients.
     pub(crate) fn clients(&self) -> u32 {
         self.clients.get()
+    }
+
+    /// Those of them with a request in flight.
+    #[allow(dead_code)]
+    pub(crate) fn busy(&self) -> u32 {
+        self.busy.get()
+    }
+
+    pub(super) fn set_busy(&self, entry: &Entry, busy: bool) {
+        match (entry.has(BUSY), busy) {
+            (false, true) => {
+                entry.raise(BUSY);
+                self.busy.set(self.busy.get() + 1);
+            }
+            (true, false) => {
+                entry.lower(BUSY);
+                self.busy.set(self.busy.get() - 1);
+            }
+            _ => {}
+        }
     }
 
     pub(crate) fn full(&self) -> bool {
@@ -163,12 +183,8 @@ impl Reactor {
 
     pub(crate) fn client_set_busy(&self, client: *const dtm_client_t, busy: bool) -> Result<()> {
         let client = self.open_client(client)?;
-        if busy {
-            client.raise(BUSY);
-            return Ok(());
-        }
-        client.lower(BUSY);
-        if self.draining() && !client.has(IN_CALL) {
+        self.set_busy(client, busy);
+        if !busy && self.draining() && !client.has(IN_CALL) {
             self.enqueue(client); // may be what the drain was waiting for
         }
         Ok(())

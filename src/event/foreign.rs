@@ -17,6 +17,10 @@ pub(super) struct Foreign {
 }
 
 impl Foreign {
+    pub(super) fn is_on(&self) -> bool {
+        self.timer.get().is_some()
+    }
+
     /// Its event only ends the wait: setting it anew takes the event back.
     pub(super) fn is_token(token: u32) -> bool {
         token == TOKEN

@@ -30,7 +30,8 @@ mod wheel;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use reactor::{OWN, Reactor, Setup, TOKENS};
+#[allow(unused_imports)]
+pub(crate) use reactor::{ASLEEP, BOUNDARY, OWN, Reactor, Setup, TOKENS};
 
 use crate::error::{Error, Result};
 use crate::ffi::DTM_ESTATE;

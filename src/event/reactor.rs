@@ -12,11 +12,16 @@ use crate::ffi::*;
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::os::fd::{OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// epoll data of the runtime's own fds: `OWN | token`.
 pub(crate) const OWN: u64 = 1 << 63;
 /// own_timer() takes tokens below this.
 pub(crate) const TOKENS: u32 = 16;
+/// The token by which a pass says that its own events are done, see [`Reactor::boundary`].
+pub(crate) const BOUNDARY: u32 = u32::MAX - 1;
+/// What a beat says while the loop sleeps: a time that never comes.
+pub(crate) const ASLEEP: u64 = u64::MAX / 2;
 /// Queued entries served in one pass; the others wait for the next, so that steps
 /// that keep waking each other do not keep the kernel's events waiting.
 const QUEUE_BUDGET: u32 = 1024;
@@ -45,7 +50,10 @@ pub(crate) struct Reactor {
     batch: Cell<Option<Box<Batch>>>,
     in_pass: Cell<bool>,
     now: Cell<u64>,
+    beat: Cell<Option<&'static AtomicU64>>,
+    boundary: Cell<bool>,
     pub(super) clients: Cell<u32>,
+    pub(super) busy: Cell<u32>,
     pub(super) last_id: Cell<u64>,
     pub(super) draining: Cell<bool>,
     /// shutdown() was called: nothing new is taken.
@@ -69,7 +77,10 @@ impl Reactor {
             batch: Cell::new(Some(empty_batch())),
             in_pass: Cell::new(false),
             now: Cell::new(now),
+            beat: Cell::new(None),
+            boundary: Cell::new(false),
             clients: Cell::new(0),
+            busy: Cell::new(0),
             last_id: Cell::new(0),
             draining: Cell::new(false),
             down: Cell::new(false),
@@ -114,6 +125,26 @@ impl Reactor {
         self.now.get()
     }
 
+    /// Keep this word up to date: since when (CLOCK_MONOTONIC in ns) the loop has been
+    /// at work; ASLEEP while it waits. Others see by it who is stuck.
+    #[allow(dead_code)]
+    pub(crate) fn set_beat(&self, beat: Option<&'static AtomicU64>) {
+        self.beat.set(beat);
+    }
+
+    fn beat(&self, value: u64) {
+        if let Some(beat) = self.beat.get() {
+            beat.store(value, Relaxed);
+        }
+    }
+
+    /// From now on each pass calls `own(BOUNDARY, 0)` when its own events are done and
+    /// the work for clients is about to begin.
+    #[allow(dead_code)]
+    pub(crate) fn boundary(&self, wanted: bool) {
+        self.boundary.set(wanted);
+    }
+
     /// Wait up to `timeout_ms` (-1: until something happens) with this signal mask,
     /// then serve. An error says that epoll is gone: the process cannot go on.
     pub(crate) fn pass(
@@ -130,14 +161,20 @@ impl Reactor {
         };
         self.slab.recycle();
         let wait = self.wait_ms(timeout_ms);
+        self.beat(ASLEEP);
         let waited = self.poller.wait(&mut batch, wait, mask);
-        self.now_ms();
+        let clock = Clock::read();
+        self.beat(clock.ns());
+        self.now.set(clock.floor_ms());
         self.in_pass.set(true);
         if let Ok(n) = waited {
             self.serve(&batch[..n], own);
         }
         self.in_pass.set(false);
         self.batch.set(Some(batch));
+        if self.foreign.is_on() {
+            self.beat(ASLEEP); // as far as anybody here can tell
+        }
         waited?;
         self.foreign_update()
     }
@@ -150,6 +187,9 @@ impl Reactor {
             {
                 own(token, bits);
             }
+        }
+        if self.boundary.get() {
+            own(BOUNDARY, 0);
         }
         for event in batch {
             if let Some(entry) = self.slab.of_key(event.u64) {
@@ -242,6 +282,11 @@ impl Clock {
     fn ms(&self, nanoseconds: libc::c_long) -> u64 {
         let ms = self.0.tv_sec * 1000 + nanoseconds / 1_000_000;
         u64::try_from(ms).unwrap_or(0)
+    }
+
+    pub(super) fn ns(&self) -> u64 {
+        let ns = self.0.tv_sec * 1_000_000_000 + self.0.tv_nsec;
+        u64::try_from(ns).unwrap_or(0)
     }
 
     /// What has fully passed: to compare with deadlines.

@@ -197,6 +197,7 @@ impl Reactor {
             );
         }
         if entry.is_client() {
+            self.set_busy(entry, false);
             self.clients.set(self.clients.get() - 1);
         }
         self.slab.give(entry);

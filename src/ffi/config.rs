@@ -29,9 +29,11 @@ pub struct dtm_config_t {
     /// Size of the process table, 4..=1024; default 200. Fixed at start.
     /// A reload needs room for two generations.
     pub max_processes: u32,
-    /// DTM_ACCEPT_*.
+    /// DTM_ACCEPT_*; default DTM_ACCEPT_AUTO. Changes on a running service lose nothing.
     pub accept_mode: u32,
-    /// Accept tokens k, 1..=64; default workers/2 within 2..=8.
+    /// Accept tokens k, 1..=64; default workers/2 within 2..=8. With up to k - 1
+    /// blocked workers new clients do not wait; with more than workers/2 the
+    /// shares become less equal.
     pub accept_tokens: u32,
     /// Clients per worker, 1..=16777216; default: what RLIMIT_NOFILE leaves.
     pub max_clients: u32,
@@ -71,13 +73,17 @@ pub struct dtm_config_t {
     /// DTM_LOG_*; default DTM_LOG_INFO. LIBDTM_LOG=level[,target] in the
     /// environment wins.
     pub log_level: u32,
-    /// Reserved, 0.
-    pub reserved: u32,
+    /// DTM_LOAD_*: what the accept schedule compares; dtm_set_load() goes before.
+    pub accept_load: u32,
     /// `stderr` (default), `callback`, `syslog`, `syslog:/path/of/socket`, `off`, or
     /// `file:/path`, in which %r becomes the role. Set up anew in every process.
     pub log_target: *const c_char,
     /// Store of actions, such as `sqlite:/path` (later version).
     pub store: *const c_char,
+    /// DTM_PASS_*: whom DTM_ACCEPT_PASS gives a client.
+    pub accept_pass: u32,
+    /// Reserved, 0.
+    pub reserved: u32,
 }
 
 /// The least a caller brings: everything behind it has a default.
@@ -129,6 +135,8 @@ pub(crate) unsafe fn settings(config: *const dtm_config_t) -> Result<Settings> {
         signals: c.signals,
         orphan: c.orphan,
         log_level: c.log_level,
+        accept_load: c.accept_load,
+        accept_pass: c.accept_pass,
         log_target: text("log_target", c.log_target)?,
         store: text("store", c.store)?,
         environment: std::env::var("LIBDTM_LOG").ok(),

@@ -130,21 +130,42 @@ pub const DTM_F_CHILD_ATEXIT: u64 = 0x2;
 /// Flag: ignore SIGPIPE in the children. libdtm itself never raises it.
 pub const DTM_F_IGNORE_SIGPIPE: u64 = 0x4;
 
-/// Accept schedule: the best one available; the log says which and why.
+/// Accept schedule: steer where it can be loaded, token otherwise; the log says
+/// which and why, once.
 pub const DTM_ACCEPT_AUTO: u32 = 0;
 /// Accept schedule: a run queue of k tokens; the k least loaded workers stand
-/// armed in the kernel's exclusive wait queue.
+/// armed in the kernel's exclusive wait queue. Needs no privilege, works for every
+/// listener, and passes over busy, stopped and dead workers by itself.
 pub const DTM_ACCEPT_TOKEN: u32 = 1;
-/// Accept schedule: SO_REUSEPORT group steered by an eBPF program on live load.
+/// Accept schedule: a socket per worker, and an eBPF program that chooses the least
+/// loaded one for each connection when it arrives. Linux 5.5 and CAP_BPF with
+/// CAP_NET_ADMIN (or root) at dtm_run(); a Unix listener is scheduled by token.
 pub const DTM_ACCEPT_STEER: u32 = 2;
-/// Accept schedule: SO_REUSEPORT group with the kernel's hash.
+/// Accept schedule: a socket per worker, chosen by the connection's hash among those
+/// that take clients. The load plays no part. A Unix listener is scheduled by token.
 pub const DTM_ACCEPT_HASH: u32 = 3;
-/// Accept schedule: one shared listener, exclusive wake-ups, rotation.
+/// Accept schedule: all workers wait at one listener; who has accepted goes to the
+/// end of the queue. The load plays no part.
 pub const DTM_ACCEPT_SHARED: u32 = 4;
-/// Accept schedule: one process accepts and passes the descriptors on.
+/// Accept schedule: the master accepts and passes the descriptors on, to the least
+/// loaded worker or in turn (`accept_pass`). A worker that is killed before it has
+/// taken one loses nothing. Costs about half as much again for each connection.
 pub const DTM_ACCEPT_PASS: u32 = 5;
-/// Accept schedule: one lock for all, as nginx's accept_mutex.
+/// Accept schedule: who has the lock accepts, as with nginx's accept_mutex: for
+/// comparison, and for those who want the old behaviour. Workers without it look
+/// again every 100 ms; it is taken from a holder that makes no move for 250 ms while
+/// clients wait.
 pub const DTM_ACCEPT_LOCK: u32 = 6;
+
+/// A worker's load is the number of its open clients.
+pub const DTM_LOAD_CLIENTS: u32 = 0;
+/// A worker's load is the number of its busy clients, see dtm_client_set_busy().
+pub const DTM_LOAD_BUSY: u32 = 1;
+
+/// DTM_ACCEPT_PASS: to the worker with the least load.
+pub const DTM_PASS_LEAST: u32 = 0;
+/// DTM_ACCEPT_PASS: in turn; one that declines or does not answer is passed over.
+pub const DTM_PASS_ROTATE: u32 = 1;
 
 /// Signal table: SIGTERM and SIGQUIT graceful, SIGINT fast, SIGHUP reload,
 /// SIGUSR1 reopen logs, SIGUSR2 upgrade, SIGTTIN/SIGTTOU scale, and the DTM
@@ -203,6 +224,13 @@ pub const DTM_CMD_SHUTDOWN_NOW: u32 = 10;
 pub const DTM_CMD_REOPEN_LOG: u32 = 11;
 /// Drain and replace the worker whose spawn id is `arg` (later version: DTM_ENOTSUP).
 pub const DTM_CMD_RECYCLE: u32 = 12;
+/// Change the accept schedule to `arg`, a DTM_ACCEPT_*, until a configuration is
+/// loaded: `accept_mode` of that one counts then. No connection is lost. DTM_EFAILED:
+/// it cannot be had here, dtm_accept_stats() shows what is in force.
+pub const DTM_CMD_ACCEPT_MODE: u32 = 13;
+/// Set the number of accept tokens to `arg`, 1..=64 (0: the default), until a
+/// configuration is loaded.
+pub const DTM_CMD_ACCEPT_TOKENS: u32 = 14;
 
 // ---- funcs, life events, actions -------------------------------------------
 

@@ -10,7 +10,8 @@
 #ifdef DTM_SIZE_
 DTM_SIZE_(dtm_str_t, 16);
 DTM_SIZE_(dtm_self_t, 48);
-DTM_SIZE_(dtm_worker_t, 48);
+DTM_SIZE_(dtm_worker_t, 56);
+DTM_SIZE_(dtm_accept_t, 120);
 DTM_SIZE_(dtm_event_t, 48);
 DTM_SIZE_(dtm_result_t, 48);
 DTM_SIZE_(dtm_listen_t, 40);
@@ -21,7 +22,7 @@ DTM_SIZE_(dtm_phase_t, 72);
 DTM_SIZE_(dtm_action_t, 56);
 DTM_SIZE_(dtm_action_info_t, 40);
 DTM_SIZE_(dtm_store_t, 128);
-DTM_SIZE_(dtm_config_t, 136);
+DTM_SIZE_(dtm_config_t, 144);
 DTM_SIZE_(dtm_callbacks_t, 184);
 #undef DTM_SIZE_
 #endif

@@ -33,9 +33,14 @@ layout! {
         size: 0, role: 8, slot: 12, generation: 16, index: 20, spawn: 24, pid: 32, master_pid:
         36, draining: 40, clients: 44,
     }
-    dtm_worker_t: 48 {
+    dtm_worker_t: 56 {
         size: 0, spawn: 8, slot: 16, generation: 20, index: 24, state: 28, pid: 32, clients: 36,
-        attempt: 40, reserved: 44,
+        attempt: 40, load: 44, accepted: 48,
+    }
+    dtm_accept_t: 120 {
+        size: 0, wanted: 8, mode: 12, workers: 16, willing: 20, queues: 24, tokens: 28, depth: 32,
+        waiting_ms: 36, load_min: 40, load_max: 44, skew: 48, reserved: 52, accepted: 56, moves: 64,
+        passed: 72, repassed: 80, rescues: 88, empty: 96, errors: 104, switches: 112,
     }
     dtm_event_t: 48 {
         size: 0, kind: 8, role: 12, slot: 16, generation: 20, spawn: 24, pid: 32, status: 36,
@@ -71,13 +76,14 @@ layout! {
         size: 0, scheme: 8, open: 16, close: 24, ping: 32, get: 40, list: 48, cas: 56, del: 64,
         lease: 72, unlease: 80, watch_fd: 88, begin: 96, commit: 104, rollback: 112, data: 120,
     }
-    dtm_config_t: 136 {
+    dtm_config_t: 144 {
         size: 0, flags: 8, name: 16, config_file: 24, workers: 32, max_processes: 36,
         accept_mode: 40, accept_tokens: 44, max_clients: 48, client_timeout_ms: 52,
         watch_timeout_ms: 56, drain_timeout_ms: 60, kill_grace_ms: 64, start_timeout_ms: 68,
         hang_timeout_ms: 72, respawn_delay_ms: 76, respawn_delay_max_ms: 80, respawn_reset_ms:
         84, nofork_max_ms: 88, worker_tick_ms: 92, controller_tick_ms: 96, channel_queue: 100,
-        signals: 104, orphan: 108, log_level: 112, reserved: 116, log_target: 120, store: 128,
+        signals: 104, orphan: 108, log_level: 112, accept_load: 116, log_target: 120, store: 128,
+        accept_pass: 136, reserved: 140,
     }
     dtm_callbacks_t: 184 {
         size: 0, config_load: 8, config_revert: 16, event: 24, log: 32, worker_init: 40,

@@ -31,6 +31,8 @@ mod loop_;
 
 mod controller;
 
+mod accept;
+
 mod console;
 
 mod action;

@@ -100,8 +100,60 @@ pub struct dtm_worker_t {
     pub clients: u32,
     /// How often the update of this worker was tried before, by this controller.
     pub attempt: u32,
+    /// Its load, as the accept schedule sees it.
+    pub load: u32,
+    /// Clients it has accepted.
+    pub accepted: u64,
+}
+
+/// The accept schedule of one listener, or of all together.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct dtm_accept_t {
+    /// sizeof(dtm_accept_t), set by libdtm.
+    pub size: usize,
+    /// The DTM_ACCEPT_* that is wanted.
+    pub wanted: u32,
+    /// The DTM_ACCEPT_* in force; of all: the first listener's.
+    pub mode: u32,
+    /// Workers that are open for business.
+    pub workers: u32,
+    /// Those of them that take clients now: not full, draining, stopped or hung.
+    pub willing: u32,
+    /// Sockets that listen.
+    pub queues: u32,
+    /// Accept tokens of each token queue, those that were added for busy workers included.
+    pub tokens: u32,
+    /// Connections that waited to be accepted at the master's last look; it looks
+    /// when nobody takes them.
+    pub depth: u32,
+    /// How long they have waited for a worker that takes clients, in ms; 0: they do not.
+    pub waiting_ms: u32,
+    /// Least and largest load of the open workers.
+    pub load_min: u32,
+    /// See load_min.
+    pub load_max: u32,
+    /// Largest load by the mean, in thousandths: 1000 is perfectly even.
+    pub skew: u32,
     /// Reserved, 0.
     pub reserved: u32,
+    /// Clients accepted, since dtm_run().
+    pub accepted: u64,
+    /// Tokens handed from one worker to another.
+    pub moves: u64,
+    /// Connections that the master took from a worker's queue, because that worker
+    /// did not, and passed to another; and all that DTM_ACCEPT_PASS passed.
+    pub passed: u64,
+    /// Passed connections that a worker declined or left behind, passed again.
+    pub repassed: u64,
+    /// Tokens added, or the lock taken away, because nobody served a queue.
+    pub rescues: u64,
+    /// Wake-ups that found no connection.
+    pub empty: u64,
+    /// Failed accepts: out of descriptors, connections that were gone, and the like.
+    pub errors: u64,
+    /// Changes of the mode on the running service.
+    pub switches: u64,
 }
 
 /// A life event, for the `event` callback in the master.

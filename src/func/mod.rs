@@ -1,6 +1,6 @@
 //! Helper processes. flow: M7, L18
 
-use crate::channel::{Frame, Kind};
+use crate::channel::{Attached, Frame, Kind};
 use crate::child::Child;
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
@@ -95,7 +95,7 @@ impl Helper {
 
     /// One pass for dtm_loop_dispatch(). True: leave now.
     pub(crate) fn pass(&self, timeout_ms: i32) -> bool {
-        let mut hear = |frame: &Frame<'_>| self.incoming(frame);
+        let mut hear = |frame: &Frame<'_>, _: &mut Attached| self.incoming(frame);
         self.child.pass(self.rt, timeout_ms, &mut hear, &mut |_| {});
         self.child.leaving().is_some()
     }

@@ -3,6 +3,7 @@
 use super::policy::{Action, Event, Job, Order};
 use super::{Master, prepare};
 use crate::channel::Kind;
+use crate::config::AcceptMode;
 use crate::error::Result;
 use crate::ffi::*;
 use crate::shm;
@@ -27,7 +28,7 @@ impl Master {
             Action::LoadConfig => self.load_config(),
             Action::RevertConfig => {
                 self.rt.revert_config();
-                self.shared.schedule.set_k(self.rt.config().accept_tokens);
+                self.apply_schedule();
                 self.tell_controller(Kind::ConfigReverted, 0, 0, &[]);
             }
             Action::KeepConfig => self.rt.keep_config(),
@@ -107,8 +108,36 @@ impl Master {
     }
 
     fn try_load(&mut self) -> Result<()> {
-        self.rt.load_config()?;
-        self.shared.schedule.set_k(self.rt.config().accept_tokens);
+        self.rt.load_config(&|fresh| {
+            let wanted = self.shared.schedule.check_mode(fresh.accept_mode);
+            wanted.map(drop)
+        })?;
+        self.apply_schedule();
         Ok(())
+    }
+
+    /// What the configuration says of accepting. It was checked before.
+    fn apply_schedule(&mut self) {
+        let config = self.rt.config();
+        self.shared.schedule.set_tokens(config.accept_tokens);
+        self.passing.set_rotate(config.accept_rotate);
+        if let Err(error) = self.set_accept_mode(config.accept_mode) {
+            ::log::error!("{error}");
+        }
+    }
+
+    /// Another accept mode, on the running service.
+    pub(super) fn set_accept_mode(&mut self, wanted: AcceptMode) -> Result<String> {
+        let text = self.shared.schedule.check_mode(wanted)?;
+        let before = self.shared.schedule.mode();
+        if self.shared.schedule.set_mode(wanted)? {
+            ::log::info!("accept schedule {text}; it was {}", before.name());
+            self.shared.schedule.count_switch();
+            // Workers under the accept lock look for themselves; others sleep.
+            for slot in 0..self.pairs.len() {
+                self.tell(slot, Kind::Nudge, 0);
+            }
+        }
+        Ok(format!("accept schedule {text}"))
     }
 }

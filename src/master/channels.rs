@@ -3,6 +3,7 @@
 use super::Master;
 use super::policy::{Asker, Command, Event, Job};
 use crate::channel::{Buffer, Frame, Head, Kind, Recv, Sent, recv, send};
+use crate::config::AcceptMode;
 use crate::ffi::*;
 use std::os::fd::AsFd;
 
@@ -50,6 +51,9 @@ impl Master {
                 );
                 self.tell_controller(Kind::Refused, spawn, frame.head.arg, &[]);
             }
+            Kind::Taken => self.passing.taken(frame.head.arg, slot),
+            Kind::Room => self.watchdog = self.watchdog.map(|_| 0),
+            Kind::Declined => self.client_declined(slot, frame.head.arg),
             Kind::AnswerUp => self.tell_controller(Kind::Answer, spawn, 0, frame.payload),
             Kind::Command if self.policy.slots()[slot].job == Some(Job::Controller) => {
                 self.hear_command(spawn, frame);
@@ -92,6 +96,10 @@ impl Master {
                 };
                 return self.reply(asker, DTM_OK, text);
             }
+            DTM_CMD_ACCEPT_MODE | DTM_CMD_ACCEPT_TOKENS => {
+                let (code, text) = self.accept_command(kind, arg);
+                return self.reply(asker, code, &text);
+            }
             DTM_CMD_REOPEN_LOG => {
                 self.reopen_logs();
                 return self.reply(asker, DTM_OK, "logs reopened");
@@ -105,6 +113,26 @@ impl Master {
             }
         };
         self.events.push_back(Event::Command { asker, command });
+    }
+
+    fn accept_command(&mut self, kind: u32, arg: u64) -> (i32, String) {
+        let arg = u32::try_from(arg).unwrap_or(u32::MAX);
+        if kind == DTM_CMD_ACCEPT_MODE {
+            let Some(mode) = AcceptMode::of_number(arg) else {
+                return (DTM_EINVAL, format!("accept mode {arg}: must be DTM_ACCEPT_*"));
+            };
+            return match self.set_accept_mode(mode) {
+                Ok(text) => (DTM_OK, text),
+                Err(error) => (error.code, error.text.into_owned()),
+            };
+        }
+        let tokens = match arg {
+            0 => crate::config::default_tokens(self.policy.workers()),
+            1..=64 => arg,
+            _ => return (DTM_EINVAL, format!("{arg} accept tokens: must be 1..64")),
+        };
+        self.shared.schedule.set_tokens(tokens);
+        (DTM_OK, format!("{tokens} accept tokens"))
     }
 
     pub(super) fn reply(&mut self, asker: Asker, code: i32, text: &str) {
@@ -131,7 +159,7 @@ impl Master {
         found.find_map(|(slot, s)| Some((slot, s.child.as_ref()?.spawn)))
     }
 
-    fn head(&mut self, kind: Kind, slot: usize, arg: u64, arg2: u64) -> Option<Head> {
+    pub(super) fn head(&mut self, kind: Kind, slot: usize, arg: u64, arg2: u64) -> Option<Head> {
         self.sequence += 1;
         let entry = &self.policy.slots()[slot];
         let spawn = entry.child.as_ref()?.spawn;

@@ -19,6 +19,7 @@ impl Master {
         // Whatever it still said comes first; then nobody is there to accept.
         self.read_channel(slot);
         self.shared.schedule.retire(slot);
+        self.pass_again(slot);
         self.pidfds[slot] = None;
         self.unsent_open[slot] = false;
         self.events.push_back(Event::Died { slot, spawn, exit });
@@ -28,6 +29,18 @@ impl Master {
     pub(super) fn look_at_all(&mut self) {
         for slot in 0..self.pairs.len() {
             self.look_at(slot);
+            self.look_if_stopped(slot);
+        }
+    }
+
+    /// The kernel tells a parent when a child is stopped, and when it goes on: a
+    /// stopped worker gets no clients.
+    fn look_if_stopped(&mut self, slot: usize) {
+        let Some(child) = self.policy.slots()[slot].child.as_ref() else {
+            return;
+        };
+        if let Some(stopped) = death::look_if_stopped(child.pid) {
+            self.shared.schedule.stopped(slot, stopped);
         }
     }
 

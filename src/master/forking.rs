@@ -35,6 +35,9 @@ impl Master {
         };
         self.shared.table.set_order(slot, spawn, Order::Run);
         self.shared.board.reset(slot);
+        if role == DTM_ROLE_WORKER {
+            self.shared.schedule.enlist(slot, spawn);
+        }
         match fork() {
             Ok(Forked::Child) => self.be_child(birth),
             Ok(Forked::Parent(pid)) => {
@@ -114,9 +117,13 @@ impl Master {
         if !controller {
             self.rt.close_control();
         }
-        if birth.role != DTM_ROLE_WORKER {
+        let worker = birth.role == DTM_ROLE_WORKER;
+        if !worker {
             self.rt.close_services();
         }
+        let doors = worker.then_some(birth.slot);
+        self.shared.schedule.keep_doors_of(doors);
+        self.passing = crate::accept::Passing::default();
         let lifeline = self.lifeline.take().map(|l| l.child);
         self.epoll = None;
         match (channel, lifeline) {

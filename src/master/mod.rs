@@ -7,6 +7,7 @@ mod channels;
 mod deaths;
 mod forking;
 mod notes;
+mod passing;
 pub(crate) mod policy;
 mod prepare;
 mod publish;
@@ -31,6 +32,8 @@ use std::rc::Rc;
 /// Event tokens; the slot is added.
 const WAKE: u64 = 1;
 const SENTINEL: u64 = 2;
+/// The listener is added.
+const PASS: u64 = 0x100;
 const CHANNEL: u64 = 0x1_0000;
 const DEATH: u64 = 0x2_0000;
 
@@ -61,6 +64,11 @@ pub(crate) struct Master {
     banned: bool,
     /// When to look at the accept queues again.
     watchdog: Option<u64>,
+    passing: crate::accept::Passing,
+    /// Per listener: the master itself waits for clients there.
+    watched: Vec<bool>,
+    /// Out of descriptors: it accepts nothing until then.
+    exhausted_until: Option<u64>,
     swept: u64,
     terminal: bool,
     finish: Option<(bool, i32)>,
@@ -137,12 +145,13 @@ impl Master {
     }
 
     fn report(&self) {
-        let accept = self.shared.schedule.stats();
+        let accept = self.shared.schedule.report(None);
         ::log::info!(
-            "the service has ended: {} clients accepted, {} token moves, {} empty wake-ups, {} failed \
-             accepts, {} tokens added for waiting queues",
+            "the service has ended: {} clients accepted, {} token moves, {} passed by the master, \
+             {} empty wake-ups, {} failed accepts, {} rescues of waiting queues",
             accept.accepted,
             accept.moves,
+            accept.passed,
             accept.empty,
             accept.errors,
             accept.rescues
@@ -199,6 +208,7 @@ impl Master {
             }
         }
         self.retry_unsent();
+        self.retry_passing();
         self.publish();
     }
 
@@ -236,6 +246,7 @@ impl Master {
             (CHANNEL, false) => self.read_channel(slot),
             (0, false) if token == WAKE => self.signals(),
             (0, false) if token == SENTINEL => self.queue_waits(),
+            (0, false) if token >= PASS => self.pass_clients(slot - 0x100),
             _ => {}
         }
     }
@@ -250,6 +261,7 @@ impl Master {
             retry,
             ban,
             self.watchdog,
+            self.passing_deadline(now),
         ]
         .into_iter()
         .flatten()
@@ -267,7 +279,11 @@ impl Master {
         if self.watchdog.is_none_or(|at| at > now) {
             return self.shared.schedule.check(now);
         }
-        self.watchdog = self.shared.schedule.on_sentinel(now).map(|ms| now + ms);
+        let look = self.shared.schedule.on_sentinel(now);
+        for door in look.take {
+            self.take_from(door);
+        }
+        self.watchdog = look.again.map(|ms| now + ms);
         if self.watchdog.is_none() {
             let _ = self.watch(self.shared.schedule.sentinel_fd(), SENTINEL);
         }

@@ -34,13 +34,16 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     check_room(&settings, slots)?;
     check_descriptors(slots, rt)?;
 
-    let mode = crate::accept::resolve(config.accept_mode)?;
-    let listeners = rt.listener_fds();
+    let sockets = rt.sockets();
+    let schedule = Schedule::new(slots, &sockets)?;
+    let mode = schedule.check_mode(config.accept_mode)?;
+    schedule.set_tokens(config.accept_tokens);
+    schedule.set_mode(config.accept_mode)?;
     let shared = Rc::new(Shared {
         table: Table::new(slots)?,
         ban: Ban::new(config.nofork_max)?,
         board: Board::new(slots)?,
-        schedule: Schedule::new(slots, &listeners, config.accept_tokens)?,
+        schedule,
     });
     let pairs = (0..slots)
         .map(|_| Pair::new())
@@ -63,6 +66,9 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         rows: Vec::new(),
         banned: false,
         watchdog: None,
+        passing: crate::accept::Passing::new(slots),
+        watched: vec![false; sockets.len()],
+        exhausted_until: None,
         swept: crate::sys::now_ms(),
         // SAFETY: a plain query about standard input.
         terminal: unsafe { libc::isatty(0) } == 1,

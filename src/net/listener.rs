@@ -27,6 +27,7 @@ pub(crate) struct Listener {
     address: Address,
     pub(crate) tag: u64,
     port: u16,
+    pub(crate) backlog: u32,
     /// Removes its file when it is dropped by the process that made it.
     _file: Option<unix::SocketFile>,
 }
@@ -67,6 +68,7 @@ impl Listener {
             address,
             tag: spec.tag,
             port,
+            backlog,
             _file: file,
         })
     }

@@ -103,6 +103,17 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<Option<(OwnedFd, Peer)>
     Ok(Some((fd, Peer::from_raw(&raw))))
 }
 
+/// Whose connection this is. Of one that is gone already nothing is known.
+pub(crate) fn peer_of(client: &OwnedFd) -> Peer {
+    // SAFETY: zero is a valid sockaddr_in6.
+    let mut raw: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };
+    #[allow(clippy::cast_possible_truncation)] // 28
+    let mut len = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+    // SAFETY: raw and len are ours; longer (Unix) addresses are cut by the kernel.
+    unsafe { libc::getpeername(client.as_raw_fd(), (&raw mut raw).cast(), &raw mut len) };
+    Peer::from_raw(&raw)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,6 +24,25 @@ pub(crate) fn reap(pid: i32) {
     let _ = wait(pid, libc::WEXITED | libc::WNOHANG);
 }
 
+/// Was it stopped (true) or continued (false) since the last look?
+pub(crate) fn look_if_stopped(pid: i32) -> Option<bool> {
+    let id = libc::id_t::try_from(pid).ok()?;
+    let options = libc::WSTOPPED | libc::WCONTINUED | libc::WNOHANG;
+    // SAFETY: as in wait(): zeroed storage, and this very child.
+    let (result, info) = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        (
+            libc::waitid(libc::P_PID, id, &raw mut info, options),
+            info,
+        )
+    };
+    // SAFETY: filled by waitid, or zero.
+    if result != 0 || unsafe { info.si_pid() } == 0 {
+        return None;
+    }
+    Some(info.si_code != libc::CLD_CONTINUED)
+}
+
 fn wait(pid: i32, options: i32) -> Option<Exit> {
     let id = libc::id_t::try_from(pid).ok()?;
     loop {

@@ -4,6 +4,7 @@
 //! remove or find left behind. Its pages are allocated at once and its size is
 //! sealed, so no later access can fail with SIGBUS. It holds nothing but atomics.
 
+use crate::bpf::Row;
 use crate::error::{Context, Result};
 use memmap2::{MmapOptions, MmapRaw};
 use nix::errno::Errno;
@@ -92,6 +93,11 @@ impl Region {
         self.words(offset, n)
     }
 
+    /// `n` workers' rows from byte `offset` on.
+    pub(crate) fn rows(&self, offset: usize, n: usize) -> &[Row] {
+        self.words(offset, n)
+    }
+
     fn words<T: Word>(&self, offset: usize, n: usize) -> &[T] {
         let end = n
             .checked_mul(size_of::<T>())
@@ -113,6 +119,7 @@ impl Region {
 trait Word {}
 impl Word for AtomicU32 {}
 impl Word for AtomicU64 {}
+impl Word for Row {}
 
 #[cfg(test)]
 mod tests {

@@ -1,82 +1,117 @@
 //! Accepting, when the schedule gives this worker the turn. flow: W6, L5, L12
 
 use super::{PAUSE, Worker};
-use crate::net::{self, AcceptError};
+use crate::accept::Door;
+use crate::channel::{Attached, Frame, Kind};
+use crate::net::{self, AcceptError, Peer};
 use crate::shm::Gauge;
-use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
 
 /// How long a worker without free descriptors takes no turn.
 const EXHAUSTED_MS: u64 = 100;
 
 impl Worker {
-    /// One client per turn: a second one waiting is the next worker's.
-    pub(super) fn accept(&self, index: u32) {
+    /// Something waits at this door.
+    pub(super) fn accept(&self, door: Door) {
         // Armed by the master an instant before its message was read.
-        if self.seat.may_accept(index) && self.is_open() {
-            self.take_one(index);
+        if !self.seat.may_accept(door) || !self.is_open() {
+            return;
+        }
+        for _ in 0..self.seat.share(door) {
+            if self.paused.get() || !self.take_one(door) {
+                break;
+            }
         }
     }
 
-    /// Accept one client of this listener. False: there was none.
-    pub(super) fn take_one(&self, index: u32) -> bool {
-        let Some((fd, tag)) = self.rt.listener(index) else {
+    /// Accept one client at this door. False: there was none.
+    pub(super) fn take_one(&self, door: Door) -> bool {
+        let Some(fd) = self.seat.fd(door) else {
             return false;
         };
         #[cfg(feature = "fault")]
         if crate::fault::fallible("accept").is_err() {
-            self.exhausted();
+            self.seat.failed();
+            self.exhausted(nix::errno::Errno::EMFILE);
             return false;
         }
-        // SAFETY: the listener stays open as long as the runtime.
-        match net::accept(unsafe { BorrowedFd::borrow_raw(fd) }) {
+        match net::accept(fd) {
             Ok(Some((client, peer))) => {
                 // The next turn is arranged before any work is done for this client.
-                self.seat.accepted(index);
+                self.seat.accepted(door);
                 #[cfg(feature = "fault")]
                 crate::fault::hit("token.armed");
-                self.child
-                    .shared
-                    .board
-                    .add(self.child.birth.slot, Gauge::Accepted, 1);
-                let listener = i32::try_from(index).unwrap_or(-1);
-                if let Err(error) = self.reactor().client_add(client, listener, tag, peer) {
-                    ::log::warn!("a client was refused: {error}");
-                }
-                if self.reactor().full() {
-                    self.pause();
-                }
+                self.welcome(client, door.listener, peer);
                 true
             }
             Ok(None) => {
-                self.seat.empty(index);
+                self.seat.empty();
                 false
             }
             Err(error) => {
-                self.accept_failed(index, error);
+                self.accept_failed(door, error);
                 false
             }
         }
     }
 
-    fn accept_failed(&self, index: u32, error: AcceptError) {
-        self.seat.failed(index);
+    fn welcome(&self, client: OwnedFd, listener: usize, peer: Peer) {
+        let board = &self.child.shared.board;
+        board.add(self.child.birth.slot, Gauge::Accepted, 1);
+        let index = u32::try_from(listener).unwrap_or(u32::MAX);
+        let tag = self.rt.listener(index).map_or(0, |(_, tag)| tag);
+        let number = i32::try_from(listener).unwrap_or(-1);
+        if let Err(error) = self.reactor().client_add(client, number, tag, peer) {
+            ::log::warn!("a client was refused: {error}");
+        }
+        if self.reactor().full() {
+            self.pause();
+        }
+    }
+
+    /// The master passes a client on. It keeps it until it is answered; the answer
+    /// comes before any work, for what was begun cannot be begun by another.
+    pub(super) fn take_passed(&self, frame: &Frame<'_>, attached: &mut Attached) {
+        let (listener, id) = (frame.head.arg, frame.head.arg2);
+        let leaving = self.child.is_leaving();
+        let wanted = self.is_open() && !self.paused.get() && !leaving && !self.reactor().full();
+        match (attached.fds.pop(), usize::try_from(listener)) {
+            (Some(client), Ok(listener)) if wanted => {
+                self.child.link.must_send(Kind::Taken, id, 0, &[]);
+                self.seat.was_passed();
+                let peer = net::peer_of(&client);
+                self.welcome(client, listener, peer);
+            }
+            (client, _) => {
+                drop(client);
+                self.child.link.must_send(Kind::Declined, id, 0, &[]);
+                if attached.cut {
+                    self.seat.failed();
+                    self.exhausted(nix::errno::Errno::EMFILE);
+                }
+            }
+        }
+    }
+
+    fn accept_failed(&self, door: Door, error: AcceptError) {
+        self.seat.failed();
         match error {
             AcceptError::Transient(_) => {}
-            AcceptError::Exhausted(errno) => {
-                ::log::warn!(
-                    "accept: {}: no new clients for {EXHAUSTED_MS} ms",
+            AcceptError::Exhausted(errno) => self.exhausted(errno),
+            AcceptError::Broken(errno) => {
+                ::log::error!(
+                    "accept on listener {}: {}: leaving",
+                    door.listener,
                     errno.desc()
                 );
-                self.exhausted();
-            }
-            AcceptError::Broken(errno) => {
-                ::log::error!("accept on listener {index}: {}: leaving", errno.desc());
                 crate::process::exit_now(crate::ffi::DTM_EXIT_FDS);
             }
         }
     }
 
-    fn exhausted(&self) {
+    fn exhausted(&self, errno: nix::errno::Errno) {
+        ::log::warn!("accept: {}: no new clients for {EXHAUSTED_MS} ms", errno.desc());
+        self.exhausted.set(true);
         self.pause();
         self.reactor().own_timer(PAUSE, Some(EXHAUSTED_MS));
     }
@@ -87,9 +122,12 @@ impl Worker {
         }
     }
 
+    /// If nothing speaks against it any more.
     pub(super) fn resume(&self) {
-        if !self.reactor().full() && self.paused.replace(false) {
-            self.seat.resume();
+        let ready = !self.exhausted.get() && !self.reactor().full();
+        if ready && self.paused.replace(false) && self.seat.resume() {
+            // Without it the master looks again a moment later.
+            let _ = self.child.link.send(Kind::Room, 0, 0, &[]);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! gate and later. flow: W2, W7, C5
 
 use super::Worker;
-use crate::channel::{Frame, Kind};
+use crate::channel::{Attached, Frame, Kind};
 use crate::guard::callback;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,11 +24,12 @@ impl Worker {
         self.child.link.must_send(Kind::Ready, 0, 0, &[]);
     }
 
-    pub(super) fn message(&self, frame: &Frame<'_>) {
+    pub(super) fn message(&self, frame: &Frame<'_>, attached: &mut Attached) {
         match frame.head.kind {
             Kind::Data => self.data(frame),
             Kind::Sync => self.sync(frame),
             Kind::Open => self.open(),
+            Kind::Client => self.take_passed(frame, attached),
             other => ::log::warn!("a worker does not know message {other:?}: dropped"),
         }
     }

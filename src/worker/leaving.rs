@@ -42,6 +42,7 @@ impl Worker {
         self.gate.set(Gate::Closed);
         if cause == Cause::Orphaned {
             self.rt.close_listeners();
+            self.child.shared.schedule.keep_doors_of(None);
         }
         let limit = match cause {
             Cause::Orphaned => Some(u64::from(lifeline::DRAIN_SECONDS) * 1000),
@@ -57,9 +58,9 @@ impl Worker {
 
     /// Nobody else will serve them: take what is queued.
     fn take_the_rest(&self) {
-        for index in 0..self.rt.listener_count() {
+        for door in self.seat.doors() {
             for _ in 0..LAST_TURNS {
-                if self.reactor().full() || !self.take_one(index) {
+                if self.reactor().full() || !self.take_one(door) {
                     break;
                 }
             }

@@ -4,11 +4,11 @@ mod accepting;
 mod gate;
 mod leaving;
 
-use crate::accept::{LISTENER_TOKEN, Seat};
-use crate::channel::Frame;
+use crate::accept::Seat;
+use crate::channel::{Attached, Frame};
 use crate::child::{Child, DEADLINE, TICK};
 use crate::error::Result;
-use crate::event::{Reactor, Setup};
+use crate::event::{BOUNDARY, Reactor, Setup};
 use crate::ffi::*;
 use crate::guard::callback;
 use crate::runtime::{Process, Runtime};
@@ -18,6 +18,8 @@ use std::cell::Cell;
 
 /// Retry of a listener after the process ran out of descriptors.
 const PAUSE: u32 = 6;
+/// The next try for the accept lock.
+const TRY_LOCK: u32 = 7;
 
 pub(crate) struct Worker {
     rt: &'static Runtime,
@@ -26,9 +28,13 @@ pub(crate) struct Worker {
     gate: Cell<Gate>,
     /// A message since the last Sync was refused: the code.
     refused: Cell<i32>,
-    /// dtm_set_load(); DTM_OFF: the number of open clients.
+    /// dtm_set_load(); DTM_OFF: the number of clients.
     pub(crate) load: Cell<u32>,
+    /// Only busy clients count as load.
+    counts_busy: bool,
     paused: Cell<bool>,
+    /// Out of descriptors a moment ago.
+    exhausted: Cell<bool>,
     drain_began: Cell<bool>,
     /// The exit status, once everything is over.
     done: Cell<Option<i32>>,
@@ -48,7 +54,8 @@ pub(crate) fn main(rt: &'static Runtime, child: Child) -> i32 {
 impl Worker {
     fn begin(rt: &'static Runtime, child: Child) -> Result<&'static Worker> {
         let config = rt.config();
-        let seat = child.shared.schedule.seat(child.birth.slot);
+        let schedule = &child.shared.schedule;
+        let seat = schedule.seat(child.birth.slot, child.birth.spawn);
         let setup = Setup {
             rt: rt.handle(),
             user_data: rt.user_data,
@@ -68,13 +75,18 @@ impl Worker {
             gate: Cell::new(Gate::Init),
             refused: Cell::new(0),
             load: Cell::new(DTM_OFF),
+            counts_busy: config.accept_busy,
             paused: Cell::new(false),
+            exhausted: Cell::new(false),
             drain_began: Cell::new(false),
             done: Cell::new(None),
         };
         rt.become_process(reactor, Process::Worker(worker))?;
         match rt.process() {
-            Some(Process::Worker(worker)) => Ok(worker),
+            Some(Process::Worker(worker)) => {
+                worker.reactor().set_beat(Some(worker.seat.row().beat()));
+                Ok(worker)
+            }
             _ => Err(crate::error::Error::new(
                 DTM_ESTATE,
                 "this process is no worker",
@@ -131,11 +143,15 @@ impl Worker {
         if self.done.get().is_some() {
             return true;
         }
-        let mut hear = |frame: &Frame<'_>| self.message(frame);
+        self.try_lock();
+        let mut hear = |frame: &Frame<'_>, attached: &mut Attached| self.message(frame, attached);
         let mut own = |token: u32| self.own(token);
         self.child.pass(self.rt, timeout_ms, &mut hear, &mut own);
         self.carry_on_leaving();
         self.publish();
+        if self.rt.callbacks.worker_main.is_some() {
+            self.try_lock(); // it goes to sleep in a loop of the service's own
+        }
         self.done.get().is_some()
     }
 
@@ -143,12 +159,27 @@ impl Worker {
         match token {
             TICK => self.tick(),
             DEADLINE => self.deadline(),
-            PAUSE => self.resume(),
-            listener => {
-                if let Some(index) = listener.checked_sub(LISTENER_TOKEN) {
-                    self.accept(index);
+            PAUSE => {
+                self.exhausted.set(false);
+                self.resume();
+            }
+            BOUNDARY => self.seat.give_lock(),
+            door => {
+                if let Some(door) = self.seat.door(door) {
+                    self.accept(door);
                 }
             }
+        }
+    }
+
+    /// Where the accept lock schedules, whoever goes to sleep without it looks
+    /// again by a timer.
+    fn try_lock(&self) {
+        let locks = self.seat.locks();
+        self.reactor().boundary(locks);
+        if locks {
+            let again = self.seat.before_wait(self.is_open());
+            self.reactor().own_timer(TRY_LOCK, again);
         }
     }
 
@@ -170,13 +201,16 @@ impl Worker {
     fn publish(&self) {
         let clients = self.reactor().clients();
         let load = self.load.get();
-        self.seat
-            .set_load(if load == DTM_OFF { clients } else { load });
+        self.seat.set_load(match load {
+            DTM_OFF if self.counts_busy => self.reactor().busy(),
+            DTM_OFF => clients,
+            own => own,
+        });
         self.child
             .shared
             .board
             .set(self.child.birth.slot, Gauge::Clients, u64::from(clients));
-        if self.paused.get() && !self.reactor().full() {
+        if self.paused.get() {
             self.resume();
         }
     }

@@ -23,6 +23,7 @@ static const struct {
     {"fork", DTM_CMD_FORK},         {"upgrade", DTM_CMD_UPGRADE},
     {"shutdown", DTM_CMD_SHUTDOWN}, {"now", DTM_CMD_SHUTDOWN_NOW},
     {"reopen", DTM_CMD_REOPEN_LOG}, {"recycle", DTM_CMD_RECYCLE},
+    {"mode", DTM_CMD_ACCEPT_MODE},  {"tokens", DTM_CMD_ACCEPT_TOKENS},
 };
 
 static void reply(struct request *request, int32_t status, const char *detail)
@@ -64,6 +65,17 @@ static void list_workers(dtm_t *rt, struct request *request)
     put_line(dtm_client_fd(request->client), text);
 }
 
+/* How the schedule stands at one listener, and each worker's share. */
+static void tell_accept(dtm_t *rt, struct request *request, uint32_t listener)
+{
+    uint32_t room = sizeof shared->worker / sizeof shared->worker[0];
+    int32_t code = dtm_accept_stats(rt, listener, &shared->accept, sizeof shared->accept);
+    if (code == DTM_OK)
+        code = dtm_workers(rt, shared->worker, sizeof shared->worker[0], room,
+                           &shared->worker_count);
+    reply(request, code, code == DTM_OK ? "" : dtm_last_error());
+}
+
 static void act(dtm_t *rt, struct request *request, const char *line)
 {
     char name[16] = "", text[256] = "";
@@ -95,6 +107,8 @@ static void act(dtm_t *rt, struct request *request, const char *line)
         int32_t code = dtm_send_all(rt, (uint32_t)number, text, strlen(text), &count);
         snprintf(text, sizeof text, "%u", count);
         reply(request, code, text);
+    } else if (!strcmp(name, "accept")) {
+        tell_accept(rt, request, (uint32_t)number);
     } else if (!strcmp(name, "pid")) {
         reply(request, getpid(), "");
     } else if (!strcmp(name, "workers")) {

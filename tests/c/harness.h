@@ -48,6 +48,14 @@ extern void (*on_failure)(void);
                     want_);                                                                    \
     } while (0)
 
+#define CHECK_LE(got, most)                                                                    \
+    do {                                                                                       \
+        long long got_ = (long long)(got), most_ = (long long)(most);                          \
+        if (got_ > most_)                                                                      \
+            fail_at(__FILE__, __LINE__, "%s is %lld, expected at most %s = %lld", #got, got_,  \
+                    #most, most_);                                                             \
+    } while (0)
+
 /* Poll until the condition holds; the case fails when that takes too long. */
 #define WAIT(condition)                                                                        \
     for (uint64_t deadline_ = 0; !(condition);)                                                \

@@ -127,6 +127,7 @@ static int open_listeners(const struct service *service, dtm_t *rt)
         dtm_listen_t listen = DTM_LISTEN_INIT;
         listen.address = service->listen[i];
         listen.tag = 100 + (uint64_t)i;
+        listen.backlog = service->backlog;
         explain(shared->listen_code[i] = dtm_listen(rt, &listen));
         if (shared->listen_code[i] < 0)
             return -1;

@@ -11,11 +11,14 @@
  *   block        the step does not return before driver sets shared->unblock
  *   timeout MS   the client's idle timeout
  *   answer TEXT  dtm_answer()
+ *   load N       dtm_set_load()
  *   log TEXT     dtm_log()
  *   done, error, close, leave, abort, exit N
  * Control protocol: `STATUS detail` comes back when the master has answered:
  *   reload loadconf start stop scale N nofork MS fork upgrade recycle reopen shutdown now
- *   send SPAWN TEXT, big SPAWN BYTES, all GENERATION TEXT, pid, workers
+ *   mode N, tokens N
+ *   send SPAWN TEXT, big SPAWN BYTES, all GENERATION TEXT, pid, workers,
+ *   accept LISTENER (fills shared->accept and shared->worker)
  * Messages to workers: `version N`, `refuse`, `for SPAWN`, any other text.
  */
 #ifndef SERVICE_H
@@ -41,6 +44,7 @@ struct kid {
     int status;      /* wait status, when DTM_EVENT_EXIT has happened */
     int inits, exits, drains, messages, ticks;
     int version;     /* the last `version N` it got */
+    int opened;      /* clients */
     int opened_with; /* the version it had when it served its first client */
 };
 
@@ -72,6 +76,9 @@ struct shared {
     int opened, closed[REASONS], stale, steps, hups, drains, timeouts;
     int controller_inits, controller_exits, passes, updates, blocked;
     uint64_t update_spawn;
+    dtm_accept_t accept; /* at the last request for it */
+    dtm_worker_t worker[64];
+    uint32_t worker_count;
     int acting; /* pid of the controller that acted last */
     int answers, refusals;
     char answer[256];
@@ -90,6 +97,7 @@ struct service {
     dtm_config_t config;
     dtm_callbacks_t callbacks;
     const char *listen[LISTENERS]; /* default: one on 127.0.0.1:0 */
+    uint32_t backlog;
     bool without_control;
     const char *fault;         /* LIBDTM_FAULT of the host */
     void (*before)(void);      /* in the host, before dtm_new() */

@@ -1,143 +1,36 @@
 /*
- * The accept schedule: even, and nobody's death, stop or stall holds it up.
- * flow: M5, M11, W3, W5, W6, L5, L12
+ * The accept schedule: how each mode goes about what t_modes_*.c see from outside.
+ * flow: M5, M11, L5, L12
  */
-#include "peer.h"
+#include "modes.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
 
-enum { MANY = 60, CROWD = 5 * MANY };
+enum { WORKERS = 3, MANY = 24 };
 
-/* Open connections, and on which worker each of them is. */
-struct crowd {
-    int fd[CROWD], size, count[4];
-};
+static struct crowd crowd;
 
-static void settle(struct crowd *crowd, int fd)
+static struct service with(uint32_t accept_mode)
 {
-    crowd->fd[crowd->size++] = fd;
-    crowd->count[kid_at(fd)->index]++;
+    struct service service = a_service();
+    service.config.workers = WORKERS;
+    service.config.accept_mode = accept_mode;
+    return service;
 }
 
-static bool is_even(const struct crowd *crowd)
+static void leave(void)
 {
-    for (int w = 0; w < 4; w++)
-        if (abs(crowd->count[w] - crowd->size / 4) > 1)
-            return false;
-    return true;
-}
-
-/* One after the other, until all workers have the same. */
-static void settle_evenly(struct crowd *crowd)
-{
-    while (crowd->size < CROWD && !(crowd->size % MANY == 0 && is_even(crowd)))
-        settle(crowd, dial(shared->port[0]));
-    if (!is_even(crowd))
-        fail_at(__FILE__, __LINE__, "%d %d %d %d", crowd->count[0], crowd->count[1],
-                crowd->count[2], crowd->count[3]);
-}
-
-static void leave(struct crowd *crowd)
-{
-    while (crowd->size)
-        hang_up(crowd->fd[--crowd->size]);
+    part(&crowd, NULL);
+    settle(&crowd);
     finish();
 }
 
-static void with_four_workers(void)
-{
-    struct service service = a_service();
-    service.config.workers = 4;
-    start(&service);
-    for (uint32_t i = 0; i < 4; i++)
-        hang_up(dial_worker(nth_open(i))); /* each has opened its gate */
-}
-
-/* M5: the least loaded worker has the turn. */
-static void even(void)
-{
-    struct crowd crowd = {.size = 0};
-    with_four_workers();
-    settle(&crowd, dial(shared->port[0]));
-    settle_evenly(&crowd);
-    leave(&crowd);
-}
-
-/* A burst is shared by those who run; one that did not catches up afterwards. */
-static void even_after_a_burst(void)
-{
-    struct crowd crowd = {.size = 0};
-    int burst[MANY];
-    with_four_workers();
-    struct kid *stopped = nth_open(2);
-    kill(stopped->pid, SIGSTOP);
-    WAIT(state_of(stopped->pid) == 'T');
-    for (int i = 0; i < MANY; i++)
-        who(burst[i] = dial(shared->port[0]));
-    kill(stopped->pid, SIGCONT);
-    for (int i = 0; i < MANY; i++)
-        settle(&crowd, burst[i]);
-    CHECK_EQ(crowd.count[stopped->index], 0);
-    settle_evenly(&crowd);
-    leave(&crowd);
-}
-
-/* L5, M11: with one token some worker has it. Stop all but one, in turn: at
- * least in two rounds of three the holder is among the stopped. */
-static void holders_stopped(void)
-{
-    struct service service = a_service();
-    service.config.accept_tokens = 1;
-    start(&service);
-    for (uint32_t left = 0; left < 3; left++) {
-        for (uint32_t i = 0; i < 3; i++) {
-            if (i == left)
-                continue;
-            kill(nth_open(i)->pid, SIGSTOP);
-            WAIT(state_of(nth_open(i)->pid) == 'T');
-        }
-        for (int i = 0; i < 10; i++) {
-            int fd = dial(shared->port[0]);
-            CHECK_EQ(kid_at(fd)->spawn, nth_open(left)->spawn);
-            hang_up(fd);
-        }
-        for (uint32_t i = 0; i < 3; i++)
-            kill(nth_open(i)->pid, SIGCONT);
-    }
-    CHECK(serves());
-    finish();
-    CHECK_EQ(shared->result.deaths, 0);
-}
-
-/* The same with SIGKILL, under a ban on forks so that nobody comes back. */
-static void holders_killed(void)
-{
-    for (uint32_t left = 0; left < 3; left++) {
-        struct service service = a_service();
-        service.config.accept_tokens = 1;
-        start(&service);
-        struct kid *kids[3] = {nth_open(0), nth_open(1), nth_open(2)};
-        CHECK_EQ(command("nofork 0"), DTM_OK);
-        for (uint32_t i = 0; i < 3; i++)
-            if (i != left)
-                kill(kids[i]->pid, SIGKILL);
-        for (int i = 0; i < 10; i++) {
-            int fd = dial(shared->port[0]);
-            CHECK_EQ(kid_at(fd)->spawn, kids[left]->spawn);
-            hang_up(fd);
-        }
-        finish();
-    }
-}
-
-/* Killed right after it has armed its successor, and at the accept itself. */
+/* Killed right after it has armed its successor, and before it has its client. */
 static void killed_while_passing_the_token(void)
 {
     for (int n = 1; n <= 5; n++) {
         char fault[64];
-        struct service service = a_service();
+        struct service service = with(DTM_ACCEPT_TOKEN);
         snprintf(fault, sizeof fault, "token.armed=kill@%d", n);
         service.config.accept_tokens = 1;
         service.fault = fault;
@@ -145,90 +38,140 @@ static void killed_while_passing_the_token(void)
         /* Each dial may hit the worker that is killed; the next one is answered. */
         struct load *load = load_start(2);
         WAIT(count_events(DTM_EVENT_EXIT, DTM_ROLE_WORKER) == 1 && count_open(1) == 3);
-        int answered = GET(load->answered);
-        WAIT(GET(load->answered) > answered + 50);
+        int before = GET(load->answered);
+        WAIT(GET(load->answered) > before + 50);
         load_stop(load);
         CHECK_EQ(load->refused, 0);
-        CHECK(load->reset + load->lost <= 2); /* at most those inside the killed worker */
+        CHECK_LE(load->reset + load->lost, 2); /* at most those inside the killed worker */
         finish();
         CHECK_EQ(shared->result.deaths, 1);
     }
 }
 
-/* L12: client work is done without the token. All but one are blocked in a step. */
-static void blocked_workers(void)
+/* One token moves from worker to worker, and hardly a wake-up is for nothing. */
+static void a_token_moves(void)
 {
-    struct service service = a_service();
+    struct service service = with(DTM_ACCEPT_TOKEN);
     service.config.accept_tokens = 1;
     start(&service);
-    int blocked[2], count = 0;
-    while (count < 2) {
-        say(blocked[count] = dial(shared->port[0]), "block");
-        count++;
-        WAIT(GET(shared->blocked) == count);
+    come(&crowd, 10 * WORKERS);
+    dtm_accept_t now = schedule();
+    CHECK(now.tokens >= 1);
+    CHECK_LE(now.tokens, 1 + now.rescues); /* a slow machine looks like a busy holder */
+    CHECK_EQ(now.queues, 1);
+    CHECK(now.moves >= 9 * WORKERS);
+    CHECK_LE(now.empty, WORKERS * (1 + now.rescues));
+    leave();
+}
+
+/* The holder of the only token is busy with an older client: one more is armed. In
+ * two rounds of three it is among the blocked. */
+static void a_busy_holder_gets_help(void)
+{
+    struct service service = with(DTM_ACCEPT_TOKEN);
+    service.config.accept_tokens = 1;
+    start(&service);
+    come(&crowd, WORKERS);
+    for (int left = 0; left < WORKERS; left++) {
+        int fds[MANY];
+        SET(shared->unblock, 0);
+        SET(shared->blocked, 0);
+        for (int i = 0; i < WORKERS; i++)
+            if (i != left)
+                say(crowd.fd[i], "block");
+        WAIT(GET(shared->blocked) == WORKERS - 1);
+        call(fds, MANY);
+        WAIT(answered(fds, MANY) == MANY);
+        SET(shared->unblock, 1);
+        for (int i = 0; i < WORKERS; i++)
+            if (i != left)
+                CHECK(hear(crowd.fd[i]));
+        hear_all(fds, MANY, NULL);
+        settle(&crowd);
     }
-    for (int i = 0; i < 20; i++)
-        CHECK(serves());
+    CHECK(schedule().rescues > 0);
+    leave();
+}
+
+/* The connections that wait at a worker's own socket go to another when it is busy. */
+static void a_queue_of_its_own(void)
+{
+    int fds[4 * MANY];
+    struct service service = with(DTM_ACCEPT_HASH);
+    start(&service);
+    CHECK_EQ(schedule().queues, WORKERS);
+    come(&crowd, 1);
+    say(crowd.fd[0], "block");
+    WAIT(GET(shared->blocked) == 1);
+    call(fds, 4 * MANY);
+    WAIT(answered(fds, 4 * MANY) == 4 * MANY);
+    CHECK(schedule().passed > 0);
     SET(shared->unblock, 1);
-    for (int i = 0; i < 2; i++) {
-        CHECK(hear(blocked[i]));
-        hang_up(blocked[i]);
-    }
+    CHECK(hear(crowd.fd[0]));
+    hear_all(fds, 4 * MANY, NULL);
+    joins_in(&crowd, crowd.kid[0]);
+    leave();
+}
+
+/* What a worker was passed and had not taken when it was killed is passed again. */
+static void passed_again(void)
+{
+    int fds[MANY];
+    struct service service = with(DTM_ACCEPT_PASS);
+    service.config.accept_pass = DTM_PASS_ROTATE;
+    start(&service);
+    come(&crowd, WORKERS);
+    CHECK_EQ(schedule().passed, WORKERS);
+    CHECK_EQ(command("nofork 0"), DTM_OK);
+    for (int i = 0; i < WORKERS; i++)
+        say(crowd.fd[i], "block");
+    WAIT(GET(shared->blocked) == WORKERS);
+    call(fds, MANY);
+    WAIT(schedule().passed > WORKERS);
+    struct kid *kid = crowd.kid[1];
+    stop_kid(kid); /* it does not see the end of its block */
+    SET(shared->unblock, 1);
+    kill(kid->pid, SIGKILL);
+    for (int i = 0; i < MANY; i++)
+        CHECK(hear(fds[i]));
+    CHECK(schedule().repassed > 0);
+    for (int i = 0; i < MANY; i++)
+        hang_up(fds[i]);
+    part(&crowd, NULL);
     finish();
 }
 
-/* All of them are: what has arrived meanwhile is served when they are back. */
-static void all_blocked(void)
+/* L5: the lock is taken from one that is stopped or dead, and that is told. */
+static void the_lock_is_taken(void)
 {
-    struct service service = a_service();
+    struct service service = with(DTM_ACCEPT_LOCK);
     start(&service);
-    int blocked[3], waiting[10];
-    for (int i = 0; i < 3; i++) {
-        say(blocked[i] = dial(shared->port[0]), "block");
-        WAIT(GET(shared->blocked) == i + 1);
+    for (int n = 0; n < WORKERS; n++) {
+        int fds[MANY];
+        struct kid *kids[WORKERS] = {nth_open(0), nth_open(1), nth_open(2)};
+        for (int i = 0; i < WORKERS; i++)
+            if (i != n)
+                stop_kid(kids[i]);
+        call(fds, MANY);
+        WAIT(answered(fds, MANY) == MANY);
+        for (int i = 0; i < WORKERS; i++)
+            kill(kids[i]->pid, SIGCONT);
+        hear_all(fds, MANY, NULL);
     }
-    for (int i = 0; i < 10; i++)
-        say(waiting[i] = dial(shared->port[0]), "who");
-    observe(50); /* the master looks at the queue meanwhile: nobody can be given a turn */
-    CHECK_EQ(GET(shared->opened), 3);
-    SET(shared->unblock, 1);
-    for (int i = 0; i < 10; i++) {
-        CHECK(hear(waiting[i]));
-        hang_up(waiting[i]);
-    }
-    for (int i = 0; i < 3; i++)
-        hang_up(blocked[i]);
+    uint64_t rescues = schedule().rescues;
+    CHECK(rescues > 0);
+    CHECK_EQ(logged("the accept lock was taken"), rescues);
+    settle(&crowd);
     finish();
-}
-
-/* Workers killed at random under load: only requests inside them may fail. */
-static void kills_under_load(void)
-{
-    struct service service = a_service();
-    start(&service);
-    struct load *load = load_start(4);
-    for (uint32_t i = 0; i < 60; i++) {
-        int answered = GET(load->answered);
-        end_kid(nth_open(i % 3), SIGKILL);
-        WAIT(count_open(1) == 3);
-        WAIT(GET(load->answered) > answered + 10);
-    }
-    load_stop(load);
-    CHECK_EQ(load->refused, 0);
-    CHECK_EQ(load->wrong, 0);
-    CHECK(load->reset + load->lost <= 60 * 4);
-    finish();
-    CHECK_EQ(shared->result.deaths, 60);
+    CHECK_EQ(shared->result.deaths, 0);
 }
 
 static const struct test tests[] = {
-    {"connections are spread evenly", even},
-    {"even again after a burst", even_after_a_burst},
-    {"token holders stopped", holders_stopped},
-    {"token holders killed", holders_killed},
     {"killed while it passes the token on", killed_while_passing_the_token},
-    {"blocked workers hold nothing up", blocked_workers},
-    {"all workers blocked for a while", all_blocked},
-    {"60 kills under load", kills_under_load},
+    {"a token moves", a_token_moves},
+    {"a busy holder gets help", a_busy_holder_gets_help},
+    {"a queue of its own", a_queue_of_its_own},
+    {"passed again", passed_again},
+    {"the lock is taken", the_lock_is_taken},
 };
 TEST_MAIN(tests)

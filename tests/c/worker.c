@@ -126,6 +126,7 @@ static int32_t on_open(dtm_t *rt, dtm_client_t *client, void *user_data)
 {
     (void)rt, (void)user_data;
     ADD(shared->opened, 1);
+    ADD(me->opened, 1);
     if (!served)
         SET(me->opened_with, me->version);
     served = true;
@@ -177,6 +178,8 @@ static int32_t answer(dtm_t *rt, dtm_client_t *client, const char *line)
         snprintf(reply, sizeof reply, "%d", dtm_answer(rt, line + 7, strlen(line + 7)));
     } else if (!strncmp(line, "log ", 4)) {
         snprintf(reply, sizeof reply, "%d", dtm_log(rt, DTM_LOG_WARN, line + 4));
+    } else if (sscanf(line, "load %u", &number) == 1) {
+        CHECK_EQ(dtm_set_load(rt, number), DTM_OK);
     } else if (!strcmp(line, "leave")) {
         snprintf(reply, sizeof reply, "%d", dtm_leave(rt));
     } else if (!strcmp(line, "done")) {

@@ -19,13 +19,13 @@ fn work(seat: &Seat, epoll: &Epoll, listener: &TcpListener, stop: BorrowedFd<'_>
         if event[0].data() == 0 {
             return;
         }
-        assert!(seat.may_accept(0));
+        assert!(seat.may_accept(BASE));
         match listener.accept() {
             Ok((mut client, _)) => {
-                seat.accepted(0);
+                seat.accepted(BASE);
                 client.write_all(b"!").unwrap();
             }
-            Err(_) => seat.empty(0),
+            Err(_) => seat.empty(),
         }
     }
 }
@@ -50,7 +50,7 @@ fn supervise(schedule: &Schedule, stop: BorrowedFd<'_>) {
             return;
         }
         let before = again;
-        again = schedule.on_sentinel(u64::try_from(start.elapsed().as_millis()).unwrap());
+        again = schedule.on_sentinel(u64::try_from(start.elapsed().as_millis()).unwrap()).again;
         match (before, again) {
             (None, Some(_)) => epoll.delete(sentinel).unwrap(),
             (Some(_), None) => epoll

@@ -6,10 +6,31 @@ mod asleep;
 
 use super::pool::Pool;
 use super::*;
+use crate::event::OWN;
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::atomic::Ordering::SeqCst;
+
+/// The base door of the only listener.
+const BASE: Door = Door {
+    listener: 0,
+    kind: door::Kind::Shared { group: 0 },
+};
+
+fn spawn_of(slot: usize) -> u64 {
+    slot as u64 + 100
+}
+
+fn schedule_of(slots: usize, listener: &impl AsRawFd, k: u32) -> Schedule {
+    let socket = Socket {
+        fd: listener.as_raw_fd(),
+        inet: true,
+        backlog: 511,
+    };
+    let schedule = Schedule::new(slots, &[socket]).unwrap();
+    schedule.set_tokens(k);
+    schedule
+}
 
 struct Bench {
     listener: TcpListener,
@@ -22,11 +43,13 @@ impl Bench {
     fn new(workers: usize, k: u32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
-        let schedule = Schedule::new(workers + 1, &[listener.as_raw_fd()], k).unwrap();
+        let schedule = schedule_of(workers + 1, &listener, k);
         for slot in 0..workers {
+            schedule.enlist(slot, spawn_of(slot));
             schedule.admit(slot);
         }
-        let seats = (0..workers).map(|slot| schedule.seat(slot)).collect();
+        let seat = |slot| schedule.seat(slot, spawn_of(slot));
+        let seats = (0..workers).map(seat).collect();
         Self {
             listener,
             schedule,
@@ -50,7 +73,7 @@ impl Bench {
 
     fn armed(&self) -> Vec<usize> {
         (0..self.seats.len())
-            .filter(|slot| self.schedule.pool.holds(*slot, 0))
+            .filter(|slot| self.schedule.pool.words.holds(*slot, 0))
             .collect()
     }
 
@@ -60,7 +83,7 @@ impl Bench {
             let mut events = [EpollEvent::empty(); 4];
             let epoll = self.schedule.pool.epoll(*slot);
             let n = epoll.wait(&mut events, EpollTimeout::ZERO).unwrap();
-            let token = crate::event::OWN | u64::from(LISTENER_TOKEN);
+            let token = OWN | u64::from(BASE.token());
             assert!(events[..n].iter().all(|event| event.data() == token));
             n > 0
         };
@@ -68,10 +91,14 @@ impl Bench {
     }
 
     fn accept(&self, slot: usize) -> TcpStream {
-        assert!(self.seats[slot].may_accept(0));
+        assert!(self.seats[slot].may_accept(BASE));
         let (client, _) = self.listener.accept().unwrap();
-        self.seats[slot].accepted(0);
+        self.seats[slot].accepted(BASE);
         client
+    }
+
+    fn depth(&self) -> u32 {
+        probe::depth(self.listener.as_fd())
     }
 
     fn loads(&self) -> Vec<u32> {
@@ -85,7 +112,7 @@ impl Bench {
 
 fn loads(pool: &Pool, workers: usize) -> Vec<u32> {
     (0..workers)
-        .map(|slot| pool.load(slot).load(SeqCst))
+        .map(|slot| pool.words.row(slot).load())
         .collect()
 }
 
@@ -108,7 +135,7 @@ fn the_token_moves_to_the_least_loaded() {
     assert_eq!(bench.registered(), [1, 3]);
     assert_eq!(bench.armed(), [1, 3]);
     assert_eq!(bench.awake(), Vec::<usize>::new(), "nothing is left");
-    assert_eq!(bench.schedule.stats().moves, 1);
+    assert_eq!(bench.schedule.report(None).moves, 1);
 }
 
 #[test]
@@ -131,13 +158,13 @@ fn the_least_loaded_keeps_the_token() {
 fn several_waiting_connections_go_to_several_workers() {
     let bench = Bench::new(4, 2);
     let _clients: Vec<_> = (0..40).map(|_| bench.connect()).collect();
-    assert_eq!(bench.schedule.depth(0), 40);
-    for slot in (0..4).cycle().take_while(|_| bench.schedule.depth(0) > 0) {
+    assert_eq!(bench.depth(), 40);
+    for slot in (0..4).cycle().take_while(|_| bench.depth() > 0) {
         if bench.awake().contains(&slot) {
             bench.accept(slot);
         }
     }
-    assert_eq!(bench.schedule.depth(0), 0);
+    assert_eq!(bench.depth(), 0);
     assert_eq!(bench.loads().iter().sum::<u32>(), 40);
     assert!(
         bench.loads().iter().all(|load| (9..=11).contains(load)),
@@ -152,20 +179,20 @@ fn a_queue_that_nobody_serves_gets_one_more_worker() {
     assert!(!bench.alarmed());
     let _clients = [bench.connect(), bench.connect(), bench.connect()];
     assert!(bench.alarmed());
-    let wait = bench.schedule.on_sentinel(1000).unwrap();
+    let wait = bench.schedule.on_sentinel(1000).again.unwrap();
     assert_eq!(bench.registered(), [0, 1], "the workers get a moment");
-    assert!(bench.schedule.on_sentinel(1000 + wait).is_some());
+    assert!(bench.schedule.on_sentinel(1000 + wait).again.is_some());
     assert_eq!(bench.registered(), [0, 1, 2]);
     assert!(bench.awake().contains(&2));
 
     // As long as it goes on like this no more are added...
     bench.accept(2);
     assert_eq!(bench.registered(), [0, 1, 3]);
-    assert!(bench.schedule.on_sentinel(1020).is_some());
-    assert_eq!(bench.schedule.stats().rescues, 1);
+    assert!(bench.schedule.on_sentinel(1020).again.is_some());
+    assert_eq!(bench.schedule.report(None).rescues, 1);
     bench.accept(3);
     bench.accept(2);
-    assert_eq!(bench.schedule.on_sentinel(1030), None);
+    assert_eq!(bench.schedule.on_sentinel(1030).again, None);
     assert!(!bench.alarmed());
     assert_eq!(bench.registered().len(), 3);
 
@@ -181,10 +208,10 @@ fn a_queue_that_nobody_serves_gets_one_more_worker() {
 fn a_queue_that_is_served_raises_no_alarm() {
     let bench = Bench::new(4, 2);
     let _client = bench.connect();
-    assert!(bench.schedule.on_sentinel(1000).is_some());
+    assert!(bench.schedule.on_sentinel(1000).again.is_some());
     bench.accept(1);
-    assert_eq!(bench.schedule.on_sentinel(1002), None);
-    assert_eq!(bench.schedule.stats().rescues, 0);
+    assert_eq!(bench.schedule.on_sentinel(1002).again, None);
+    assert_eq!(bench.schedule.report(None).rescues, 0);
 }
 
 /// All are armed and one of them was woken in vain: the kernel looks again.
@@ -192,10 +219,10 @@ fn a_queue_that_is_served_raises_no_alarm() {
 fn when_all_are_armed_all_are_woken_again() {
     let bench = Bench::new(2, 2);
     let _client = bench.connect();
-    assert!(bench.schedule.on_sentinel(1000).is_some());
-    bench.schedule.pool.unregister(0, 0);
-    bench.schedule.pool.unregister(1, 0);
-    assert!(bench.schedule.on_sentinel(1002).is_some());
+    assert!(bench.schedule.on_sentinel(1000).again.is_some());
+    bench.schedule.pool.unregister(0, BASE);
+    bench.schedule.pool.unregister(1, BASE);
+    assert!(bench.schedule.on_sentinel(1002).again.is_some());
     assert_eq!(bench.awake(), [0, 1]);
 }
 
@@ -204,7 +231,7 @@ fn when_all_are_armed_all_are_woken_again() {
 #[test]
 fn a_death_in_the_middle_is_repaired() {
     let bench = Bench::new(4, 2);
-    bench.schedule.pool.unregister(1, 0);
+    bench.schedule.pool.unregister(1, BASE);
     bench
         .schedule
         .pool
@@ -226,7 +253,7 @@ fn a_new_worker_begins_without_what_the_dead_one_left() {
     let bench = Bench::new(2, 1);
     bench.schedule.retire(0);
     bench.seats[0].set_load(99);
-    bench.schedule.pool.register(0, 0).unwrap();
+    bench.schedule.pool.register(0, BASE).unwrap();
     bench.schedule.admit(0);
     assert_eq!(bench.registered(), [1]);
     assert_eq!(bench.loads(), [0, 0]);
@@ -237,7 +264,7 @@ fn who_leaves_hands_over() {
     let bench = Bench::new(3, 2);
     assert!(bench.seats[0].leave());
     assert_eq!(bench.registered(), [1, 2]);
-    assert!(!bench.schedule.pool.arm(0, 0), "nobody can arm it any more");
+    assert!(!bench.schedule.pool.arm(0, BASE), "nobody can arm it any more");
     assert_eq!(bench.registered(), [1, 2]);
 
     // The wake-up that the second one may have swallowed is not lost.
@@ -255,14 +282,14 @@ fn who_leaves_hands_over() {
 fn a_late_registration_is_refused_once() {
     let bench = Bench::new(3, 1);
     bench.seats[0].leave();
-    bench.schedule.pool.register(0, 0).unwrap();
+    bench.schedule.pool.register(0, BASE).unwrap();
     let _client = bench.connect();
     assert_eq!(bench.awake(), [0, 1]);
-    assert!(!bench.seats[0].may_accept(0));
+    assert!(!bench.seats[0].may_accept(BASE));
     assert_eq!(bench.awake(), [1]);
 
     // And from an open worker no token is born of it.
-    bench.schedule.pool.register(2, 0).unwrap();
+    bench.schedule.pool.register(2, BASE).unwrap();
     bench.accept(2);
     assert_eq!(bench.registered(), [1]);
 }
@@ -273,8 +300,8 @@ fn when_all_are_full_the_first_that_is_not_is_armed() {
     bench.seats.iter().for_each(Seat::pause);
     assert_eq!(bench.registered(), Vec::<usize>::new());
     let _client = bench.connect();
-    assert!(bench.schedule.on_sentinel(1000).is_some());
-    assert!(bench.schedule.on_sentinel(1002).is_some());
+    assert!(bench.schedule.on_sentinel(1000).again.is_some());
+    assert!(bench.schedule.on_sentinel(1002).again.is_some());
     assert_eq!(bench.registered(), Vec::<usize>::new());
     bench.seats[1].resume();
     assert_eq!(bench.awake(), [1]);
@@ -286,9 +313,9 @@ fn when_all_are_full_the_first_that_is_not_is_armed() {
 #[test]
 fn k_can_change() {
     let bench = Bench::new(4, 1);
-    bench.schedule.set_k(3);
+    bench.schedule.set_tokens(3);
     assert_eq!(bench.registered().len(), 3);
-    bench.schedule.set_k(1);
+    bench.schedule.set_tokens(1);
     for _ in 0..4 {
         let _client = bench.connect();
         bench.accept(bench.registered()[0]);
@@ -303,14 +330,7 @@ fn unix_listeners_tell_whether_somebody_waits() {
     let name = format!("dtm-accept-{}", std::process::id());
     let address = SocketAddr::from_abstract_name(name).unwrap();
     let listener = UnixListener::bind_addr(&address).unwrap();
-    let schedule = Schedule::new(1, &[listener.as_raw_fd()], 1).unwrap();
-    assert_eq!(schedule.depth(0), 0);
+    assert_eq!(probe::depth(listener.as_fd()), 0);
     let _client = UnixStream::connect_addr(&address).unwrap();
-    assert_eq!(schedule.depth(0), 1);
-}
-
-#[test]
-fn modes_that_there_are_not_yet_are_refused() {
-    assert_eq!(resolve(AcceptMode::Token), Ok("token"));
-    assert_eq!(resolve(AcceptMode::Steer).unwrap_err().code, DTM_ENOTSUP);
+    assert_eq!(probe::depth(listener.as_fd()), 1);
 }

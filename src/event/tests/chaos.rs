@@ -166,6 +166,7 @@ proptest! {
         }
         prop_assert!(clients.values().all(|open| !open));
         prop_assert_eq!(world.clients(), 0);
+        prop_assert_eq!(world.busy(), 0);
         prop_assert_eq!(world.next_deadline(), None);
         for name in all.released.borrow().iter() {
             prop_assert_eq!(watches.get(name), None);

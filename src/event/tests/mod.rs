@@ -5,6 +5,7 @@ mod chaos;
 mod clients;
 mod drain;
 mod failures;
+mod schedule;
 mod timers;
 mod watches;
 

@@ -1,0 +1,135 @@
+//! The sockets of one listener, as the master has them. A listener that is a
+//! group of SO_REUSEPORT sockets has further doors: one for each sixteen workers
+//! that share, one for each worker's own. They are made before the fork of those
+//! who need them, so that a descriptor is the same number everywhere, and stay
+//! open for life: a connection that waits at one is never lost.
+
+use super::door::Door;
+use crate::bpf::{Steer, attach_table};
+use crate::error::{Context, Result};
+use crate::net::group;
+use nix::sys::socket::{Backlog, listen};
+use std::cell::{Cell, RefCell};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+pub(super) struct Lane {
+    base: RawFd,
+    pub(super) inet: bool,
+    backlog: u32,
+    made: RefCell<Vec<(Door, OwnedFd)>>,
+    /// The doors that listen, in the order in which they began: so the kernel numbers them.
+    order: RefCell<Vec<Door>>,
+    /// What chooses among them.
+    chosen_by: Cell<Program>,
+    table: RefCell<Vec<u32>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Program {
+    None,
+    Table,
+    Steer,
+}
+
+impl Lane {
+    pub(super) fn new(base: RawFd, inet: bool, backlog: u32) -> Self {
+        Self {
+            base,
+            inet,
+            backlog,
+            made: RefCell::default(),
+            order: RefCell::default(),
+            chosen_by: Cell::new(Program::None),
+            table: RefCell::default(),
+        }
+    }
+
+    fn base(&self) -> BorrowedFd<'_> {
+        // SAFETY: the runtime's listener, open as long as the schedule.
+        unsafe { BorrowedFd::borrow_raw(self.base) }
+    }
+
+    /// A socket for this door, bound but not listening yet: it costs a
+    /// descriptor and gets no connections.
+    pub(super) fn make(&self, door: Door) -> Result<RawFd> {
+        if let Some(fd) = self.find(door) {
+            return Ok(fd);
+        }
+        let socket = group::member(self.base())?;
+        let fd = socket.as_raw_fd();
+        self.made.borrow_mut().push((door, socket));
+        Ok(fd)
+    }
+
+    fn find(&self, door: Door) -> Option<RawFd> {
+        let made = self.made.borrow();
+        let found = made.iter().find(|(known, _)| *known == door);
+        found.map(|(_, fd)| fd.as_raw_fd())
+    }
+
+    /// Let it listen. False: it does already, or there is none.
+    pub(super) fn open(&self, door: Door) -> Result<bool> {
+        let mut order = self.order.borrow_mut();
+        let made = self.made.borrow();
+        let Some((_, socket)) = made.iter().find(|(known, _)| *known == door) else {
+            return Ok(false);
+        };
+        if order.contains(&door) {
+            return Ok(false);
+        }
+        let backlog = i32::try_from(self.backlog).unwrap_or(i32::MAX);
+        let backlog = Backlog::new(backlog).unwrap_or(Backlog::MAXCONN);
+        listen(socket, backlog).context("listen with SO_REUSEPORT")?;
+        if order.is_empty() {
+            order.push(Door::shared(door.listener, 0));
+        }
+        order.push(door);
+        Ok(true)
+    }
+
+    /// New connections go to these doors by their hash; to the base if there are none.
+    pub(super) fn choose_by_hash(&self, doors: &[Door]) -> Result<()> {
+        let order = self.order.borrow();
+        if order.is_empty() {
+            return Ok(()); // no group: there is nothing to choose
+        }
+        let number = |door: &Door| order.iter().position(|known| known == door);
+        let places = doors.iter().filter_map(number);
+        let table: Vec<u32> = places.filter_map(|n| u32::try_from(n).ok()).collect();
+        if self.chosen_by.get() != Program::Table || *self.table.borrow() != table {
+            attach_table(self.base(), &table)?;
+            self.chosen_by.set(Program::Table);
+            self.table.replace(table);
+        }
+        Ok(())
+    }
+
+    /// New connections go to the least loaded worker's own door.
+    pub(super) fn choose_by_load(&self, steer: &Steer, listener: usize) -> Result<()> {
+        if self.order.borrow().is_empty() || self.chosen_by.get() == Program::Steer {
+            return Ok(());
+        }
+        steer.place_base(listener, self.base())?;
+        steer.attach(listener, self.base())?;
+        self.chosen_by.set(Program::Steer);
+        Ok(())
+    }
+
+    pub(super) fn place(&self, steer: &Steer, door: Door, row: usize) -> Result<()> {
+        let made = self.made.borrow();
+        match made.iter().find(|(known, _)| *known == door) {
+            Some((_, socket)) => steer.place(door.listener, row, socket.as_fd()),
+            None => Ok(()),
+        }
+    }
+
+    /// In a child: close the doors that are not its own.
+    pub(super) fn keep_only(&self, keep: &dyn Fn(Door) -> bool, closed: &dyn Fn(Door)) {
+        self.made.borrow_mut().retain(|(door, _)| {
+            if !keep(*door) {
+                closed(*door);
+            }
+            keep(*door)
+        });
+    }
+}

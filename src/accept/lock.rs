@@ -1,0 +1,54 @@
+//! The accept lock, as nginx's accept_mutex: a worker that has it when it goes to
+//! sleep is registered at the listeners, and gives it back before it works for
+//! its clients. The owner is named by its spawn, never by its pid, which another
+//! process may get (F01); a late release finds another owner and fails (F02).
+//! flow: L5, L12
+
+use super::door::Door;
+use super::pool::Pool;
+use super::words::Tally;
+use std::sync::atomic::Ordering::*;
+
+/// Workers without the lock look again after this long, ms. nginx waits 500.
+pub(super) const DELAY: u64 = 100;
+/// The holder has to accept within this time when clients wait, ms.
+pub(super) const LEASE: u64 = 250;
+
+/// Before a wait: have it if nobody has it.
+pub(super) fn take(pool: &Pool, slot: usize, spawn: u64) -> bool {
+    let lock = pool.words.lock();
+    let had = lock.compare_exchange(0, spawn, SeqCst, SeqCst);
+    let ours = had.is_ok() || had == Err(spawn);
+    for listener in 0..pool.listeners() {
+        let door = Door::shared(listener, 0);
+        if !ours {
+            pool.unregister(slot, door);
+        } else if let Err(errno) = pool.register(slot, door) {
+            ::log::warn!("accept lock: epoll_ctl: {}", errno.desc());
+        }
+    }
+    ours
+}
+
+/// Give it back, if it is ours.
+pub(super) fn give(pool: &Pool, slot: usize, spawn: u64) {
+    let lock = pool.words.lock();
+    if lock.load(Relaxed) == spawn && lock.compare_exchange(spawn, 0, SeqCst, SeqCst).is_err() {
+        pool.words.count(slot, Tally::Late);
+    }
+}
+
+/// The master: take it from `from` (0: nobody), and give it to this worker.
+pub(super) fn grant(pool: &Pool, from: u64, slot: usize, spawn: u64) -> bool {
+    let lock = pool.words.lock();
+    let granted = lock.compare_exchange(from, spawn, SeqCst, SeqCst).is_ok();
+    if granted {
+        for listener in 0..pool.listeners() {
+            let door = Door::shared(listener, 0);
+            // Anew: the kernel looks at once whether a connection waits.
+            pool.unregister(slot, door);
+            let _ = pool.register(slot, door);
+        }
+    }
+    granted
+}

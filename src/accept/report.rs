@@ -1,0 +1,96 @@
+//! How the schedule stands, for the API and the log.
+
+use super::schedule::Schedule;
+use super::words::{Tally, Told};
+use crate::ffi::dtm_accept_t;
+use std::sync::atomic::Ordering::Relaxed;
+
+impl Schedule {
+    pub(crate) fn listeners(&self) -> u32 {
+        narrow(self.lanes.len())
+    }
+
+    /// The load of a slot's worker.
+    pub(crate) fn load(&self, slot: usize) -> u32 {
+        self.pool.words.row(slot).load()
+    }
+
+    /// Of one listener, or of all. Loads, shares and counts are the workers',
+    /// whatever listener their clients came from.
+    pub(crate) fn report(&self, listener: Option<u32>) -> dtm_accept_t {
+        let words = &self.pool.words;
+        let told = |what: Told| words.told(what).load(Relaxed);
+        let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let first = listener.and_then(|l| usize::try_from(l).ok()).unwrap_or(0);
+        let here = |l: usize| listener.is_none() || l == first;
+        let here = (0..self.lanes.len()).filter(|l| here(*l));
+        let queues = here.map(|l| words.queues(l).load(Relaxed)).sum();
+        let mode = (first < self.lanes.len()).then(|| self.pool.mode(first));
+        let open: Vec<usize> = words.open_slots().collect();
+        let loads: Vec<u32> = open.iter().map(|slot| words.row(*slot).load()).collect();
+        let willing = open.iter().filter(|slot| self.pool.takes_clients(**slot));
+        dtm_accept_t {
+            size: size_of::<dtm_accept_t>(),
+            wanted: small(told(Told::Wanted)),
+            mode: mode.map_or(0, super::mode::Mode::number),
+            workers: narrow(open.len()),
+            willing: narrow(willing.count()),
+            queues: small(queues),
+            tokens: self.tokens_at(first),
+            depth: small(told(Told::Depth)),
+            waiting_ms: match told(Told::WaitingSince) {
+                0 => 0,
+                since => small(crate::sys::now_ms().saturating_sub(since).max(1)),
+            },
+            load_min: loads.iter().copied().min().unwrap_or(0),
+            load_max: loads.iter().copied().max().unwrap_or(0),
+            skew: skew(&loads),
+            reserved: 0,
+            accepted: words.total(Tally::Accepted),
+            moves: words.total(Tally::Moves),
+            passed: told(Told::Passed),
+            repassed: told(Told::Repassed),
+            rescues: told(Told::Rescues),
+            empty: words.total(Tally::Empty),
+            errors: words.total(Tally::Errors) + told(Told::Errors),
+            switches: told(Told::Switches),
+        }
+    }
+
+    fn tokens_at(&self, listener: usize) -> u32 {
+        if listener >= self.lanes.len() || self.pool.mode(listener) != super::mode::Mode::Token {
+            return 0;
+        }
+        let limit = self.pool.words.limit_of(super::door::Door::shared(listener, 0));
+        narrow(limit)
+    }
+}
+
+fn narrow(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// Largest by mean, in thousandths; 1000 where there is nothing to compare.
+fn skew(loads: &[u32]) -> u32 {
+    let sum: u64 = loads.iter().map(|load| u64::from(*load)).sum();
+    let most = loads.iter().copied().max().map_or(0, u64::from);
+    let count = u64::try_from(loads.len()).unwrap_or(0);
+    match sum {
+        0 => 1000,
+        _ => u32::try_from(most * count * 1000 / sum).unwrap_or(u32::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::skew;
+
+    #[test]
+    fn skew_is_the_largest_by_the_mean() {
+        assert_eq!(skew(&[]), 1000);
+        assert_eq!(skew(&[0, 0]), 1000);
+        assert_eq!(skew(&[5, 5, 5]), 1000);
+        assert_eq!(skew(&[4, 0]), 2000);
+        assert_eq!(skew(&[3, 2, 1]), 1500);
+    }
+}

@@ -1,0 +1,95 @@
+//! To whom the master passes a client, and which workers wait together. Pure.
+
+use super::pool::GROUP;
+
+/// A worker that could take a client from the master.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Taker {
+    pub(crate) slot: usize,
+    pub(crate) load: u32,
+    /// Clients on their way to it that it has not taken yet.
+    pub(crate) unanswered: u32,
+}
+
+/// Clients that may be on their way to one worker: more would have to wait for
+/// it if it is busy or hangs. Node's cluster has the same rule.
+pub(crate) const UNANSWERED_MAX: u32 = 1;
+
+/// The next taker: least loaded, or in turn after slot `last`. One that owes an
+/// answer is passed over.
+pub(crate) fn choose(
+    takers: impl Iterator<Item = Taker>,
+    last: usize,
+    rotate: bool,
+) -> Option<usize> {
+    let distance = |slot: usize| slot.wrapping_sub(last).wrapping_sub(1);
+    let free = takers.filter(|taker| taker.unanswered < UNANSWERED_MAX);
+    let best = free.min_by_key(|taker| {
+        let load = if rotate { 0 } else { taker.load };
+        (load, distance(taker.slot))
+    });
+    best.map(|taker| taker.slot)
+}
+
+/// The group that a new worker joins, from the numbers of members: the fullest
+/// with room, for a wake-up has more sleepers to choose from there.
+pub(super) fn group(members: &[usize]) -> Option<usize> {
+    let open = members.iter().enumerate().filter(|(_, n)| **n < GROUP);
+    open.max_by_key(|(group, n)| (**n, usize::MAX - group))
+        .map(|(group, _)| group)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn takers(loads: &[(u32, u32)]) -> Vec<Taker> {
+        let taker = |(slot, (load, unanswered)): (usize, &(u32, u32))| Taker {
+            slot,
+            load: *load,
+            unanswered: *unanswered,
+        };
+        loads.iter().enumerate().map(taker).collect()
+    }
+
+    #[test]
+    fn the_least_loaded_and_equals_in_turn() {
+        let pick = |loads: &[(u32, u32)], last| choose(takers(loads).into_iter(), last, false);
+        assert_eq!(pick(&[(3, 0), (2, 0), (2, 0)], 0), Some(1));
+        assert_eq!(pick(&[(3, 0), (2, 0), (2, 0)], 1), Some(2));
+        assert_eq!(pick(&[(0, UNANSWERED_MAX), (9, 0)], 0), Some(1));
+        assert_eq!(pick(&[(0, UNANSWERED_MAX)], 0), None);
+    }
+
+    #[test]
+    fn in_turn_whoever_owes_an_answer_waits() {
+        let pick = |loads: &[(u32, u32)], last| choose(takers(loads).into_iter(), last, true);
+        assert_eq!(pick(&[(0, 0), (9, 0), (0, 0)], 0), Some(1));
+        assert_eq!(pick(&[(0, 0), (9, 1), (0, 0)], 0), Some(2));
+    }
+
+    #[test]
+    fn groups_fill_up_one_after_the_other() {
+        assert_eq!(group(&[0, 0]), Some(0));
+        assert_eq!(group(&[15, 0]), Some(0));
+        assert_eq!(group(&[16, 0]), Some(1));
+        assert_eq!(group(&[2, 7, 16]), Some(1));
+        assert_eq!(group(&[16, 16]), None);
+    }
+
+    proptest! {
+        /// Passed one after the other and all taken, loads end up within 1 of each other.
+        #[test]
+        fn loads_become_equal(start in proptest::collection::vec(0u32..30, 1..12)) {
+            let mut loads: Vec<(u32, u32)> = start.iter().map(|load| (*load, 0)).collect();
+            let (most, mut last) = (start.iter().max().copied().unwrap_or(0), 0);
+            for _ in 0..(most + 2) as usize * loads.len() {
+                last = choose(takers(&loads).into_iter(), last, false).unwrap();
+                loads[last].0 += 1;
+            }
+            let (least, most) = (loads.iter().min().unwrap().0, loads.iter().max().unwrap().0);
+            prop_assert!(most - least <= 1, "{:?}", loads);
+        }
+    }
+}

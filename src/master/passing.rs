@@ -1,0 +1,144 @@
+//! Clients that the master accepts and passes on: all of them in accept mode
+//! pass, otherwise those that wait where no worker takes them. flow: M5
+
+use super::Master;
+use crate::accept::Door;
+use crate::channel::{Frame, Kind, Sent, send_with};
+use crate::net::{self, AcceptError};
+use std::os::fd::{AsFd, AsRawFd};
+
+/// Clients accepted at one event; others of the master's events come between.
+const BATCH: u32 = 64;
+/// Time to the next try when nobody takes clients, or no descriptor is free, ms.
+const RETRY: u64 = 20;
+
+impl Master {
+    /// Have exactly the listeners in the loop that the master accepts from.
+    pub(super) fn watch_passed(&mut self) {
+        let able = self.passing.taker(&self.shared.schedule, &[]).is_some();
+        let listeners = usize::try_from(self.shared.schedule.listeners()).unwrap_or(0);
+        for listener in 0..listeners {
+            let wanted = self.shared.schedule.passes(listener) && able && !self.exhausted();
+            if wanted == self.watched[listener] {
+                continue;
+            }
+            let door = self.shared.schedule.base(listener);
+            let Some(fd) = self.shared.schedule.fd(door).map(|fd| fd.as_raw_fd()) else {
+                continue;
+            };
+            if wanted {
+                let token = super::PASS + u64::try_from(listener).unwrap_or(0);
+                if let Err(error) = self.watch(fd, token) {
+                    ::log::error!("listener {listener}: {error}");
+                    continue;
+                }
+            } else {
+                self.unwatch(fd);
+            }
+            self.watched[listener] = wanted;
+            // Where nobody could be given a client, the sentinel observes.
+            self.shared.schedule.observe(listener, !wanted);
+        }
+    }
+
+    /// A listener in accept mode pass is ready.
+    pub(super) fn pass_clients(&mut self, listener: usize) {
+        let door = self.shared.schedule.base(listener);
+        self.take_from(door);
+    }
+
+    /// Accept what waits at this door, as long as somebody takes it.
+    pub(super) fn take_from(&mut self, door: Door) {
+        for _ in 0..BATCH {
+            if self.passing.taker(&self.shared.schedule, &[]).is_none() {
+                return;
+            }
+            let Some(accepted) = self.shared.schedule.fd(door).map(net::accept) else {
+                return;
+            };
+            match accepted {
+                Ok(Some((client, _))) => {
+                    self.shared.schedule.was_taken(door);
+                    let listener = u32::try_from(door.listener).unwrap_or(0);
+                    let id = self.passing.add(client, listener);
+                    self.pass(id, None);
+                }
+                Ok(None) => return,
+                Err(AcceptError::Transient(_)) => self.shared.schedule.failed(),
+                Err(AcceptError::Exhausted(errno) | AcceptError::Broken(errno)) => {
+                    self.shared.schedule.failed();
+                    ::log::warn!("the master cannot accept: {}", errno.desc());
+                    self.exhausted_until = Some(crate::sys::now_ms() + 5 * RETRY);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Give it to the best worker that has room in its channel, but for `not`.
+    fn pass(&mut self, id: u64, not: Option<usize>) {
+        let mut tried: Vec<usize> = not.into_iter().collect();
+        while let Some(slot) = self.passing.taker(&self.shared.schedule, &tried) {
+            if self.send_client(id, slot) {
+                return self.passing.sent(id, slot);
+            }
+            tried.push(slot);
+        }
+        self.passing.keep(id);
+    }
+
+    fn send_client(&mut self, id: u64, slot: usize) -> bool {
+        let listener = self.passing.get(id).map_or(0, |p| u64::from(p.listener));
+        let (Some(head), Some(passed)) = (
+            self.head(Kind::Client, slot, listener, id),
+            self.passing.get(id),
+        ) else {
+            return false;
+        };
+        let frame = Frame { head, payload: &[] };
+        let end = self.pairs[slot].master.as_fd();
+        matches!(
+            send_with(end, &frame, &[passed.client.as_fd()]),
+            Ok(Sent::Done)
+        )
+    }
+
+    pub(super) fn client_declined(&mut self, slot: usize, id: u64) {
+        if self.passing.declined(id, slot) {
+            self.shared.schedule.was_passed_again();
+            self.pass(id, Some(slot));
+        }
+    }
+
+    /// The worker is dead, and all it had said was heard.
+    pub(super) fn pass_again(&mut self, slot: usize) {
+        for id in self.passing.left_behind(slot) {
+            self.shared.schedule.was_passed_again();
+            self.pass(id, Some(slot));
+        }
+    }
+
+    /// Those for whom there was nobody.
+    pub(super) fn retry_passing(&mut self) {
+        if self.exhausted_until.is_some_and(|at| at <= crate::sys::now_ms()) {
+            self.exhausted_until = None;
+        }
+        while self.passing.taker(&self.shared.schedule, &[]).is_some() {
+            let Some(id) = self.passing.next_homeless() else {
+                break;
+            };
+            self.pass(id, None);
+        }
+        self.watch_passed();
+    }
+
+    fn exhausted(&self) -> bool {
+        self.exhausted_until.is_some()
+    }
+
+    /// When to try again: a worker that takes clients again does not say so.
+    pub(super) fn passing_deadline(&self, now: u64) -> Option<u64> {
+        let homeless = self.passing.has_homeless().then_some(now + RETRY);
+        homeless.into_iter().chain(self.exhausted_until).min()
+    }
+}

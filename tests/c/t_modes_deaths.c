@@ -1,0 +1,125 @@
+/*
+ * Workers die, in every accept mode: nothing that they held is lost to the others,
+ * and what waited for them is served. A01, L1
+ * flow: M11, L5
+ */
+#include "modes.h"
+
+#include <stdio.h>
+
+enum { WORKERS = 3, MANY = 12 };
+
+/* L5, M11: whoever held what there is to hold is among the killed in two rounds of
+ * three. Forking is forbidden, so nobody comes back. */
+static void all_but_one(bool with_a_queue)
+{
+    for (uint32_t left = 0; left < WORKERS; left++) {
+        int fds[MANY];
+        struct crowd crowd = {.size = 0};
+        struct service service = in_mode(WORKERS);
+        service.config.accept_tokens = 1;
+        start(&service);
+        struct kid *kids[WORKERS] = {nth_open(0), nth_open(1), nth_open(2)};
+        CHECK(serves()); /* somebody has had the turn */
+        CHECK_EQ(command("nofork 0"), DTM_OK);
+        for (uint32_t i = 0; with_a_queue && i < WORKERS; i++)
+            stop_kid(kids[i]);
+        if (with_a_queue)
+            call(fds, MANY);
+        for (uint32_t i = 0; i < WORKERS; i++)
+            if (i != left)
+                kill(kids[i]->pid, SIGKILL);
+        kill(kids[left]->pid, SIGCONT);
+        if (!with_a_queue)
+            call(fds, MANY);
+        hear_all(fds, MANY, &crowd);
+        CHECK_EQ(share(&crowd, kids[left]), MANY);
+        part(&crowd, NULL);
+        finish();
+    }
+}
+
+static void killed(void)
+{
+    all_but_one(false);
+}
+
+/* What had come when they were killed was in the queue, their own or not, or had been
+ * passed to them and not been taken. */
+static void killed_with_a_queue(void)
+{
+    all_but_one(true);
+}
+
+/* All of them: the next ones serve what waits. */
+static void all_killed_with_a_queue(void)
+{
+    int fds[MANY];
+    struct service service = in_mode(WORKERS);
+    start(&service);
+    struct kid *kids[WORKERS] = {nth_open(0), nth_open(1), nth_open(2)};
+    for (uint32_t i = 0; i < WORKERS; i++)
+        stop_kid(kids[i]);
+    call(fds, MANY);
+    for (uint32_t i = 0; i < WORKERS; i++)
+        kill(kids[i]->pid, SIGKILL);
+    hear_all(fds, MANY, NULL);
+    WAIT(count_open(1) == WORKERS);
+    finish();
+    CHECK_EQ(shared->result.deaths, WORKERS);
+}
+
+/* Under load only requests inside of the killed worker may fail: of four clients
+ * at most four each time. */
+static void killed_under_load(void)
+{
+    enum { KILLS = 24 };
+    struct service service = in_mode(WORKERS);
+    start(&service);
+    struct load *load = load_start(4);
+    for (uint32_t i = 0; i < KILLS; i++) {
+        int before = GET(load->answered);
+        end_kid(nth_open(i % WORKERS), SIGKILL);
+        WAIT(count_open(1) == WORKERS);
+        WAIT(GET(load->answered) > before + 10);
+    }
+    load_stop(load);
+    CHECK_EQ(load->refused, 0);
+    CHECK_EQ(load->wrong, 0);
+    CHECK_LE(load->reset + load->lost, KILLS * 4);
+    finish();
+    CHECK_EQ(shared->result.deaths, KILLS);
+}
+
+/* Afterwards each worker, the new ones too, has its part. */
+static void successors_take_part(void)
+{
+    struct crowd crowd = {.size = 0};
+    struct service service = in_mode(4);
+    start(&service);
+    come(&crowd, 20);
+    struct kid *dead[] = {nth_open(1), nth_open(2)};
+    for (int i = 0; i < 2; i++)
+        kill(dead[i]->pid, SIGKILL);
+    WAIT(has(dead[0], DTM_EVENT_EXIT) && has(dead[1], DTM_EVENT_EXIT) && count_open(1) == 4);
+    /* The dead did not get to say which of their clients they closed. */
+    int gone = share(&crowd, dead[0]) + share(&crowd, dead[1]);
+    part(&crowd, dead[0]), part(&crowd, dead[1]);
+    WAIT(open_clients() == crowd.size + gone);
+    come(&crowd, 60);
+    if (mode->even)
+        stays_even(&crowd);
+    else if (mode->all)
+        all_have_some(&crowd);
+    part(&crowd, NULL);
+    finish();
+}
+
+static const struct test tests[] = {
+    {"all but one killed", killed},
+    {"all but one killed with a queue", killed_with_a_queue},
+    {"all killed with a queue", all_killed_with_a_queue},
+    {"killed under load", killed_under_load},
+    {"successors take part", successors_take_part},
+};
+MODES_MAIN(tests)

@@ -1,0 +1,219 @@
+#define _GNU_SOURCE /* SOCK_NONBLOCK */
+/*
+ * No room, in every accept mode: out of descriptors, full workers, a full queue,
+ * clients that have left before they were accepted. B05, B06, E03, E04
+ * flow: L4, W6
+ */
+#include "modes.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { WORKERS = 3, MANY = 12 };
+
+static struct crowd crowd;
+
+static void leave(void)
+{
+    part(&crowd, NULL);
+    settle(&crowd);
+    finish();
+    CHECK_EQ(shared->result.deaths, 0);
+}
+
+/* B05: no descriptor for one worker. Its clients go on, new ones go to others, it tries
+ * again now and then, and comes back by itself. */
+static void no_descriptors_in_one(void)
+{
+    struct service service = in_mode(WORKERS);
+    start_in_mode(&service);
+    come(&crowd, 1);
+    struct kid *kid = crowd.kid[0];
+    limit_files(kid->pid, 3);
+    come(&crowd, 2 * MANY);
+    CHECK_EQ(share(&crowd, kid), 1);
+    uint64_t errors = schedule().errors;
+    observe(300); /* nothing marks the end of what must not happen */
+    CHECK_EQ(who(crowd.fd[0]).pid, kid->pid);
+    come(&crowd, MANY);
+    CHECK_LE(schedule().errors, errors + 10 + MANY);
+    limit_files(kid->pid, UINT64_MAX);
+    joins_in(&crowd, kid);
+    leave();
+}
+
+/* For none of them: what comes waits. */
+static void no_descriptors(void)
+{
+    int fds[MANY];
+    struct service service = in_mode(WORKERS);
+    start_in_mode(&service);
+    come(&crowd, 1);
+    for (uint32_t i = 0; i < WORKERS; i++)
+        limit_files(nth_open(i)->pid, 3);
+    call(fds, MANY);
+    WAIT(schedule().errors > 0);
+    uint64_t errors = shared->accept.errors;
+    observe(300);
+    CHECK_LE(schedule().errors, errors + WORKERS * 10);
+    CHECK(logged("oo many open files"));
+    CHECK_EQ(who(crowd.fd[0]).pid, crowd.kid[0]->pid);
+    CHECK_EQ(GET(shared->opened), 1);
+    for (uint32_t i = 0; i < WORKERS; i++)
+        limit_files(nth_open(i)->pid, UINT64_MAX);
+    hear_all(fds, MANY, NULL);
+    leave();
+}
+
+/* For the master, which accepts in some modes: the same. */
+static void no_descriptors_in_the_master(void)
+{
+    int fds[MANY];
+    struct service service = in_mode(WORKERS);
+    start_in_mode(&service);
+    come(&crowd, 1);
+    limit_files(shared->host, 3);
+    call(fds, MANY);
+    if (mode->number == DTM_ACCEPT_PASS)
+        WAIT(logged("oo many open files"));
+    else
+        WAIT(answered(fds, MANY) == MANY);
+    uint64_t errors = schedule().errors;
+    observe(300);
+    CHECK_LE(schedule().errors, errors + 10);
+    who(crowd.fd[0]);
+    limit_files(shared->host, UINT64_MAX);
+    hear_all(fds, MANY, NULL);
+    leave();
+}
+
+static void with_most(struct service *service, uint32_t clients)
+{
+    service->config.max_clients = clients;
+}
+
+/* One worker has all that it may: the others get what comes. */
+static void one_is_full(void)
+{
+    struct service service = in_mode(WORKERS);
+    with_most(&service, 5);
+    start_in_mode(&service);
+    struct kid *kid = nth_open(1);
+    stop_kid(nth_open(0));
+    stop_kid(nth_open(2));
+    come(&crowd, 5);
+    CHECK_EQ(share(&crowd, kid), 5);
+    kill(nth_open(0)->pid, SIGCONT);
+    kill(nth_open(2)->pid, SIGCONT);
+    WAIT(schedule().willing == 2);
+    come(&crowd, 10);
+    CHECK_EQ(share(&crowd, kid), 5);
+    CHECK_EQ(schedule().willing, 0);
+    leave();
+}
+
+/* All of them: the queue waits, and that is told; each client that leaves lets one in. */
+static void all_are_full(void)
+{
+    int fds[MANY];
+    struct service service = in_mode(WORKERS);
+    with_most(&service, 4);
+    start_in_mode(&service);
+    come(&crowd, WORKERS * 4);
+    call(fds, MANY);
+    WAIT(schedule().depth == MANY);
+    CHECK(shared->accept.waiting_ms > 0);
+    CHECK_EQ(shared->accept.willing, 0);
+    CHECK_EQ(GET(shared->opened), WORKERS * 4);
+    CHECK_EQ(answered(fds, MANY), 0);
+    hang_up(crowd.fd[--crowd.size]);
+    WAIT(answered(fds, MANY) == 1);
+    part(&crowd, NULL);
+    hear_all(fds, MANY, NULL);
+    WAIT(schedule().willing == WORKERS);
+    WAIT(schedule().waiting_ms == 0);
+    leave();
+}
+
+/* E03: they have connected, and reset, before anybody accepted them. */
+static void gone_before(void)
+{
+    const struct linger abort_ = {.l_onoff = 1};
+    int fds[2 * MANY];
+    struct service service = in_mode(WORKERS);
+    start_in_mode(&service);
+    for (int round = 0; round < 5; round++) {
+        for (uint32_t i = 0; i < WORKERS; i++)
+            stop_kid(nth_open(i));
+        for (int i = 0; i < 2 * MANY; i++)
+            fds[i] = dial(shared->port[0]);
+        for (int i = 0; i < 2 * MANY; i += 2) {
+            CHECK_EQ(setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &abort_, sizeof abort_), 0);
+            hang_up(fds[i]);
+        }
+        for (uint32_t i = 0; i < WORKERS; i++)
+            kill(nth_open(i)->pid, SIGCONT);
+        for (int i = 1; i < 2 * MANY; i += 2)
+            join(&crowd, fds[i]);
+        part(&crowd, NULL);
+    }
+    settle(&crowd);
+    WAIT(schedule().load_max == 0);
+    CHECK_EQ(shared->accept.accepted, shared->opened);
+    leave();
+}
+
+/* Connect without waiting for it. */
+static int begin_dial(void)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)shared->port[0])};
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    CHECK(fd >= 0);
+    CHECK(connect(fd, (struct sockaddr *)&in, sizeof in) == 0 || errno == EINPROGRESS);
+    return fd;
+}
+
+/* E04: more than the queue can hold, and all workers are stopped. */
+static void overflow(void)
+{
+    enum { CROWDED = 100 };
+    int fds[CROWDED];
+    struct service service = in_mode(WORKERS);
+    service.backlog = 8;
+    start_in_mode(&service);
+    for (uint32_t i = 0; i < WORKERS; i++)
+        stop_kid(nth_open(i));
+    for (int i = 0; i < CROWDED; i++)
+        fds[i] = begin_dial();
+    for (uint32_t i = 0; i < WORKERS; i++)
+        kill(nth_open(i)->pid, SIGCONT);
+    for (int i = 0; i < CROWDED; i++) {
+        struct pollfd pollfd = {.fd = fds[i], .events = POLLOUT};
+        WAIT(poll(&pollfd, 1, 0) == 1); /* the kernel tries again after a second */
+        say(fds[i], "done");
+        pollfd.events = POLLIN;
+        WAIT(poll(&pollfd, 1, 0) == 1);
+        hang_up(fds[i]);
+    }
+    settle(&crowd);
+    CHECK(serves());
+    WAIT(schedule().load_max == 0);
+    leave();
+}
+
+static const struct test tests[] = {
+    {"no descriptors in one worker", no_descriptors_in_one},
+    {"no descriptors in any worker", no_descriptors},
+    {"no descriptors in the master", no_descriptors_in_the_master},
+    {"one worker is full", one_is_full},
+    {"all workers are full", all_are_full},
+    {"gone before they are accepted", gone_before},
+    {"the queue overflows", overflow},
+};
+MODES_MAIN(tests)
