@@ -48,9 +48,12 @@ static int32_t client_open(dtm_t *rt, dtm_client_t *client, void *user_data)
 static int32_t client_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *user_data)
 {
     struct conn *conn = dtm_client_data(client);
-    int next = work_step(conn, dtm_client_fd(client));
+    int next;
 
-    (void)rt, (void)events, (void)user_data;
+    (void)rt, (void)user_data;
+    if (events == DTM_DRAIN) /* its request is still to come, or its answer to go out */
+        return DTM_KEEP;
+    next = work_step(conn, dtm_client_fd(client));
     if (next == WORK_DONE)
         return DTM_DONE;
     /* An idle client of a worker that drains need not be waited for. */
