@@ -749,6 +749,16 @@
 #define DTM_LISTENERS_MAX 32
 
 /**
+ * Most locks a service can register.
+ */
+#define DTM_LOCKS_MAX 64
+
+/**
+ * Result of dtm_lock_take(): the lock is yours, but its last owner died with it.
+ */
+#define DTM_LOCK_RECOVERED 1
+
+/**
  * Action phase result: go on with the next phase.
  */
 #define DTM_ACTION_NEXT 0
@@ -2744,7 +2754,11 @@ DTM_API int32_t dtm_action_wait(const dtm_phase_t *phase, uint32_t kind, uint64_
 DTM_API int32_t dtm_store_register(dtm_t *rt, const dtm_store_t *store);
 
 /**
- * Create a lock that all processes of the runtime share (later version).
+ * Register a lock that the children of the runtime share: for what several of them
+ * change, such as shared memory or a file of the service's own. `*ret_lock` is
+ * valid in every process forked by dtm_run(). The name is for the log: 1 to 32
+ * letters, digits, `_`, `.`, `-`, and no other lock's (DTM_EINVAL). -ENOSPC: more than
+ * DTM_LOCKS_MAX; DTM_ESTATE after dtm_run().
  *
  * Process: host
  * Thread: owner
@@ -2755,19 +2769,27 @@ DTM_API int32_t dtm_store_register(dtm_t *rt, const dtm_store_t *store);
 DTM_API int32_t dtm_lock_register(dtm_t *rt, const char *name, dtm_lock_t **ret_lock);
 
 /**
- * Take it: 0 tries, DTM_OFF waits for ever. DTM_OK; DTM_EFAILED: taken, but the last
- * owner died with it: repair what it protects; -ETIMEDOUT; -EDEADLK (later version).
+ * Take it: 0 tries, DTM_OFF waits for ever, other timeouts are in milliseconds.
+ *
+ * DTM_OK; DTM_LOCK_RECOVERED: taken, but its last owner died with it, so repair what
+ * it protects. If this process dies as well before it gives the lock back, the next
+ * one is told the same. -ETIMEDOUT; -EDEADLK: this process has it already; DTM_EGONE:
+ * another one has it, and the master is gone; DTM_EINVAL: no such lock.
+ *
+ * Without contention it is one atomic instruction. A wait blocks the process and
+ * so all of its clients, and a signal does not end it: hold a lock for a moment
+ * only, never while waiting for anything. Who waits longest is not served first.
  *
  * Process: worker, controller, func
  * Thread: owner
  * Signal: unsafe
  * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: nothing changes hands
+ * Owns: the process has the lock until it gives it back or dies
  */
 DTM_API int32_t dtm_lock_take(dtm_lock_t *lock, uint32_t timeout_ms);
 
 /**
- * Give it back (later version).
+ * Give it back. -EPERM: this process does not have it, and nothing was done.
  *
  * Process: worker, controller, func
  * Thread: owner

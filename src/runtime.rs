@@ -36,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) ban: crate::shm::Ban,
     pub(crate) board: crate::shm::Board,
     pub(crate) schedule: crate::accept::Schedule,
+    pub(crate) locks: crate::shm::Locks,
 }
 
 pub(crate) struct Runtime {
@@ -50,6 +51,7 @@ pub(crate) struct Runtime {
     control: RefCell<Option<Listener>>,
     pub(crate) funcs: RefCell<Vec<Func>>,
     pub(crate) counters: RefCell<Vec<String>>,
+    pub(crate) locks: crate::ffi::lock::Registered,
     pub(crate) stage: Cell<Stage>,
     shared: RefCell<Option<Rc<Shared>>>,
     reactor: OnceCell<Reactor>,
@@ -74,6 +76,7 @@ impl Runtime {
             control: RefCell::default(),
             funcs: RefCell::default(),
             counters: RefCell::default(),
+            locks: crate::ffi::lock::Registered::new(),
             stage: Cell::new(Stage::Fresh),
             shared: RefCell::default(),
             reactor: OnceCell::new(),

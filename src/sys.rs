@@ -26,6 +26,11 @@ pub(crate) fn epoll() -> Result<OwnedFd> {
 
 /// CLOCK_MONOTONIC in milliseconds.
 pub(crate) fn now_ms() -> u64 {
+    now_ns() / 1_000_000
+}
+
+/// CLOCK_MONOTONIC in nanoseconds.
+pub(crate) fn now_ns() -> u64 {
     let mut now = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
@@ -33,7 +38,7 @@ pub(crate) fn now_ms() -> u64 {
     // SAFETY: valid storage; this clock always exists.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    seconds * 1000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000
+    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
 /// A timeout of the core as one of the API: what is too long is as good as off.

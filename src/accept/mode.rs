@@ -83,7 +83,11 @@ pub(super) fn resolve(wanted: AcceptMode, can: &Abilities) -> Result<(Mode, Stri
             ));
         }
         let mixed = can.inet < can.listeners;
-        let rest = if mixed { ", Unix listeners by token" } else { "" };
+        let rest = if mixed {
+            ", Unix listeners by token"
+        } else {
+            ""
+        };
         Ok((mode, format!("{}{rest}", mode.name())))
     };
     let steer = match &can.no_steer {

@@ -7,6 +7,10 @@ use super::spread::{Taker, choose};
 use super::words::Told;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A worker that has been busy for longer is overdue.
+const OVERDUE_NS: u64 = 2_000_000;
 
 /// A client between two processes.
 pub(crate) struct Passed {
@@ -56,15 +60,19 @@ impl Passing {
         self.on_the_way.get(&id)
     }
 
-    /// The worker for the next client, but for `not`.
-    pub(crate) fn taker(&self, schedule: &Schedule, not: &[usize]) -> Option<usize> {
-        let willing = schedule.willing().filter(|slot| !not.contains(slot));
+    /// The worker for the next client, but for `not`; one that is overdue only if
+    /// that is `allowed`.
+    pub(crate) fn taker(&self, schedule: &Schedule, not: &[usize], allowed: bool) -> Option<usize> {
+        let now = crate::sys::now_ns();
         let taker = |slot: usize| Taker {
             slot,
             load: schedule.load(slot),
             unanswered: self.unanswered[slot],
+            overdue: schedule.is_overdue(slot, now),
         };
-        choose(willing.map(taker), self.last_slot, self.rotate)
+        let willing = schedule.willing().filter(|slot| !not.contains(slot));
+        let able = willing.map(taker).filter(|taker| allowed || !taker.overdue);
+        choose(able, self.last_slot, self.rotate)
     }
 
     /// It is in this worker's channel.
@@ -133,9 +141,15 @@ impl Schedule {
         open.filter(|slot| self.pool.takes_clients(*slot))
     }
 
+    /// Has it been busy for so long that others are better?
+    fn is_overdue(&self, slot: usize, now_ns: u64) -> bool {
+        let since = self.pool.words.row(slot).beat().load(Relaxed);
+        since.saturating_add(OVERDUE_NS) < now_ns
+    }
+
     /// Is this listener served by the master?
     pub(crate) fn passes(&self, listener: usize) -> bool {
-        self.pool.mode(listener) == super::mode::Mode::Pass
+        listener < self.lanes.len() && self.pool.mode(listener) == super::mode::Mode::Pass
     }
 
     /// The master has taken a client from this door.

@@ -13,6 +13,7 @@ use super::choose::{Candidate, Survey, survey};
 use super::door::{Door, Kind};
 use super::mode::Mode;
 use super::words::Words;
+use crate::bpf::away;
 use crate::error::{Context, Result};
 use crate::event::OWN;
 use nix::errno::Errno;
@@ -119,6 +120,13 @@ impl Pool {
     }
 
     // --- Who takes part ---
+
+    /// Does this worker take clients, as far as it knows itself? Whether it is
+    /// stopped or hangs is for others to say.
+    pub(super) fn may_take(&self, slot: usize) -> bool {
+        let own = away::CLOSED | away::FULL | away::LEAVING;
+        self.words.is_open(slot) && self.words.row(slot).away() & own == 0
+    }
 
     /// Does the worker of this slot take clients now?
     pub(super) fn takes_clients(&self, slot: usize) -> bool {

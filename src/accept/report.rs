@@ -15,8 +15,8 @@ impl Schedule {
         self.pool.words.row(slot).load()
     }
 
-    /// Of one listener, or of all. Loads, shares and counts are the workers',
-    /// whatever listener their clients came from.
+    /// Of one listener, or of all. Loads, and the counts of what went wrong, are
+    /// the workers', whatever listener their clients came from.
     pub(crate) fn report(&self, listener: Option<u32>) -> dtm_accept_t {
         let words = &self.pool.words;
         let told = |what: Told| words.told(what).load(Relaxed);
@@ -46,7 +46,10 @@ impl Schedule {
             load_max: loads.iter().copied().max().unwrap_or(0),
             skew: skew(&loads),
             reserved: 0,
-            accepted: words.total(Tally::Accepted),
+            accepted: match listener {
+                None => words.total(Tally::Accepted),
+                Some(_) => words.accepted_at(first),
+            },
             moves: words.total(Tally::Moves),
             passed: told(Told::Passed),
             repassed: told(Told::Repassed),
@@ -61,7 +64,10 @@ impl Schedule {
         if listener >= self.lanes.len() || self.pool.mode(listener) != super::mode::Mode::Token {
             return 0;
         }
-        let limit = self.pool.words.limit_of(super::door::Door::shared(listener, 0));
+        let limit = self
+            .pool
+            .words
+            .limit_of(super::door::Door::shared(listener, 0));
         narrow(limit)
     }
 }

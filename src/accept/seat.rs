@@ -2,29 +2,42 @@
 
 use super::choose::{Turn, turn};
 use super::door::{Door, Side};
-use super::lock;
 use super::mode::Mode;
 use super::pool::Pool;
 use super::words::{Tally, Told};
+use super::{lock, probe};
 use crate::bpf::{Row, away};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::*;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
 
 pub(crate) struct Seat {
     pool: Arc<Pool>,
     slot: usize,
     spawn: u64,
+    /// When clients that never came were last forgotten, and how many had been
+    /// announced by then.
+    reconciled: AtomicU64,
+    seen: AtomicU32,
 }
 
 /// How often to look for a successor when others are quicker to arm it.
 const TRIES: usize = 4;
+/// A handshake that takes longer has most likely failed.
+const HANDSHAKE_MS: u64 = 10_000;
 /// Clients accepted at one event from a socket of the worker's own.
 const BATCH: u32 = 16;
 
 impl Seat {
     pub(super) fn new(pool: Arc<Pool>, slot: usize, spawn: u64) -> Self {
-        Self { pool, slot, spawn }
+        let seen = AtomicU32::new(pool.words.row(slot).assigned());
+        Self {
+            pool,
+            slot,
+            spawn,
+            reconciled: AtomicU64::new(crate::sys::now_ms()),
+            seen,
+        }
     }
 
     /// The epoll instance that this worker has to sleep in: the kernel passes
@@ -61,7 +74,7 @@ impl Seat {
     /// A door is open: is it this worker's turn? If not, it is not asked
     /// again: it was armed by somebody who did not know yet.
     pub(crate) fn may_accept(&self, door: Door) -> bool {
-        let may = self.pool.takes_clients(self.slot);
+        let may = self.pool.may_take(self.slot);
         if !may {
             self.hand_over(door);
         }
@@ -79,7 +92,7 @@ impl Seat {
 
     /// A client was accepted: arrange the next turn, before any work is done for it.
     pub(crate) fn accepted(&self, door: Door) {
-        self.count_one();
+        self.count_one(door.listener);
         if door.is_own() {
             self.row().took(1);
             return;
@@ -102,14 +115,16 @@ impl Seat {
     }
 
     /// A client came by the master.
-    pub(crate) fn was_passed(&self) {
-        self.count_one();
+    pub(crate) fn was_passed(&self, listener: usize) {
+        if listener < self.pool.listeners() {
+            self.count_one(listener);
+        }
     }
 
-    fn count_one(&self) {
+    fn count_one(&self, listener: usize) {
         let row = self.row();
         row.set_load(row.load().saturating_add(1));
-        self.pool.words.count(self.slot, Tally::Accepted);
+        self.pool.words.count_client(self.slot, listener);
     }
 
     /// Find the next owner of the token in hand. This worker stays registered
@@ -159,6 +174,28 @@ impl Seat {
         self.row().set_load(load);
     }
 
+    /// The program that steers counts a client when its SYN arrives. Some never
+    /// come: those are forgotten after a while, when nothing waits any more.
+    pub(crate) fn forget_lost(&self, now_ms: impl FnOnce() -> u64) {
+        let row = self.row();
+        if row.on_the_way() == 0 {
+            return;
+        }
+        let now_ms = now_ms();
+        if now_ms.saturating_sub(self.reconciled.load(Relaxed)) < HANDSHAKE_MS {
+            return;
+        }
+        let own = (0..self.pool.listeners()).map(|l| Door::own(l, self.slot));
+        if own
+            .filter_map(|door| self.pool.fd(door))
+            .all(|fd| probe::depth(fd) == 0)
+        {
+            self.seen
+                .store(row.reconcile(self.seen.load(Relaxed)), Relaxed);
+        }
+        self.reconciled.store(now_ms, Relaxed);
+    }
+
     /// Take no clients until [`Seat::resume`]: the worker is full, or the process
     /// is out of descriptors.
     pub(crate) fn pause(&self) {
@@ -172,7 +209,7 @@ impl Seat {
         self.row().come_back(away::FULL);
         for listener in 0..self.pool.listeners() {
             let mode = self.pool.mode(listener);
-            if mode.is_own() && self.pool.takes_clients(self.slot) {
+            if mode.is_own() && self.pool.may_take(self.slot) {
                 self.attend(Door::own(listener, self.slot));
             } else if mode.is_queue() {
                 // Somebody who went away meanwhile may have found nobody to follow him.
@@ -228,7 +265,7 @@ impl Seat {
         if !open {
             return None; // the message that opens the gate will wake it up
         }
-        let may = self.pool.takes_clients(self.slot);
+        let may = self.pool.may_take(self.slot);
         if may && lock::take(&self.pool, self.slot, self.spawn) {
             return None;
         }

@@ -9,11 +9,11 @@
 
 use super::choose::MASTER;
 use super::door::{Door, Kind};
+use super::lock;
 use super::mode::Mode;
 use super::probe;
 use super::schedule::Schedule;
 use super::words::{Tally, Told};
-use super::lock;
 use crate::bpf::away;
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use std::cell::{Cell, RefCell};
@@ -81,17 +81,18 @@ impl Schedule {
             again: hung.then_some(AGAIN),
             take: Vec::new(),
         };
-        let mut depth = 0;
+        let (mut depth, mut longest) = (0, None::<u64>);
         let mut waiting = BTreeMap::new();
         for door in ready {
             let served = self.pool.words.served(door).load(Relaxed);
             let before = self.watch.waiting.borrow().get(&door).copied();
-            if before.is_some() {
-                depth += self.pool.fd(door).map_or(0, probe::depth);
-            }
             let since = before.map_or(now, |w| w.since);
             let moved = before.is_some_and(|w| w.served != served);
             let since = if moved { now } else { since };
+            if before.is_some() {
+                depth += self.pool.fd(door).map_or(0, probe::depth);
+                longest = Some(longest.map_or(since, |at| at.min(since)));
+            }
             let act = self.consider(door, before.is_none(), moved, now - since, now);
             if act == Act::Take {
                 look.take.push(door);
@@ -100,7 +101,7 @@ impl Schedule {
             look.again = Some(look.again.map_or(wait, |ms| ms.min(wait)));
             waiting.insert(door, Waiting { since, served });
         }
-        self.tell_wait(now, depth, &waiting);
+        self.tell_wait(now, depth, longest);
         self.watch.waiting.replace(waiting);
         look
     }
@@ -248,10 +249,9 @@ impl Schedule {
         hung
     }
 
-    fn tell_wait(&self, now: u64, depth: u32, waiting: &BTreeMap<Door, Waiting>) {
+    /// `since`: of what waited at the last look already.
+    fn tell_wait(&self, now: u64, depth: u32, since: Option<u64>) {
         let words = &self.pool.words;
-        // What came a moment ago does not wait yet.
-        let since = waiting.values().map(|w| w.since).filter(|at| *at < now).min();
         words.told(Told::Depth).store(depth.into(), Relaxed);
         words
             .told(Told::WaitingSince)
@@ -259,7 +259,10 @@ impl Schedule {
         let long = since.is_some_and(|at| now - at >= REPORT);
         if long && !self.watch.reported.replace(true) {
             let open = words.open_slots().count();
-            let willing = words.open_slots().filter(|s| self.pool.takes_clients(*s)).count();
+            let willing = words
+                .open_slots()
+                .filter(|s| self.pool.takes_clients(*s))
+                .count();
             ::log::warn!(
                 "{depth} clients wait: of {open} open workers {willing} take clients, and those are busy"
             );

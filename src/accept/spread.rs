@@ -9,6 +9,8 @@ pub(crate) struct Taker {
     pub(crate) load: u32,
     /// Clients on their way to it that it has not taken yet.
     pub(crate) unanswered: u32,
+    /// It has been in one step for some time: it may hang, or be stopped.
+    pub(crate) overdue: bool,
 }
 
 /// Clients that may be on their way to one worker: more would have to wait for
@@ -16,7 +18,7 @@ pub(crate) struct Taker {
 pub(crate) const UNANSWERED_MAX: u32 = 1;
 
 /// The next taker: least loaded, or in turn after slot `last`. One that owes an
-/// answer is passed over.
+/// answer is passed over, and one that is overdue comes last.
 pub(crate) fn choose(
     takers: impl Iterator<Item = Taker>,
     last: usize,
@@ -26,7 +28,7 @@ pub(crate) fn choose(
     let free = takers.filter(|taker| taker.unanswered < UNANSWERED_MAX);
     let best = free.min_by_key(|taker| {
         let load = if rotate { 0 } else { taker.load };
-        (load, distance(taker.slot))
+        (taker.overdue, load, distance(taker.slot))
     });
     best.map(|taker| taker.slot)
 }
@@ -49,6 +51,7 @@ mod tests {
             slot,
             load: *load,
             unanswered: *unanswered,
+            overdue: false,
         };
         loads.iter().enumerate().map(taker).collect()
     }
@@ -60,6 +63,14 @@ mod tests {
         assert_eq!(pick(&[(3, 0), (2, 0), (2, 0)], 1), Some(2));
         assert_eq!(pick(&[(0, UNANSWERED_MAX), (9, 0)], 0), Some(1));
         assert_eq!(pick(&[(0, UNANSWERED_MAX)], 0), None);
+    }
+
+    #[test]
+    fn whoever_may_hang_comes_last() {
+        let mut both = takers(&[(0, 0), (9, 0)]);
+        both[0].overdue = true;
+        assert_eq!(choose(both.iter().copied(), 0, false), Some(1));
+        assert_eq!(choose(both[..1].iter().copied(), 0, false), Some(0));
     }
 
     #[test]

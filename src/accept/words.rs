@@ -28,6 +28,8 @@ pub(super) enum Tally {
     Empty,
     Errors,
     Late,
+    /// How many there are.
+    Count,
 }
 
 /// What the master publishes.
@@ -63,7 +65,8 @@ impl Words {
         };
         let groups = slots.div_ceil(GROUP);
         let rules = slots.div_ceil(64) + slots + listeners * (2 + groups) + Told::Count as usize;
-        let words = slots.next_multiple_of(LINE) + LINE * (1 + listeners * groups + slots);
+        let lines = 1 + listeners * groups + slots * per_slot(listeners);
+        let words = slots.next_multiple_of(LINE) + LINE * lines;
         Ok(Self {
             slots,
             listeners,
@@ -130,8 +133,7 @@ impl Words {
     }
 
     pub(super) fn tell_more(&self, what: Told) {
-        let word = self.told(what);
-        word.store(word.load(Relaxed) + 1, Relaxed);
+        more(self.told(what));
     }
 
     pub(super) fn is_open(&self, slot: usize) -> bool {
@@ -241,14 +243,36 @@ impl Words {
         }
     }
 
+    /// A slot's own words: its tally, then one for each listener.
+    fn own(&self, slot: usize, word: usize) -> &AtomicU64 {
+        let first = 1 + self.listeners * self.groups() + slot * per_slot(self.listeners);
+        &self.line(first + word / LINE)[word % LINE]
+    }
+
     pub(super) fn tally(&self, slot: usize, what: Tally) -> &AtomicU64 {
-        &self.line(1 + self.listeners * self.groups() + slot)[what as usize]
+        self.own(slot, what as usize)
+    }
+
+    /// Clients of this listener that the slot's workers accepted.
+    pub(super) fn accepted(&self, slot: usize, listener: usize) -> &AtomicU64 {
+        self.own(slot, Tally::Count as usize + listener)
     }
 
     /// Only for the slot's own process.
     pub(super) fn count(&self, slot: usize, what: Tally) {
-        let word = self.tally(slot, what);
-        word.store(word.load(Relaxed).wrapping_add(1), Relaxed);
+        more(self.tally(slot, what));
+    }
+
+    /// Only for the slot's own process: a client of this listener.
+    pub(super) fn count_client(&self, slot: usize, listener: usize) {
+        more(self.tally(slot, Tally::Accepted));
+        more(self.accepted(slot, listener));
+    }
+
+    /// Clients of this listener, over all slots.
+    pub(super) fn accepted_at(&self, listener: usize) -> u64 {
+        let of = |slot| self.accepted(slot, listener).load(Relaxed);
+        (0..self.slots).map(of).fold(0, u64::wrapping_add)
     }
 
     /// Over all slots, since the start.
@@ -256,6 +280,16 @@ impl Words {
         let of = |slot| self.tally(slot, what).load(Relaxed);
         (0..self.slots).map(of).fold(0, u64::wrapping_add)
     }
+}
+
+/// Lines of a slot.
+fn per_slot(listeners: usize) -> usize {
+    (Tally::Count as usize + listeners).div_ceil(LINE)
+}
+
+/// There is one writer, so no locked addition.
+fn more(word: &AtomicU64) {
+    word.store(word.load(Relaxed).wrapping_add(1), Relaxed);
 }
 
 fn bit(listener: usize) -> u64 {

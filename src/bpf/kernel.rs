@@ -7,6 +7,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 const MAP_CREATE: libc::c_int = 0;
+const MAP_LOOKUP_ELEM: libc::c_int = 1;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
 const PROG_LOAD: libc::c_int = 5;
 
@@ -40,7 +41,7 @@ struct MapCreate {
 }
 
 #[repr(C)]
-struct MapUpdate {
+struct MapElement {
     map: u32,
     pad: u32,
     key: u64,
@@ -69,7 +70,7 @@ pub(super) fn shared_value(size: usize) -> Result<OwnedFd> {
     create(MAP_TYPE_ARRAY, number(size)?, 1, F_MMAPABLE)
 }
 
-/// An array of listening sockets.
+/// An array of listening sockets; read, it names them by their cookies.
 pub(super) fn sockets(n: usize) -> Result<OwnedFd> {
     create(MAP_TYPE_REUSEPORT_SOCKARRAY, 8, number(n)?, 0)
 }
@@ -91,21 +92,44 @@ fn create(map_type: u32, value_size: u32, max_entries: u32, flags: u32) -> Resul
     Ok(owned(fd))
 }
 
-/// sockets[index] = socket. It must be listening, in a group, and in no array yet.
+/// sockets[index] = socket. It must be listening, in a group, and at no other place.
 pub(super) fn place(sockets: &OwnedFd, index: usize, socket: BorrowedFd<'_>) -> Result<()> {
     let key = number(index)?;
-    let value = u64::from(socket.as_raw_fd().cast_unsigned());
-    let attributes = MapUpdate {
-        map: sockets.as_raw_fd().cast_unsigned(),
+    let mut value = u64::from(socket.as_raw_fd().cast_unsigned());
+    match element(MAP_UPDATE_ELEM, sockets, key, &mut value) {
+        // The kernel refuses a socket that has a place, even if it is this one.
+        Err(Errno::EBUSY) if holds(sockets, key, socket) => Ok(()),
+        done => done.map_err(|e| Error::os(e, format!("steer: placing socket {index}"))),
+    }
+}
+
+fn holds(sockets: &OwnedFd, key: u32, socket: BorrowedFd<'_>) -> bool {
+    let (mut there, mut cookie) = (0, 0);
+    let mut len = libc::socklen_t::try_from(size_of::<u64>()).unwrap_or_default();
+    // SAFETY: the option is a number of 64 bits, and that is the room given.
+    let known = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut len,
+        )
+    };
+    known == 0 && element(MAP_LOOKUP_ELEM, sockets, key, &mut there) == Ok(()) && there == cookie
+}
+
+/// Read a socket's cookie from the array, or write a descriptor.
+fn element(command: libc::c_int, array: &OwnedFd, key: u32, value: &mut u64) -> nix::Result<()> {
+    let attributes = MapElement {
+        map: array.as_raw_fd().cast_unsigned(),
         pad: 0,
         key: address(&raw const key),
-        value: address(&raw const value),
+        value: address(&raw mut *value),
         flags: 0,
     };
     // SAFETY: key and value are as large as the map was made for.
-    let done = unsafe { bpf(MAP_UPDATE_ELEM, &attributes) };
-    done.map(drop)
-        .map_err(|e| Error::os(e, format!("steer: placing socket {index}")))
+    unsafe { bpf(command, &attributes) }.map(drop)
 }
 
 /// Load a program that chooses a socket.
@@ -162,8 +186,9 @@ fn owned(fd: i32) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
+/// The kernel may read and write there, behind the compiler's back.
 fn address<T>(pointer: *const T) -> u64 {
-    pointer.addr() as u64
+    pointer.expose_provenance() as u64
 }
 
 fn number(n: usize) -> Result<u32> {

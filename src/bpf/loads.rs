@@ -5,18 +5,19 @@
 //! within bounds whatever it reads; the worst result is a bad choice.
 
 use crate::error::{Error, Result};
+use crate::event::ASLEEP;
 use memmap2::{MmapOptions, MmapRaw};
 use std::os::fd::BorrowedFd;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::{Relaxed, SeqCst}};
+use std::sync::atomic::{
+    AtomicU32, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 
 /// The most rows that one program can look at: its longest jump is over all of them.
 pub(crate) const ROWS_MAX: usize = 1024;
 
 /// A worker that has been busy for longer is left alone while another one is there.
 pub(crate) const LIMIT_NS: u64 = 1_000_000;
-
-/// Later than now, however long the machine runs.
-use crate::event::ASLEEP;
 
 /// Why a worker takes no clients. Each writer has bits of its own.
 pub(crate) mod away {
@@ -108,12 +109,21 @@ impl Row {
         open.cast_signed().max(0).cast_unsigned()
     }
 
-    /// The socket's queue is empty: what was sent here and never arrived, because
-    /// a client gave up, is not waited for. One that arrives nevertheless is
-    /// forgiven: fewer than none on the way are none.
-    pub(crate) fn settle(&self) {
-        let assigned = self.assigned.load(Relaxed);
-        self.taken.store(assigned, Relaxed);
+    /// Connections that were ever sent here, wrapping.
+    pub(crate) fn assigned(&self) -> u32 {
+        self.assigned.load(Relaxed)
+    }
+
+    /// Forget what was sent here up to `then`, an earlier [`Row::assigned`], and was
+    /// not accepted: its client gave up, or the queue was full. To be called while
+    /// the queue is empty, with a `then` older than any handshake that may still
+    /// succeed. Returns the `then` of a later call.
+    pub(crate) fn reconcile(&self, then: u32) -> u32 {
+        let now = self.assigned();
+        let mend = |taken| Some(mended(taken, then, now));
+        // Never fails, as the closure always has an answer.
+        let _ = self.taken.fetch_update(Relaxed, Relaxed, mend);
+        now
     }
 
     /// Before a worker is made for this row. What waits in the socket's queue stays
@@ -123,6 +133,14 @@ impl Row {
         self.load.store(0, Relaxed);
         self.asleep();
     }
+}
+
+/// What can have been accepted, when so many were sent: all of those of then, or
+/// lost, and none that was not sent.
+fn mended(taken: u32, then: u32, now: u32) -> u32 {
+    let open = now.wrapping_sub(taken).cast_signed();
+    let most = now.wrapping_sub(then).cast_signed().max(0);
+    now.wrapping_sub(open.clamp(0, most).cast_unsigned())
 }
 
 /// The load table, as a mapping.
@@ -171,5 +189,31 @@ impl Loads {
         let offset = Self::size(row);
         // SAFETY: inside of the mapping, as just checked; else as in header().
         unsafe { &*self.memory.as_mut_ptr().add(offset).cast() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Wherever the counters stand: they wrap.
+        #[test]
+        fn mended_is_between_then_and_now(
+            now: u32,
+            since in 0..1000u32,
+            open in -1000..2000i32,
+        ) {
+            let (then, taken) = (now.wrapping_sub(since), now.wrapping_sub(open.cast_unsigned()));
+            let left = now.wrapping_sub(mended(taken, then, now));
+            prop_assert_eq!(i64::from(left), i64::from(open).clamp(0, since.into()));
+        }
+
+        #[test]
+        fn mended_is_mended(taken: u32, then: u32, now: u32) {
+            let once = mended(taken, then, now);
+            prop_assert_eq!(mended(once, then, now), once);
+        }
     }
 }

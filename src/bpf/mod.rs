@@ -19,7 +19,7 @@ mod select;
 mod steer;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::error::{Error, Result};
 use std::os::fd::{AsRawFd, BorrowedFd};

@@ -1,7 +1,7 @@
 //! Steering: the program, its sockets and its load table.
 
 use super::kernel;
-use super::loads::{Loads, ROWS_MAX, Row};
+use super::loads::{Header, Loads, ROWS_MAX, Row};
 use super::{EBPF, select, set_option};
 use crate::error::{Error, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -64,17 +64,17 @@ impl Steer {
     /// Only the first n rows are looked at; 0 at first.
     pub(crate) fn set_rows(&self, n: usize) {
         let n = u32::try_from(n.min(self.loads.len())).unwrap_or_default();
-        self.loads.header().rows.store(n, Relaxed);
+        self.header().rows.store(n, Relaxed);
     }
 
     /// How long a worker may be busy and still be as good as the others.
     pub(crate) fn set_limit(&self, ns: u64) {
-        self.loads.header().limit.store(ns, Relaxed);
+        self.header().limit.store(ns, Relaxed);
     }
 
     /// Connections that went to the base, of all listeners together.
     pub(crate) fn spilled(&self) -> u32 {
-        self.loads.header().spilled.load(Relaxed)
+        self.header().spilled.load(Relaxed)
     }
 
     /// The load table alone: all that a worker needs.
@@ -84,5 +84,9 @@ impl Steer {
 
     pub(crate) fn row(&self, row: usize) -> &Row {
         self.loads.row(row)
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        self.loads.header()
     }
 }

@@ -139,7 +139,7 @@ mod tests {
         }
 
         /// Are all copies closed? (A fork in another test has them for a moment.)
-        fn is_over(self) -> bool {
+        fn all_closed(self) -> bool {
             drop(self.writer);
             let mut fds = [PollFd::new(self.reader.as_fd(), PollFlags::POLLIN)];
             assert_ne!(poll(&mut fds, PollTimeout::from(10_000u16)), Ok(0));
@@ -177,7 +177,7 @@ mod tests {
                 assert_eq!(nix::unistd::read(&probe.reader, &mut [0; 2]), Ok(1));
             }
         }
-        assert!(probe.is_over());
+        assert!(probe.all_closed());
     }
 
     #[test]
@@ -193,7 +193,7 @@ mod tests {
             recv_with(child.as_fd(), &mut buffer, &mut attached),
             Recv::Empty
         );
-        assert!(left.is_over());
+        assert!(left.all_closed());
         drop(kept.writer);
         assert_eq!(nix::unistd::write(&mine, b"x"), Ok(1));
     }
@@ -238,7 +238,7 @@ mod tests {
                 (got, _) => panic!("{got:?} of {n} descriptors"),
             }
             assert_eq!((attached.fds.len(), attached.cut), (0, cut));
-            assert!(probe.is_over(), "{n} descriptors with {error:?}");
+            assert!(probe.all_closed(), "{n} descriptors with {error:?}");
         }
         send(master.as_fd(), &frame(Kind::Client)).unwrap();
         recv_with(child.as_fd(), &mut buffer, &mut attached);
@@ -288,6 +288,6 @@ mod tests {
         let status = nix::sys::wait::waitpid(pid, None).unwrap();
         assert_eq!(status, nix::sys::wait::WaitStatus::Exited(pid, 0));
         drop(child);
-        assert!(probe.is_over());
+        assert!(probe.all_closed());
     }
 }

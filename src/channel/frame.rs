@@ -26,7 +26,6 @@ pub(crate) enum Kind {
     /// An accepted client, with its descriptor.
     Client = 10,
     /// The accept schedule is another one now; with the sockets that it needs.
-
     Ready = 16,
     Updated = 17,
     Refusal = 18,

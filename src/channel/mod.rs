@@ -11,10 +11,7 @@ mod frame;
 mod pair;
 mod queue;
 
-#[allow(unused_imports, reason = "for the accept schedule")]
-pub(crate) use attached::{Attached, FDS_MAX};
+pub(crate) use attached::Attached;
 pub(crate) use frame::{Fence, Frame, Head, Kind};
-#[allow(unused_imports, reason = "for the accept schedule")]
-pub(crate) use pair::send_with;
-pub(crate) use pair::{Buffer, Pair, Recv, Sent, drain, recv, recv_with, send};
+pub(crate) use pair::{Buffer, Pair, Recv, Sent, drain, recv, recv_with, send, send_with};
 pub(crate) use queue::Outbox;

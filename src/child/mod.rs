@@ -3,6 +3,7 @@
 
 pub(crate) mod birth;
 pub(crate) mod link;
+mod lock;
 
 use crate::channel::{Attached, Frame, Kind};
 use crate::config::{Orphan, SignalTable};

@@ -288,6 +288,11 @@ pub const DTM_MESSAGE_MAX: usize = 65536;
 pub const DTM_COUNTERS_MAX: u32 = 32;
 /// Most listeners a runtime can have.
 pub const DTM_LISTENERS_MAX: u32 = 32;
+/// Most locks a service can register.
+pub const DTM_LOCKS_MAX: u32 = 64;
+
+/// Result of dtm_lock_take(): the lock is yours, but its last owner died with it.
+pub const DTM_LOCK_RECOVERED: i32 = 1;
 
 /// Action phase result: go on with the next phase.
 pub const DTM_ACTION_NEXT: i32 = 0;

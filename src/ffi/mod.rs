@@ -37,6 +37,6 @@ mod console;
 
 mod action;
 
-mod lock;
+pub(crate) mod lock;
 
 pub(crate) use {callbacks::*, consts::*, types::*};

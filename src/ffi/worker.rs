@@ -169,7 +169,7 @@ pub unsafe extern "C" fn dtm_counter_get(
     })
 }
 
-fn child(rt: &'static Runtime) -> Result<&'static crate::child::Child> {
+pub(super) fn child(rt: &'static Runtime) -> Result<&'static crate::child::Child> {
     rt.child()
         .ok_or_else(|| Error::new(DTM_ESTATE, "too early: this process is being born"))
 }

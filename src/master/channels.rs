@@ -51,7 +51,7 @@ impl Master {
                 );
                 self.tell_controller(Kind::Refused, spawn, frame.head.arg, &[]);
             }
-            Kind::Taken => self.passing.taken(frame.head.arg, slot),
+            Kind::Taken => self.client_taken(slot, frame.head.arg),
             Kind::Room => self.watchdog = self.watchdog.map(|_| 0),
             Kind::Declined => self.client_declined(slot, frame.head.arg),
             Kind::AnswerUp => self.tell_controller(Kind::Answer, spawn, 0, frame.payload),
@@ -119,7 +119,10 @@ impl Master {
         let arg = u32::try_from(arg).unwrap_or(u32::MAX);
         if kind == DTM_CMD_ACCEPT_MODE {
             let Some(mode) = AcceptMode::of_number(arg) else {
-                return (DTM_EINVAL, format!("accept mode {arg}: must be DTM_ACCEPT_*"));
+                return (
+                    DTM_EINVAL,
+                    format!("accept mode {arg}: must be DTM_ACCEPT_*"),
+                );
             };
             return match self.set_accept_mode(mode) {
                 Ok(text) => (DTM_OK, text),

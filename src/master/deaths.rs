@@ -19,10 +19,27 @@ impl Master {
         // Whatever it still said comes first; then nobody is there to accept.
         self.read_channel(slot);
         self.shared.schedule.retire(slot);
+        self.recover_locks(slot, spawn);
         self.pass_again(slot);
         self.pidfds[slot] = None;
         self.unsent_open[slot] = false;
         self.events.push_back(Event::Died { slot, spawn, exit });
+    }
+
+    /// What it held is free at once, although its zombie may have to stay. And so is
+    /// what names nobody: it may have scribbled before it died. L1
+    fn recover_locks(&self, slot: usize, spawn: u64) {
+        let (locks, table) = (&self.shared.locks, &self.shared.table);
+        let gone = |owner| owner == spawn || !table.knows(owner);
+        let role = crate::role::name(self.rows_role(slot));
+        locks.recover(gone, |lock, owner| {
+            let who = if owner == spawn {
+                format!("{role} slot {slot} spawn {spawn}, died")
+            } else {
+                format!("spawn {owner}, is nobody")
+            };
+            ::log::warn!("lock {}: its owner, {who}: released", locks.name(lock));
+        });
     }
 
     /// Look at everybody: SIGCHLD said so, or there are no pidfds.

@@ -281,7 +281,9 @@ impl Master {
         }
         let look = self.shared.schedule.on_sentinel(now);
         for door in look.take {
-            self.take_from(door);
+            if !self.exhausted() {
+                self.take_from(door);
+            }
         }
         self.watchdog = look.again.map(|ms| now + ms);
         if self.watchdog.is_none() {

@@ -104,7 +104,7 @@ impl Master {
         format!("{kind} {}", func.map_or("?", |f| f.name.as_str()))
     }
 
-    fn rows_role(&self, slot: usize) -> u32 {
+    pub(super) fn rows_role(&self, slot: usize) -> u32 {
         self.policy.slots()[slot].who().map_or(0, |w| w.job.role())
     }
 

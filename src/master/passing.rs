@@ -15,7 +15,7 @@ const RETRY: u64 = 20;
 impl Master {
     /// Have exactly the listeners in the loop that the master accepts from.
     pub(super) fn watch_passed(&mut self) {
-        let able = self.passing.taker(&self.shared.schedule, &[]).is_some();
+        let able = self.has_taker(true);
         let listeners = usize::try_from(self.shared.schedule.listeners()).unwrap_or(0);
         for listener in 0..listeners {
             let wanted = self.shared.schedule.passes(listener) && able && !self.exhausted();
@@ -47,10 +47,17 @@ impl Master {
         self.take_from(door);
     }
 
-    /// Accept what waits at this door, as long as somebody takes it.
+    fn has_taker(&self, overdue: bool) -> bool {
+        let taker = self.passing.taker(&self.shared.schedule, &[], overdue);
+        taker.is_some()
+    }
+
+    /// Accept what waits at this door, as long as somebody takes it. What waits for
+    /// a busy worker is not given to one that is as busy.
     pub(super) fn take_from(&mut self, door: Door) {
+        let overdue = !door.is_own();
         for _ in 0..BATCH {
-            if self.passing.taker(&self.shared.schedule, &[]).is_none() {
+            if !self.has_taker(overdue) {
                 return;
             }
             let Some(accepted) = self.shared.schedule.fd(door).map(net::accept) else {
@@ -78,7 +85,7 @@ impl Master {
     /// Give it to the best worker that has room in its channel, but for `not`.
     fn pass(&mut self, id: u64, not: Option<usize>) {
         let mut tried: Vec<usize> = not.into_iter().collect();
-        while let Some(slot) = self.passing.taker(&self.shared.schedule, &tried) {
+        while let Some(slot) = self.passing.taker(&self.shared.schedule, &tried, true) {
             if self.send_client(id, slot) {
                 return self.passing.sent(id, slot);
             }
@@ -103,6 +110,12 @@ impl Master {
         )
     }
 
+    /// It can be given the next one.
+    pub(super) fn client_taken(&mut self, slot: usize, id: u64) {
+        self.passing.taken(id, slot);
+        self.watchdog = self.watchdog.map(|_| 0);
+    }
+
     pub(super) fn client_declined(&mut self, slot: usize, id: u64) {
         if self.passing.declined(id, slot) {
             self.shared.schedule.was_passed_again();
@@ -120,10 +133,17 @@ impl Master {
 
     /// Those for whom there was nobody.
     pub(super) fn retry_passing(&mut self) {
-        if self.exhausted_until.is_some_and(|at| at <= crate::sys::now_ms()) {
+        if self
+            .exhausted_until
+            .is_some_and(|at| at <= crate::sys::now_ms())
+        {
             self.exhausted_until = None;
         }
-        while self.passing.taker(&self.shared.schedule, &[]).is_some() {
+        let passes = self.shared.schedule.passes(0) || self.watched.contains(&true);
+        if !passes && !self.passing.has_homeless() {
+            return;
+        }
+        while self.has_taker(true) {
             let Some(id) = self.passing.next_homeless() else {
                 break;
             };
@@ -132,7 +152,7 @@ impl Master {
         self.watch_passed();
     }
 
-    fn exhausted(&self) -> bool {
+    pub(super) fn exhausted(&self) -> bool {
         self.exhausted_until.is_some()
     }
 

@@ -11,7 +11,7 @@ use crate::ffi::*;
 use crate::process::fork;
 use crate::process::lifeline::Lifeline;
 use crate::runtime::{Runtime, Shared};
-use crate::shm::{Ban, Board, Table};
+use crate::shm::{Ban, Board, Locks, Table};
 use crate::signal::mask;
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
 use std::collections::VecDeque;
@@ -44,6 +44,7 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         ban: Ban::new(config.nofork_max)?,
         board: Board::new(slots)?,
         schedule,
+        locks: Locks::new(rt.locks.names())?,
     });
     let pairs = (0..slots)
         .map(|_| Pair::new())

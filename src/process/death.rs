@@ -3,7 +3,7 @@
 //! look at every child on SIGCHLD and once a second does the same.
 
 use crate::master::policy::Exit;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 
 /// An fd that is readable when the process has ended.
 pub(crate) fn pidfd(pid: i32) -> Option<OwnedFd> {
@@ -12,6 +12,15 @@ pub(crate) fn pidfd(pid: i32) -> Option<OwnedFd> {
     let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0)?;
     // SAFETY: a new descriptor that nobody else owns; pidfds are close-on-exec.
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Has this process ended? For those that are not its parent; not sure means no.
+pub(crate) fn has_ended(pid: i32) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    pidfd(pid).is_some_and(|fd| {
+        let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO) == Ok(1)
+    })
 }
 
 /// Has it ended? The zombie stays: its pid cannot be reused before [`reap`].
@@ -31,10 +40,7 @@ pub(crate) fn look_if_stopped(pid: i32) -> Option<bool> {
     // SAFETY: as in wait(): zeroed storage, and this very child.
     let (result, info) = unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
-        (
-            libc::waitid(libc::P_PID, id, &raw mut info, options),
-            info,
-        )
+        (libc::waitid(libc::P_PID, id, &raw mut info, options), info)
     };
     // SAFETY: filled by waitid, or zero.
     if result != 0 || unsafe { info.si_pid() } == 0 {

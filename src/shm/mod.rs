@@ -6,6 +6,7 @@
 //! | [`Table`] | master | every child, read-only |
 //! | [`Ban`] | controller | master |
 //! | [`Board`] | each child its own row | all |
+//! | [`Locks`] | who takes one, and the master for the dead | all |
 //!
 //! The master never takes a decision from memory that a child can write without
 //! checking it: such words are hints, or wishes that it may refuse.
@@ -13,11 +14,13 @@
 mod ban;
 mod board;
 mod latch;
+mod lock;
 mod region;
 mod table;
 
 pub(crate) use ban::{Ban, Notice};
 pub(crate) use board::{Board, Gauge};
 pub(crate) use latch::Latch;
+pub(crate) use lock::{Locks, owner};
 pub(crate) use region::Region;
 pub(crate) use table::{Order, Row, Table};

@@ -128,6 +128,13 @@ impl Table {
         }
     }
 
+    /// May this spawn be alive? Sure from before its fork until after its death; a
+    /// spawn that never was is not known.
+    pub(crate) fn knows(&self, spawn: u64) -> bool {
+        let mut orders = self.orders().iter();
+        orders.any(|order| order.load(Acquire) >> 2 == spawn)
+    }
+
     fn orders(&self) -> &[AtomicU64] {
         self.region.u64s(0, self.slots)
     }
@@ -181,6 +188,7 @@ mod tests {
         assert_eq!(table.order(1, 7), Order::Run);
         table.set_order(1, 7, Order::Drain);
         assert_eq!(table.order(1, 7), Order::Drain);
+        assert!(table.knows(7) && !table.knows(8));
         table.set_order(1, 8, Order::Run);
         assert_eq!(table.order(1, 8), Order::Run);
         assert_eq!(table.order(1, 7), Order::Stop);

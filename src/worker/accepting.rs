@@ -78,7 +78,7 @@ impl Worker {
         match (attached.fds.pop(), usize::try_from(listener)) {
             (Some(client), Ok(listener)) if wanted => {
                 self.child.link.must_send(Kind::Taken, id, 0, &[]);
-                self.seat.was_passed();
+                self.seat.was_passed(listener);
                 let peer = net::peer_of(&client);
                 self.welcome(client, listener, peer);
             }
@@ -110,7 +110,10 @@ impl Worker {
     }
 
     fn exhausted(&self, errno: nix::errno::Errno) {
-        ::log::warn!("accept: {}: no new clients for {EXHAUSTED_MS} ms", errno.desc());
+        ::log::warn!(
+            "accept: {}: no new clients for {EXHAUSTED_MS} ms",
+            errno.desc()
+        );
         self.exhausted.set(true);
         self.pause();
         self.reactor().own_timer(PAUSE, Some(EXHAUSTED_MS));

@@ -210,6 +210,7 @@ impl Worker {
             .shared
             .board
             .set(self.child.birth.slot, Gauge::Clients, u64::from(clients));
+        self.seat.forget_lost(crate::sys::now_ms);
         if self.paused.get() {
             self.resume();
         }

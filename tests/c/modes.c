@@ -203,8 +203,10 @@ void joins_in(struct crowd *crowd, struct kid *kid)
     int before = share(crowd, kid);
     if (!mode->all)
         return come(crowd, 5);
-    while (share(crowd, kid) == before)
+    while (share(crowd, kid) == before) {
         come(crowd, 1); /* there is an end to the crowd's size */
+        observe(2);     /* and to its patience: more than a pause of 100 ms */
+    }
 }
 
 /* --- many at once --- */

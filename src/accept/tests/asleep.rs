@@ -50,7 +50,9 @@ fn supervise(schedule: &Schedule, stop: BorrowedFd<'_>) {
             return;
         }
         let before = again;
-        again = schedule.on_sentinel(u64::try_from(start.elapsed().as_millis()).unwrap()).again;
+        again = schedule
+            .on_sentinel(u64::try_from(start.elapsed().as_millis()).unwrap())
+            .again;
         match (before, again) {
             (None, Some(_)) => epoll.delete(sentinel).unwrap(),
             (Some(_), None) => epoll

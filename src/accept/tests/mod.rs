@@ -264,7 +264,10 @@ fn who_leaves_hands_over() {
     let bench = Bench::new(3, 2);
     assert!(bench.seats[0].leave());
     assert_eq!(bench.registered(), [1, 2]);
-    assert!(!bench.schedule.pool.arm(0, BASE), "nobody can arm it any more");
+    assert!(
+        !bench.schedule.pool.arm(0, BASE),
+        "nobody can arm it any more"
+    );
     assert_eq!(bench.registered(), [1, 2]);
 
     // The wake-up that the second one may have swallowed is not lost.

@@ -1,7 +1,12 @@
 //! The programs in the kernel, with real connections over loopback. A connection is
 //! in its queue when connect() returns.
 
+mod asm;
+mod model;
+mod places;
 mod steer;
+mod switch;
+mod table;
 
 use crate::error::Error;
 use crate::net::member;
@@ -57,6 +62,18 @@ impl Group {
         assert_eq!(base + members.iter().sum::<usize>(), 1);
         members.iter().position(|n| *n == 1)
     }
+}
+
+/// Run it as a user without privileges, who makes his own sockets.
+pub(crate) fn as_nobody<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+    let drop_and_run = || {
+        const NOBODY: libc::c_long = 65534;
+        // The system call, unlike the C library's function, is for this thread only.
+        // SAFETY: numbers only. Fails if this is not root, who need not do it.
+        unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) };
+        run()
+    };
+    std::thread::scope(|scope| scope.spawn(drop_and_run).join().unwrap())
 }
 
 /// May this process load a program? Says what is not tested if not.

@@ -71,16 +71,17 @@ fn the_beat_tells_sleep_from_work() {
         DTM_DONE
     });
     let asleep = now_ns();
-    let waker = std::thread::spawn(move || {
-        while beat.load(Relaxed) != ASLEEP {
-            std::thread::yield_now();
-        }
-        ours.write_all(b"x").unwrap();
-    });
     let told = [Step(1, DTM_READ), Close(1, DTM_CLOSE_DONE)];
-    assert_eq!(world.turn_for(-1), told);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            while beat.load(Relaxed) != ASLEEP {
+                std::thread::yield_now();
+            }
+            ours.write_all(b"x").unwrap();
+        });
+        assert_eq!(world.turn_for(-1), told);
+    });
     assert!((asleep..=now_ns()).contains(&beat.load(Relaxed)));
-    waker.join().unwrap();
 }
 
 /// A foreign loop sleeps outside of every pass.
