@@ -22,7 +22,7 @@ class Bench:
     def __init__(self, programs, quick):
         self.programs, self.quick = os.path.abspath(programs), quick
         self.figures, self.plots, self.noise = [], {}, []
-        self.row, self.began = "", time.monotonic()
+        self.row, self.auto, self.began = "", "refused", time.monotonic()
         self.directory = tempfile.mkdtemp(prefix="dtm-bench-")
         cpus = sorted(os.sched_getaffinity(0))
         self.all_cpus = set(cpus)
@@ -31,7 +31,7 @@ class Bench:
         self.load_cpus, self.server_cpus = {cpus[0]}, {cpus[-1]}
         os.sched_setaffinity(0, self.load_cpus)
         self.load = Load(self.program("load"), self.load_cpus)
-        self.refusals = {"auto": None, **{mode: self._refusal(mode) for mode in MODES}}
+        self.refusals = {mode: self._refusal(mode) for mode in ["auto", *MODES]}
 
     def close(self):
         self.load.close()
@@ -92,6 +92,8 @@ class Bench:
     def _refusal(self, mode):
         server = self.dtm(1, mode)
         with self.running(server) as alive:
+            if mode == "auto" and alive:
+                self.auto = server.schedule()
             return None if alive else server.refusal
 
     def usable(self, *modes):
@@ -124,6 +126,7 @@ class Bench:
     def results(self):
         noise = sorted(self.noise)
         found = facts.facts(self.all_cpus)
+        found["`accept_mode = auto` is"] = self.auto
         found["duration"] = f"{(time.monotonic() - self.began) / 60:.0f} minutes"
         if noise:
             found["noise"] = (

@@ -1,6 +1,7 @@
 """The service on libdtm: its configuration, its life events, its signals."""
 
 import os
+import re
 import select
 import signal
 import time
@@ -85,9 +86,11 @@ class Dtm(Server):
                 serving.pop(pid, None)
         return list(serving)
 
-    def log(self):
+    def schedule(self):
+        """The accept schedule in force, in the words of the log."""
         with open(os.path.join(self.directory, "log")) as log:
-            return log.read()
+            found = re.search("accept schedule ([^,]*)", log.read())
+        return found.group(1) if found else "not said"
 
     def reload(self):
         done = self.count(RELOAD)
