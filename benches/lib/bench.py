@@ -26,8 +26,6 @@ class Bench:
         self.directory = tempfile.mkdtemp(prefix="dtm-bench-")
         cpus = sorted(os.sched_getaffinity(0))
         self.all_cpus = set(cpus)
-        # Servers on one CPU, the load on another: what a server costs does not
-        # depend on which of its workers happens to share a cache with the load.
         self.load_cpus, self.server_cpus = {cpus[0]}, {cpus[-1]}
         os.sched_setaffinity(0, self.load_cpus)
         self.load = Load(self.program("load"), self.load_cpus)
@@ -48,6 +46,18 @@ class Bench:
     @staticmethod
     def wants(only, name):
         return re.search(only, name)
+
+    @contextmanager
+    def layout(self, how):
+        """Where the load generator runs: with the servers on one CPU, or on another.
+
+        Together, the CPU never sleeps, and a request costs what it costs. Apart, a
+        server that is done early sleeps more often, and pays for that, too.
+        """
+        if how == "together":
+            os.sched_setaffinity(self.load.process.pid, self.server_cpus)
+        yield
+        os.sched_setaffinity(self.load.process.pid, self.load_cpus)
 
     # ---- servers -----------------------------------------------------------
 

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 
+from . import process
+
 
 class Load:
     def __init__(self, program, cpus):
@@ -37,6 +39,9 @@ class Load:
     def stop(self):
         """The paced load that runs begins no more connections."""
         self.process.send_signal(signal.SIGUSR1)
+
+    def cpu_ns(self):
+        return process.cpu_ns([self.process.pid])
 
     def kill(self):
         self.process.kill()

@@ -10,14 +10,15 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from lib import (  # noqa: E402
-    changes, cost, faults, figure, footprint, kill, network, report, share, wrk,
+    changes, connect, faults, figure, footprint, growth, keepalive, kill, network, report,
+    share, wrk,
 )  # fmt: skip
 from lib.bench import Bench  # noqa: E402
 
 SCENARIOS = {
-    "keepalive": cost.keepalive,
-    "connect": cost.connect,
-    "growth": cost.growth,
+    "keepalive": keepalive.keepalive,
+    "connect": connect.connect,
+    "growth": growth.growth,
     "share": share.share,
     "faults": faults.faults,
     "kill": kill.kill,

@@ -9,16 +9,22 @@ import random
 import time
 
 from .load import lost
-from .stats import Paired, Slice
+from .stats import Paired, Slice, quartiles
 
 
-def _measured(server, command):
-    """Run a command of the load generator, and charge the server for it."""
-    begin, cpu = time.monotonic(), server.cpu_ns()
-    result = command()
-    cpu, wall = server.cpu_ns() - cpu, time.monotonic() - begin
+def _measured(load, server, *words):
+    """Carry out a command of the load generator, and see what it took of either."""
+    begin, cpu, asking = time.monotonic(), server.cpu_ns(), load.cpu_ns()
+    result = load(*words)
+    asking, cpu, wall = load.cpu_ns() - asking, server.cpu_ns() - cpu, time.monotonic() - begin
     done = max(result["done"], 1)
-    return Slice(done / result["seconds"], cpu / done / 1000, cpu / wall / 1e9, lost(result))
+    return Slice(
+        rate=done / result["seconds"],
+        cpu=cpu / done / 1000,
+        asking=asking / done / 1000,
+        busy=cpu / wall / 1e9,
+        lost=lost(result),
+    )
 
 
 def keepalive(load, server, kind, clients, ms):
@@ -26,7 +32,7 @@ def keepalive(load, server, kind, clients, ms):
     load("target", server.port, kind)
     load("open", clients, 0)
     try:
-        return _measured(server, lambda: load("ask", ms))
+        return _measured(load, server, "ask", ms)
     finally:
         load("close")
         time.sleep(0.01)  # for the server to notice
@@ -39,7 +45,7 @@ def connect(load, server, clients, ms, idle=0):
         load("open", idle, 0)
         time.sleep(0.02)
     try:
-        return _measured(server, lambda: load("connect", clients, ms))
+        return _measured(load, server, "connect", clients, ms)
     finally:
         if idle:
             load("close")
@@ -64,3 +70,15 @@ def paired(baseline, servers, measure, rounds, progress):
             result.add_baseline(before, after)
             before = after
     return result
+
+
+def account(bench, where, paired):
+    """What a set of slices says beside its ratios; CPU per request of the baseline."""
+    bench.noise.append(paired.noise("cpu"))
+    lost_in_all = sum(sample.lost for some in paired.slices.values() for sample in some)
+    if lost_in_all:
+        bench.say(f"{where}: {lost_in_all} requests lost")
+    bench.row = "what the ratios stand on: CPU per request of the server that was held against"
+    low, middle, high = quartiles([sample.cpu for sample in paired.baseline])
+    bench.add(f"{where}.cpu", middle, "µs", low=low, high=high)
+    return middle

@@ -25,6 +25,7 @@ RESTLESS = 0.30
 class Slice:
     rate: float  # requests a second
     cpu: float  # of the server, microseconds per request
+    asking: float  # of the load generator, the same
     busy: float  # of one CPU
     lost: int
 
@@ -33,7 +34,9 @@ class Paired:
     """Ratios of each server to the baseline's slices before and after it."""
 
     def __init__(self):
-        self.ratios = {}  # (server, "rate" or "cpu") -> [ratio, one per round]
+        # (server, "rate", "cpu", or "caused": with what it costs the load generator more
+        # than the baseline does) -> [ratio, one per round]
+        self.ratios = {}
         self.drift = {"rate": [], "cpu": []}  # of the baseline from slice to slice
         self.baseline = []
         self.slices = {}  # server -> [Slice]
@@ -43,6 +46,9 @@ class Paired:
         for what in ("rate", "cpu"):
             base = (getattr(before, what) + getattr(after, what)) / 2
             self.ratios.setdefault((server, what), []).append(getattr(sample, what) / base)
+        base = (before.cpu + after.cpu) / 2
+        caused = sample.cpu + sample.asking - (before.asking + after.asking) / 2
+        self.ratios.setdefault((server, "caused"), []).append(caused / base)
 
     def add_baseline(self, before, after):
         self.baseline.append(after)

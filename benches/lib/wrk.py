@@ -22,7 +22,7 @@ def _measure(bench, wrk, server):
     cpu, wall = server.cpu_ns() - cpu, time.monotonic() - begin
     requests = int(re.search(r"(\d+) requests in", done).group(1))
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", done).group(1))
-    return Slice(rate, cpu / requests / 1000, cpu / wall / 1e9, int("errors" in done))
+    return Slice(rate, cpu / requests / 1000, 0.0, cpu / wall / 1e9, int("errors" in done))
 
 
 def wrk(bench):
