@@ -30,6 +30,7 @@ mod wheel;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use client::Origin;
 pub(crate) use reactor::{ASLEEP, BOUNDARY, OWN, Owner, Reactor, Setup, TOKENS};
 
 pub(crate) use client::{ask_client, client_origin, set_busy};
