@@ -1,11 +1,12 @@
 /*
  * load.c - asks an echo server as fast as it can, and accounts for every request.
  *
- * Half of the clients open a connection for each request, half keep theirs. A
- * server may close an idle connection while the next request is on its way to
- * it (when it is reloaded, say): such a request was never read. It is sent again
- * on a new connection and counted as "sent again". Any other request without
- * its answer is lost, and then the exit status is 1.
+ * Half of the clients open a connection for each request, half keep theirs. With
+ * --keep they all do, and come one after the other. A server may close an idle
+ * connection while the next request is on its way to it (when it is reloaded, say):
+ * such a request was never read. It is sent again on a new connection and counted
+ * as "sent again". Any other request without its answer is lost, and then the exit
+ * status is 1.
  */
 #define _GNU_SOURCE
 #include "options.h"
@@ -34,6 +35,7 @@ static struct client {
 static struct pollfd fds[CLIENTS_MAX];
 static struct addrinfo *server;
 static volatile sig_atomic_t stopping;
+static int all_keep;
 static int64_t now; /* ms */
 static unsigned long sent, answered, lost, refused, reset, again, connections;
 
@@ -163,6 +165,13 @@ static void connected(int i)
         ask(i);
 }
 
+/* May it make its next request? */
+static int may_begin(int i)
+{
+    return fds[i].fd < 0 && (clients[i].in_flight || !stopping) && now >= clients[i].since &&
+           (!all_keep || i == 0 || clients[i - 1].answers > 0);
+}
+
 /* One round over all clients; 0 when there is nothing left to do. */
 static int go_round(int n)
 {
@@ -172,8 +181,7 @@ static int go_round(int n)
     for (i = 0; i < n; i++) {
         if (clients[i].in_flight && now - clients[i].since > PATIENCE_MS)
             lose(i, "no answer", ETIMEDOUT);
-        else if (fds[i].fd < 0 && (clients[i].in_flight || !stopping) &&
-                 now >= clients[i].since)
+        else if (may_begin(i))
             begin(i);
         open += fds[i].fd >= 0 || clients[i].in_flight;
     }
@@ -193,6 +201,7 @@ static const char help[] =
     "load - asks an echo server as fast as it can, and accounts for every request\n"
     "  --connect ADDR  127.0.0.1:7000 or [::1]:7000 (127.0.0.1:7000)\n"
     "  --clients N     half of them connect anew for each request (20)\n"
+    "  --keep          all keep their connections, and open them one after the other\n"
     "  --seconds N     how long; SIGTERM ends it, too (10)\n";
 
 int main(int argc, char **argv)
@@ -202,6 +211,7 @@ int main(int argc, char **argv)
     const struct option options[] = {
         {"--connect", &address, NULL, NULL},
         {"--clients", NULL, &number, NULL},
+        {"--keep", NULL, NULL, &all_keep},
         {"--seconds", NULL, &seconds, NULL},
         {NULL, NULL, NULL, NULL},
     };
@@ -221,7 +231,7 @@ int main(int argc, char **argv)
     signal(SIGINT, stop);
     for (i = 0; i < (int)number; i++) {
         fds[i].fd = -1;
-        clients[i].keeps = i % 2;
+        clients[i].keeps = all_keep || i % 2;
     }
     tick();
     for (start = now; go_round((int)number);)

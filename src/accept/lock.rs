@@ -6,6 +6,7 @@
 
 use super::door::Door;
 use super::pool::Pool;
+use super::schedule::Schedule;
 use super::words::Tally;
 use std::sync::atomic::Ordering::*;
 
@@ -51,4 +52,32 @@ pub(super) fn grant(pool: &Pool, from: u64, slot: usize, spawn: u64) -> bool {
         }
     }
     granted
+}
+
+impl Schedule {
+    /// The accept lock goes from `owner` to the least loaded worker.
+    pub(super) fn pass_lock(&self, owner: u64) {
+        let members = self.members.borrow();
+        let open = self.pool.words.open_slots();
+        let others = open.filter(|slot| members[*slot] != Some(owner));
+        let willing = others.filter(|slot| self.pool.takes_clients(*slot));
+        let next = willing.min_by_key(|slot| self.pool.words.row(*slot).load());
+        let Some((next, Some(spawn))) = next.map(|slot| (slot, members[slot])) else {
+            let _ = self
+                .pool
+                .words
+                .lock()
+                .compare_exchange(owner, 0, SeqCst, SeqCst);
+            return;
+        };
+        if grant(&self.pool, owner, next, spawn) && owner != 0 {
+            self.count_rescue();
+            ::log::warn!("the accept lock was taken from spawn {owner} and given to slot {next}");
+            if let Some(old) = members.iter().position(|m| *m == Some(owner)) {
+                for listener in 0..self.lanes.len() {
+                    self.pool.unregister(old, Door::shared(listener, 0));
+                }
+            }
+        }
+    }
 }

@@ -27,7 +27,8 @@
 //! | `door`, `lane` | names of the sockets; the sockets of a listener |
 //! | `words`, `pool` | the shared words, and the kernel's registrations |
 //! | `seat` | a worker's part |
-//! | `schedule` | the master's part: who takes part, repair after a death |
+//! | `schedule`, `enlist` | the master's part: who takes part, repair after a death |
+//! | `switch` | the master's part: the mode in force, and changing it |
 //! | `sentinel` | the master's part: a queue that nobody serves |
 //! | `passing` | the master's part: clients that it passes on |
 //! | `lock` | the accept lock |
@@ -35,6 +36,7 @@
 
 mod choose;
 mod door;
+mod enlist;
 mod lane;
 mod lock;
 mod mode;
@@ -46,6 +48,7 @@ mod schedule;
 mod seat;
 mod sentinel;
 mod spread;
+mod switch;
 #[cfg(test)]
 mod tests;
 mod words;

@@ -5,6 +5,7 @@ use super::door::Door;
 use super::schedule::Schedule;
 use super::spread::{Taker, choose};
 use super::words::Told;
+use crate::bpf::away;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
@@ -141,6 +142,13 @@ impl Schedule {
         open.filter(|slot| self.pool.takes_clients(*slot))
     }
 
+    /// The same for longer than a doubt lasts.
+    pub(super) fn selectable(&self) -> impl Iterator<Item = usize> {
+        let words = &self.pool.words;
+        let open = words.open_slots();
+        open.filter(|slot| words.row(*slot).away() & !away::DOUBTED == 0)
+    }
+
     /// Has it been busy for so long that others are better?
     fn is_overdue(&self, slot: usize, now_ns: u64) -> bool {
         let since = self.pool.words.row(slot).beat().load(Relaxed);
@@ -149,7 +157,7 @@ impl Schedule {
 
     /// Is this listener served by the master?
     pub(crate) fn passes(&self, listener: usize) -> bool {
-        self.pool.mode(listener) == super::mode::Mode::Pass
+        listener < self.lanes.len() && self.pool.mode(listener) == super::mode::Mode::Pass
     }
 
     /// The master has taken a client from this door.

@@ -103,15 +103,9 @@ impl Pool {
 
     /// Where this slot's worker waits together with others.
     pub(super) fn shared_door(&self, slot: usize, listener: usize) -> Door {
-        let group = if self.inet[listener] {
-            self.words.group(slot)
-        } else {
-            0
-        };
-        let door = Door::shared(listener, group);
-        match self.fd(door) {
-            Some(_) => door,
-            None => Door::shared(listener, 0),
+        match self.inet[listener] {
+            true => Door::shared(listener, self.words.group(slot)),
+            false => Door::shared(listener, 0),
         }
     }
 
@@ -135,16 +129,17 @@ impl Pool {
 
     pub(super) fn survey(&self, door: Door, me: usize) -> Survey {
         let words = &self.words;
-        let candidates = words
-            .open_slots()
-            .filter(|slot| self.shared_door(*slot, door.listener) == door)
-            .map(|slot| Candidate {
+        let here = |slot: &usize| self.shared_door(*slot, door.listener) == door;
+        let candidate = |slot| {
+            let row = words.row(slot);
+            Candidate {
                 slot,
-                load: words.row(slot).load(),
+                load: row.load(),
                 armed: words.holds(slot, door.listener),
-                paused: words.row(slot).away() != 0,
-            });
-        survey(candidates, me)
+                paused: row.away() != 0,
+            }
+        };
+        survey(words.open_slots().filter(here).map(candidate), me)
     }
 
     /// The slot's last worker is gone from every door.

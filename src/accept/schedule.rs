@@ -3,18 +3,15 @@
 use super::choose::MASTER;
 use super::door::Door;
 use super::lane::Lane;
-use super::mode::{Abilities, Mode, resolve};
-use super::pool::{GROUP, Pool};
+use super::mode::Mode;
+use super::pool::Pool;
+use super::probe;
 use super::seat::Seat;
 use super::sentinel::Watch;
-use super::words::{Told, Words};
-use super::{lock, probe, spread};
+use super::words::Words;
 use crate::bpf::{Steer, away};
-use crate::config::AcceptMode;
-use crate::error::{Error, Result};
-use crate::ffi::DTM_EFAILED;
+use crate::error::Result;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
@@ -33,16 +30,18 @@ pub(crate) struct Schedule {
     pub(super) watch: Watch,
     pub(super) lanes: Vec<Lane>,
     /// The program that steers, or why there is none. Gone in a child.
-    steer: RefCell<std::result::Result<Steer, String>>,
-    mode: Cell<Mode>,
+    pub(super) steer: RefCell<std::result::Result<Steer, String>>,
+    pub(super) current: Cell<Mode>,
     tokens: Cell<u32>,
+    /// Workers sleep in loops of the service's own.
+    pub(super) own_loops: bool,
     /// Per slot: the spawn of the worker that counts as a member of its group.
-    members: RefCell<Vec<Option<u64>>>,
+    pub(super) members: RefCell<Vec<Option<u64>>>,
 }
 
 impl Schedule {
     /// Made before the first fork. The listeners stay open as long as the runtime.
-    pub(crate) fn new(slots: usize, sockets: &[Socket]) -> Result<Self> {
+    pub(crate) fn new(slots: usize, sockets: &[Socket], own_loops: bool) -> Result<Self> {
         let inet = sockets.iter().filter(|socket| socket.inet).count();
         let steer = match inet {
             0 => Err("there is no TCP listener".to_owned()),
@@ -57,8 +56,9 @@ impl Schedule {
             watch: Watch::default(),
             lanes: sockets.iter().map(lane).collect(),
             steer: RefCell::new(steer),
-            mode: Cell::new(Mode::Token),
+            current: Cell::new(Mode::Token),
             tokens: Cell::new(1),
+            own_loops,
             members: RefCell::new(vec![None; slots]),
         };
         for slot in 0..slots {
@@ -91,199 +91,6 @@ impl Schedule {
                 self.pool.set_fd(door, -1);
             });
         }
-    }
-
-    // --- The mode ---
-
-    fn resolve(&self, wanted: AcceptMode) -> Result<(Mode, String)> {
-        let can = Abilities {
-            inet: self.lanes.iter().filter(|lane| lane.inet).count(),
-            listeners: self.lanes.len(),
-            no_steer: self.steer.borrow().as_ref().err().cloned(),
-        };
-        resolve(wanted, &can).map_err(|why| Error::new(DTM_EFAILED, why))
-    }
-
-    /// Can this mode be had? The text says which one it is, or why not.
-    pub(crate) fn check_mode(&self, wanted: AcceptMode) -> Result<String> {
-        self.resolve(wanted).map(|(_, text)| text)
-    }
-
-    /// Have this mode from now on, with all that waits and all that is armed.
-    /// True: it is another than before.
-    pub(crate) fn set_mode(&self, wanted: AcceptMode) -> Result<bool> {
-        let (mode, _) = self.resolve(wanted)?;
-        self.pool
-            .words
-            .told(Told::Wanted)
-            .store(wanted.number().into(), Relaxed);
-        if mode == self.mode.get() {
-            return Ok(false);
-        }
-        self.mode.set(mode);
-        for (listener, lane) in self.lanes.iter().enumerate() {
-            let mode = if mode.is_own() && !lane.inet {
-                Mode::Token
-            } else {
-                mode
-            };
-            self.leave_mode(listener, self.pool.mode(listener));
-            self.pool.words.set_mode(listener, mode);
-            self.enter_mode(listener);
-        }
-        Ok(true)
-    }
-
-    pub(crate) fn mode(&self) -> Mode {
-        self.mode.get()
-    }
-
-    fn leave_mode(&self, listener: usize, mode: Mode) {
-        for slot in 0..self.pool.slots() {
-            for door in self.pool.doors_of(slot, listener) {
-                self.pool.unregister(slot, door);
-            }
-            self.pool.words.release(slot, listener);
-            self.pool.words.row(slot).come_back(away::HUNG);
-        }
-        if mode == Mode::Lock {
-            self.pool.words.lock().store(0, SeqCst);
-        }
-    }
-
-    fn enter_mode(&self, listener: usize) {
-        self.observe(listener, true);
-        self.set_limits();
-        for slot in self.pool.words.open_slots() {
-            self.join(slot, listener);
-        }
-        self.select(listener);
-        for door in self.pool.doors().filter(|door| door.listener == listener) {
-            self.pool.rewatch(door);
-        }
-    }
-
-    /// The sentinel looks at the listener's base, or need not: the master itself
-    /// waits there.
-    pub(crate) fn observe(&self, listener: usize, wanted: bool) {
-        let base = Door::shared(listener, 0);
-        if !wanted {
-            self.pool.unwatch(base);
-        } else if let Err(errno) = self.pool.watch(base) {
-            ::log::error!("epoll_ctl of listener {listener}: {}", errno.desc());
-        }
-    }
-
-    /// The worker of this slot takes its place at this listener.
-    fn join(&self, slot: usize, listener: usize) {
-        let mode = self.pool.mode(listener);
-        if mode.is_own() {
-            self.open_own(slot, listener);
-        } else if mode.is_queue() {
-            let door = self.pool.shared_door(slot, listener);
-            if self.pool.top_up(door, MASTER) > 0 {
-                self.pool.rewatch(door);
-            }
-        } else if mode == Mode::Lock && listener == 0 && self.pool.words.lock().load(SeqCst) == 0 {
-            self.pass_lock(0);
-        }
-    }
-
-    fn open_own(&self, slot: usize, listener: usize) {
-        let (door, lane) = (Door::own(listener, slot), &self.lanes[listener]);
-        let opened = lane.open(door).and_then(|fresh| {
-            if let (true, Ok(steer)) = (fresh, &*self.steer.borrow()) {
-                lane.place(steer, door, slot)?;
-            }
-            Ok(())
-        });
-        if let Err(error) = opened {
-            // The base door is there, and the master passes on what comes to it.
-            ::log::warn!("slot {slot} gets no socket of its own: {error}");
-        }
-        if let Ok(steer) = &*self.steer.borrow() {
-            let rows = self
-                .pool
-                .words
-                .open_slots()
-                .max()
-                .map_or(0, |last| last + 1);
-            steer.set_rows(rows);
-        }
-        if self.pool.register(slot, door).is_ok() {
-            // Behind its owner.
-            if self.pool.watch(door).is_ok() {
-                self.pool.rewatch(door);
-            }
-        }
-    }
-
-    /// Which socket of the group gets the next connection.
-    pub(super) fn select(&self, listener: usize) {
-        let (lane, mode) = (&self.lanes[listener], self.pool.mode(listener));
-        let door = |slot| match mode {
-            Mode::Steer | Mode::Hash => Door::own(listener, slot),
-            Mode::Token | Mode::Shared => self.pool.shared_door(slot, listener),
-            Mode::Pass | Mode::Lock => Door::shared(listener, 0),
-        };
-        let doors: Vec<Door> = self.willing().map(door).collect();
-        let chosen = match (mode, &*self.steer.borrow()) {
-            (Mode::Steer, Ok(steer)) => lane.choose_by_load(steer, listener),
-            _ => lane.choose_by_hash(&doors),
-        };
-        let queues = doors.iter().copied().collect::<BTreeSet<_>>().len();
-        let queues = u64::try_from(queues).unwrap_or(0);
-        self.pool.words.queues(listener).store(queues, Relaxed);
-        if let Err(error) = chosen {
-            ::log::error!("listener {listener}: {error}: connections are spread by the kernel");
-        }
-    }
-
-    // --- Who takes part ---
-
-    /// A worker is about to be forked: make what it has to inherit.
-    pub(crate) fn enlist(&self, slot: usize, spawn: u64) {
-        self.pool.words.set_group(slot, self.group_for(slot));
-        self.members.borrow_mut()[slot] = Some(spawn);
-        for (listener, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| lane.inet) {
-            let door = Door::own(listener, slot);
-            match lane.make(door) {
-                Ok(fd) => self.pool.set_fd(door, fd),
-                Err(error) => ::log::warn!("listener {listener}: {error}: no socket of its own"),
-            }
-        }
-    }
-
-    fn group_for(&self, slot: usize) -> usize {
-        let mut counts = vec![0; self.pool.words.groups()];
-        for (other, member) in self.members.borrow().iter().enumerate() {
-            if other != slot && member.is_some() {
-                counts[self.pool.words.group(other)] += 1;
-            }
-        }
-        let group = spread::group(&counts).unwrap_or(0);
-        if group == 0 || self.lanes.iter().all(|lane| !lane.inet) {
-            return 0;
-        }
-        match self.open_group(group) {
-            Ok(()) => group,
-            Err(error) => {
-                ::log::warn!("more than {GROUP} workers wait at one socket: {error}");
-                0
-            }
-        }
-    }
-
-    fn open_group(&self, group: usize) -> Result<()> {
-        for (listener, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| lane.inet) {
-            let door = Door::shared(listener, group);
-            self.pool.set_fd(door, lane.make(door)?);
-            if lane.open(door)? {
-                let _ = self.pool.watch(door);
-                self.select(listener);
-            }
-        }
-        Ok(())
     }
 
     /// The worker of this slot is open for business.
@@ -333,7 +140,7 @@ impl Schedule {
         }
     }
 
-    fn holders(&self, door: Door) -> Vec<usize> {
+    pub(super) fn holders(&self, door: Door) -> Vec<usize> {
         let open = self.pool.words.open_slots();
         let here = open.filter(|slot| self.pool.shared_door(*slot, door.listener) == door);
         here.filter(|slot| self.pool.words.holds(*slot, door.listener))
@@ -364,32 +171,6 @@ impl Schedule {
             self.pool.rewatch(Door::own(listener, slot));
         }
         self.repair();
-    }
-
-    /// The accept lock goes from `owner` to the least loaded worker.
-    pub(super) fn pass_lock(&self, owner: u64) {
-        let members = self.members.borrow();
-        let open = self.pool.words.open_slots();
-        let others = open.filter(|slot| members[*slot] != Some(owner));
-        let willing = others.filter(|slot| self.pool.takes_clients(*slot));
-        let next = willing.min_by_key(|slot| self.pool.words.row(*slot).load());
-        let Some((next, Some(spawn))) = next.map(|slot| (slot, members[slot])) else {
-            let _ = self
-                .pool
-                .words
-                .lock()
-                .compare_exchange(owner, 0, SeqCst, SeqCst);
-            return;
-        };
-        if lock::grant(&self.pool, owner, next, spawn) && owner != 0 {
-            self.count_rescue();
-            ::log::warn!("the accept lock was taken from spawn {owner} and given to slot {next}");
-            if let Some(old) = members.iter().position(|m| *m == Some(owner)) {
-                for listener in 0..self.lanes.len() {
-                    self.pool.unregister(old, Door::shared(listener, 0));
-                }
-            }
-        }
     }
 
     // --- Tokens ---

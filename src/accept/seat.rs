@@ -97,7 +97,7 @@ impl Seat {
             self.row().took(1);
             return;
         }
-        let served = self.pool.words.served(door).fetch_add(1, Relaxed);
+        self.pool.words.served(door).fetch_add(1, Relaxed);
         let mode = self.pool.mode(door.listener);
         if mode == Mode::Lock {
             return;
@@ -108,10 +108,7 @@ impl Seat {
             return self.pool.withdraw(self.slot, door);
         }
         let limit = self.pool.words.limit_of(door);
-        let behind = u64::try_from(limit.clamp(2, 64) - 1).unwrap_or(1);
-        if self.settle(door, mode, limit) && served.is_multiple_of(behind) {
-            self.pool.rewatch(door);
-        }
+        self.settle(door, mode, limit);
     }
 
     /// A client came by the master.
@@ -128,8 +125,9 @@ impl Seat {
     }
 
     /// Find the next owner of the token in hand. This worker stays registered
-    /// until there is one. True: the order of the queue changed.
-    fn settle(&self, door: Door, mode: Mode, limit: usize) -> bool {
+    /// until there is one. The sentinel, which is to stand behind all, falls back
+    /// by one with each turn: it may then raise a false alarm, and moves.
+    fn settle(&self, door: Door, mode: Mode, limit: usize) {
         let load = self.row().load();
         for _ in 0..TRIES {
             let next = if mode == Mode::Shared {
@@ -140,14 +138,12 @@ impl Seat {
             match next {
                 Turn::Pass(next) if self.pool.arm(next, door) => {
                     self.pool.withdraw(self.slot, door);
-                    self.pool.words.count(self.slot, Tally::Moves);
-                    return true;
+                    return self.pool.words.count(self.slot, Tally::Moves);
                 }
                 Turn::Drop => break,
-                Turn::Keep if self.pool.words.claim(self.slot, door.listener) => return false,
+                Turn::Keep if self.pool.words.claim(self.slot, door.listener) => return,
                 Turn::Requeue if self.pool.words.claim(self.slot, door.listener) => {
-                    self.pool.requeue(self.slot, door);
-                    return true;
+                    return self.pool.requeue(self.slot, door);
                 }
                 // Somebody was quicker.
                 Turn::Pass(_) | Turn::Keep | Turn::Requeue => {}
@@ -156,7 +152,6 @@ impl Seat {
         self.pool.withdraw(self.slot, door);
         // Others may have thrown theirs away for the same reason.
         self.pool.top_up(door, self.slot);
-        true
     }
 
     /// There was no client: another worker was quicker.
@@ -204,9 +199,22 @@ impl Seat {
         }
     }
 
+    /// It runs, whatever the master thought.
+    pub(crate) fn awake(&self) {
+        if self.row().away() & away::DOUBTED != 0 {
+            self.row().come_back(away::DOUBTED);
+            self.take_part();
+        }
+    }
+
     /// True: clients wait, and the master should know.
     pub(crate) fn resume(&self) -> bool {
         self.row().come_back(away::FULL);
+        self.take_part();
+        self.pool.words.told(Told::WaitingSince).load(Relaxed) != 0
+    }
+
+    fn take_part(&self) {
         for listener in 0..self.pool.listeners() {
             let mode = self.pool.mode(listener);
             if mode.is_own() && self.pool.may_take(self.slot) {
@@ -217,7 +225,6 @@ impl Seat {
                 self.pool.top_up(door, self.slot);
             }
         }
-        self.pool.words.told(Told::WaitingSince).load(Relaxed) != 0
     }
 
     fn attend(&self, door: Door) {

@@ -22,6 +22,10 @@ use std::sync::atomic::Ordering::*;
 
 /// Workers get that long to serve a queue before the master acts, ms.
 const PATIENCE: u64 = 2;
+/// After a false alarm the sentinel rests, ms. At each alarm the master wakes up
+/// twice, so this bounds what false ones cost; it also is by how much the first
+/// of several alarms may come late.
+const REST: u64 = 20;
 /// Time to the next look while connections wait, ms.
 const AGAIN: u64 = 10;
 /// The same when no worker takes clients: one that does again helps itself.
@@ -39,6 +43,7 @@ pub(super) struct Watch {
     extra: RefCell<BTreeMap<Door, u32>>,
     last_rescue: Cell<u64>,
     reported: Cell<bool>,
+    resting: Cell<bool>,
 }
 
 #[derive(Clone, Copy)]
@@ -55,6 +60,8 @@ pub(crate) struct Look {
     pub(crate) again: Option<u64>,
     /// Accept what waits there and pass it on.
     pub(crate) take: Vec<Door>,
+    /// Have these workers make a pass, when they can.
+    pub(crate) nudge: Vec<usize>,
 }
 
 /// What is to be done about one door.
@@ -62,6 +69,8 @@ pub(crate) struct Look {
 enum Act {
     Wait(u64),
     Take,
+    /// Somebody else has the token now. These had it.
+    Doubt(Vec<usize>),
 }
 
 impl Watch {
@@ -79,7 +88,7 @@ impl Schedule {
         let ready = self.ready_doors();
         let mut look = Look {
             again: hung.then_some(AGAIN),
-            take: Vec::new(),
+            ..Look::default()
         };
         let (mut depth, mut longest) = (0, None::<u64>);
         let mut waiting = BTreeMap::new();
@@ -94,16 +103,37 @@ impl Schedule {
                 longest = Some(longest.map_or(since, |at| at.min(since)));
             }
             let act = self.consider(door, before.is_none(), moved, now - since, now);
-            if act == Act::Take {
-                look.take.push(door);
-            }
-            let wait = if let Act::Wait(ms) = act { ms } else { AGAIN };
+            let wait = match act {
+                Act::Wait(ms) => ms,
+                Act::Take => {
+                    look.take.push(door);
+                    AGAIN
+                }
+                Act::Doubt(slots) => {
+                    look.nudge.extend(slots);
+                    PATIENCE
+                }
+            };
             look.again = Some(look.again.map_or(wait, |ms| ms.min(wait)));
             waiting.insert(door, Waiting { since, served });
         }
         self.tell_wait(now, depth, longest);
         self.watch.waiting.replace(waiting);
+        if look.again.is_none() && !self.watch.resting.replace(true) {
+            look.again = Some(REST);
+        } else if look.again.is_none() {
+            self.watch.resting.set(false);
+            self.to_the_end();
+        }
         look
+    }
+
+    /// Behind all that were armed since the last alarm.
+    fn to_the_end(&self) {
+        let shared = self.pool.doors().filter(|door| !door.is_own());
+        for door in shared.filter(|door| self.pool.mode(door.listener).is_queue()) {
+            self.pool.rewatch(door);
+        }
     }
 
     /// Doors at which a connection waits and nobody was woken for it.
@@ -135,7 +165,8 @@ impl Schedule {
             return Act::Wait(PATIENCE);
         }
         if moved {
-            return Act::Wait(AGAIN);
+            // A single token must not be missed for long.
+            return Act::Wait(if self.own_loops { PATIENCE } else { AGAIN });
         }
         match (door.kind, mode) {
             (Kind::Own { slot }, _) => self.relieve(door, slot),
@@ -195,6 +226,9 @@ impl Schedule {
             return Act::Wait(AGAIN);
         }
         let seen = self.pool.survey(door, MASTER);
+        if seen.best.is_some() && self.own_loops {
+            return self.doubt(door);
+        }
         if seen.best.is_some() {
             *self.watch.extra.borrow_mut().entry(door).or_default() += 1;
             self.count_rescue();
@@ -212,6 +246,25 @@ impl Schedule {
             return self.take_or_wait(door);
         }
         Act::Wait(AGAIN)
+    }
+
+    /// Where workers sleep in loops of the service's own, the kernel would wake all
+    /// that have a token, and the quickest would take the clients. So there is never
+    /// one more: it goes to somebody else, and does not come back to whoever had it
+    /// before that one has shown that it runs.
+    fn doubt(&self, door: Door) -> Act {
+        let holders = self.holders(door);
+        for slot in &holders {
+            self.pool.words.row(*slot).go_away(away::DOUBTED);
+            self.pool.disarm(*slot, door);
+        }
+        self.count_rescue();
+        ::log::debug!(
+            "listener {}: clients wait for a busy worker: its token goes to another",
+            door.listener
+        );
+        self.pool.top_up(door, MASTER);
+        Act::Doubt(holders)
     }
 
     pub(super) fn count_rescue(&self) {

@@ -48,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) store: Option<String>,
     /// LIBDTM_LOG, read once at the start: the environment is the host's.
     pub(crate) environment: Option<String>,
+    /// There is a worker_main: workers sleep in loops of the service's own.
+    pub(crate) own_loop: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,7 +196,9 @@ impl Config {
         // By default there is room for a reload: two generations, two controllers.
         let room = v.max_processes / 2 - 1;
         default(&mut v.workers, || machine.cpus.min(512).min(room));
-        default(&mut v.accept_tokens, || default_tokens(v.workers));
+        default(&mut v.accept_tokens, || {
+            default_tokens(v.workers, v.own_loop)
+        });
         default(&mut v.respawn_delay_max_ms, || {
             v.respawn_delay_ms.max(5_000)
         });
@@ -278,8 +282,12 @@ impl From<Settings> for Config {
 }
 
 /// As many as blocked workers can be borne with, but no more than leave half of
-/// the workers to choose from.
-pub(crate) fn default_tokens(workers: u32) -> u32 {
+/// the workers to choose from. In a loop of the service's own nobody sleeps for the
+/// kernel: it wakes all who have a token, and the quickest would take the clients.
+pub(crate) fn default_tokens(workers: u32, own_loop: bool) -> u32 {
+    if own_loop {
+        return 1;
+    }
     (workers / 2).clamp(2, 8)
 }
 

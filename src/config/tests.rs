@@ -52,6 +52,11 @@ fn computed_defaults_fit_the_process_table() {
     let config = Config::complete(Settings::default(), &many).unwrap();
     assert_eq!((config.workers, config.accept_tokens), (99, 8));
     assert_eq!(config.max_clients, MAX_CLIENTS);
+    let own_loop = Settings {
+        own_loop: true,
+        ..Settings::default()
+    };
+    assert_eq!(Config::complete(own_loop, &many).unwrap().accept_tokens, 1);
     let small = Settings {
         max_processes: 4,
         ..Settings::default()

@@ -33,7 +33,8 @@ pub struct dtm_config_t {
     pub accept_mode: u32,
     /// Accept tokens k, 1..=64; default workers/2 within 2..=8. With up to k - 1
     /// blocked workers new clients do not wait; with more than workers/2 the
-    /// shares become less equal.
+    /// shares become less equal. In a service with a `worker_main` the default is 1;
+    /// the master adds one for a while when its holder does not serve the queue.
     pub accept_tokens: u32,
     /// Clients per worker, 1..=16777216; default: what RLIMIT_NOFILE leaves.
     pub max_clients: u32,
@@ -140,6 +141,7 @@ pub(crate) unsafe fn settings(config: *const dtm_config_t) -> Result<Settings> {
         log_target: text("log_target", c.log_target)?,
         store: text("store", c.store)?,
         environment: std::env::var("LIBDTM_LOG").ok(),
+        own_loop: false,
     })
 }
 

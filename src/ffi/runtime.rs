@@ -65,13 +65,14 @@ pub unsafe extern "C" fn dtm_new(
         }
         check_alone()?;
         // SAFETY: structs as the header asks for; strings are NULL or terminated.
-        let settings = unsafe { config::settings(config) }?;
+        let mut settings = unsafe { config::settings(config) }?;
         // SAFETY: the same; the struct holds a size and optional function pointers.
         let callbacks = unsafe { read_struct(callbacks, CALLBACKS_MIN) }?;
         if callbacks.client_step.is_none() && callbacks.worker_main.is_none() {
             let text = "callbacks.client_step is NULL, and there is no worker_main";
             return Err(Error::invalid(text));
         }
+        settings.own_loop = callbacks.worker_main.is_some();
         crate::sys::open_standard_fds()?;
         let config = Config::load(&settings, true)?;
         role::init()?;

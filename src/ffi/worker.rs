@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::guard::{ANY, CHILD, enter_rt};
 use crate::master::policy::Order;
 use crate::runtime::Runtime;
+use crate::signal::handler;
 use std::ffi::{CStr, c_char, c_void};
 
 /// 1 from the moment this process was told to drain or stop, else 0: time to send
@@ -35,7 +36,7 @@ pub unsafe extern "C" fn dtm_draining(rt: *const dtm_t) -> i32 {
 pub unsafe extern "C" fn dtm_leave(rt: *mut dtm_t) -> i32 {
     enter_rt(rt, CHILD, |rt| {
         child(rt)?.leave(Order::Drain, Cause::Asked);
-        crate::event::of(rt)?.stir();
+        handler::raise(0); // a loop of the service's own may sleep next
         Ok(())
     })
 }

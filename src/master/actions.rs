@@ -44,9 +44,11 @@ impl Master {
         self.events.push_front(event);
     }
 
-    /// The order stands in the table; the signal only says "look".
+    /// The order stands in the table; the signal only says "look", and so does the
+    /// message, to a service whose own loop has taken the signal.
     fn order(&mut self, slot: usize, order: Order, signal: i32) {
         self.shared.schedule.retire(slot);
+        self.look_sooner();
         let Some(child) = &self.policy.slots()[slot].child else {
             return;
         };
@@ -56,6 +58,7 @@ impl Master {
             shm::Order::Drain
         };
         self.shared.table.set_order(slot, child.spawn, order);
+        self.tell(slot, Kind::Nudge, 0);
         self.kill(slot, signal);
     }
 
@@ -133,6 +136,7 @@ impl Master {
         if self.shared.schedule.set_mode(wanted)? {
             ::log::info!("accept schedule {text}; it was {}", before.name());
             self.shared.schedule.count_switch();
+            self.look_sooner();
             // Workers under the accept lock look for themselves; others sleep.
             for slot in 0..self.pairs.len() {
                 self.tell(slot, Kind::Nudge, 0);

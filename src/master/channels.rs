@@ -52,7 +52,7 @@ impl Master {
                 self.tell_controller(Kind::Refused, spawn, frame.head.arg, &[]);
             }
             Kind::Taken => self.client_taken(slot, frame.head.arg),
-            Kind::Room => self.watchdog = self.watchdog.map(|_| 0),
+            Kind::Room => self.look_sooner(),
             Kind::Declined => self.client_declined(slot, frame.head.arg),
             Kind::AnswerUp => self.tell_controller(Kind::Answer, spawn, 0, frame.payload),
             Kind::Command if self.policy.slots()[slot].job == Some(Job::Controller) => {
@@ -130,7 +130,10 @@ impl Master {
             };
         }
         let tokens = match arg {
-            0 => crate::config::default_tokens(self.policy.workers()),
+            0 => {
+                let own_loop = self.rt.callbacks.worker_main.is_some();
+                crate::config::default_tokens(self.policy.workers(), own_loop)
+            }
             1..=64 => arg,
             _ => return (DTM_EINVAL, format!("{arg} accept tokens: must be 1..64")),
         };

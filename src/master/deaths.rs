@@ -20,6 +20,7 @@ impl Master {
         self.read_channel(slot);
         self.shared.schedule.retire(slot);
         self.recover_locks(slot, spawn);
+        self.look_sooner();
         self.pass_again(slot);
         self.pidfds[slot] = None;
         self.unsent_open[slot] = false;
@@ -58,6 +59,7 @@ impl Master {
         };
         if let Some(stopped) = death::look_if_stopped(child.pid) {
             self.shared.schedule.stopped(slot, stopped);
+            self.look_sooner();
         }
     }
 

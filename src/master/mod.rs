@@ -15,7 +15,7 @@ mod requests;
 
 pub(crate) use prepare::check;
 
-use crate::channel::{Buffer, Outbox, Pair};
+use crate::channel::{Buffer, Kind, Outbox, Pair};
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::process::lifeline::Lifeline;
@@ -274,6 +274,12 @@ impl Master {
         self.watchdog = Some(crate::sys::now_ms());
     }
 
+    /// Something changed for those who wait: if the queues are to be looked at
+    /// again, then now.
+    fn look_sooner(&mut self) {
+        self.watchdog = self.watchdog.map(|_| 0);
+    }
+
     fn run_watchdog(&mut self) {
         let now = crate::sys::now_ms();
         if self.watchdog.is_none_or(|at| at > now) {
@@ -284,6 +290,9 @@ impl Master {
             if !self.exhausted() {
                 self.take_from(door);
             }
+        }
+        for slot in look.nudge {
+            self.tell(slot, Kind::Nudge, 0);
         }
         self.watchdog = look.again.map(|ms| now + ms);
         if self.watchdog.is_none() {

@@ -113,7 +113,7 @@ impl Master {
     /// It can be given the next one.
     pub(super) fn client_taken(&mut self, slot: usize, id: u64) {
         self.passing.taken(id, slot);
-        self.watchdog = self.watchdog.map(|_| 0);
+        self.look_sooner();
     }
 
     pub(super) fn client_declined(&mut self, slot: usize, id: u64) {
@@ -138,6 +138,10 @@ impl Master {
             .is_some_and(|at| at <= crate::sys::now_ms())
         {
             self.exhausted_until = None;
+        }
+        let passes = self.shared.schedule.passes(0) || self.watched.contains(&true);
+        if !passes && !self.passing.has_homeless() {
+            return;
         }
         while self.has_taker(true) {
             let Some(id) = self.passing.next_homeless() else {

@@ -35,7 +35,8 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     check_descriptors(slots, rt)?;
 
     let sockets = rt.sockets();
-    let schedule = Schedule::new(slots, &sockets)?;
+    let own_loops = rt.callbacks.worker_main.is_some();
+    let schedule = Schedule::new(slots, &sockets, own_loops)?;
     let mode = schedule.check_mode(config.accept_mode)?;
     schedule.set_tokens(config.accept_tokens);
     schedule.set_mode(config.accept_mode)?;

@@ -1,6 +1,7 @@
 //! Accepting a client, and who it is.
 
 use nix::errno::Errno;
+use nix::sys::socket::{getsockopt, sockopt};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -101,6 +102,11 @@ pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<Option<(OwnedFd, Peer)>
     // SAFETY: a fresh descriptor that nobody else has.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     Ok(Some((fd, Peer::from_raw(&raw))))
+}
+
+/// Does this socket listen? A worker's own does only in some accept modes.
+pub(crate) fn listens(socket: BorrowedFd<'_>) -> bool {
+    getsockopt(&socket, sockopt::AcceptConn).unwrap_or(false)
 }
 
 /// Whose connection this is. Of one that is gone already nothing is known.

@@ -3,10 +3,12 @@
 
 use super::Worker;
 use super::gate::Gate;
+use crate::accept::Door;
 use crate::child::{Cause, DEADLINE};
 use crate::ffi::*;
 use crate::guard::callback;
 use crate::master::policy::Order;
+use crate::net;
 use crate::process::lifeline;
 
 /// At the very end of a service, clients that are queued already are still
@@ -58,7 +60,8 @@ impl Worker {
 
     /// Nobody else will serve them: take what is queued.
     fn take_the_rest(&self) {
-        for door in self.seat.doors() {
+        let listens = |door: &Door| self.seat.fd(*door).is_some_and(net::listens);
+        for door in self.seat.doors().filter(listens) {
             for _ in 0..LAST_TURNS {
                 if self.reactor().full() || !self.take_one(door) {
                     break;

@@ -144,6 +144,7 @@ impl Worker {
 
     /// One pass of the loop, for dtm_loop_dispatch(). True: this process should leave now.
     pub(crate) fn pass(&self, timeout_ms: i32) -> bool {
+        self.seat.awake();
         self.done.get().is_some() || self.turn(self.reactor(), timeout_ms)
     }
 

@@ -15,6 +15,7 @@
 enum { MAINS, RETURNED, OWN_EVENTS };
 
 static int own = -1; /* this worker's own epoll */
+static dtm_t *runtime;
 
 static void own_add(int fd, void *data)
 {
@@ -31,12 +32,15 @@ static void own_event(dtm_client_t *client)
     ssize_t n = recv(fd, text, sizeof text, MSG_DONTWAIT);
     if (n < 0)
         return;
+    if (n >= 5 && strncmp(text, "leave", 5) == 0)
+        CHECK_EQ(dtm_leave(runtime), DTM_OK);
     if (n > 0) {
         CHECK_EQ(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
         dtm_client_set_busy(client, 0);
         return;
     }
-    CHECK_EQ(dtm_client_close(client), DTM_OK);
+    int32_t code = dtm_client_close(client);
+    CHECK(code == DTM_OK || code == DTM_EGONE); /* asked for already, but not done yet */
 }
 
 static int32_t own_loop(dtm_t *rt, void *user_data)
@@ -45,14 +49,19 @@ static int32_t own_loop(dtm_t *rt, void *user_data)
     int32_t code = 0;
     CHECK(user_data == shared);
     ADD(shared->custom[MAINS], 1);
+    runtime = rt;
     own = epoll_create1(EPOLL_CLOEXEC);
     own_add(dtm_loop_fd(rt), NULL);
     while (code == 0) {
-        int n = epoll_wait(own, events, 8, -1);
-        for (int i = 0; i < n; i++)
+        int n = epoll_wait(own, events, 8, -1), due = 0;
+        for (int i = 0; i < n; i++) {
             if (events[i].data.ptr)
                 own_event(events[i].data.ptr);
-        code = dtm_loop_dispatch(rt, 0);
+            else
+                due = 1;
+        }
+        if (due)
+            code = dtm_loop_dispatch(rt, 0);
     }
     CHECK_EQ(code, DTM_EGONE);
     ADD(shared->custom[RETURNED], 1);
@@ -156,9 +165,50 @@ static void taken(void)
     CHECK_EQ(shared->result.killed, 0);
 }
 
+/* dtm_leave() in the service's own loop, where no pass of libdtm's is under way. */
+static void leaving(void)
+{
+    struct service service = a_service();
+    service.callbacks.worker_main = own_loop;
+    service.callbacks.client_open = take_client;
+    service.callbacks.client_step = NULL;
+    service.callbacks.client_close = client_ended;
+    start(&service);
+    int fd = dial(shared->port[0]);
+    ask(fd, "leave");
+    CHECK(!hear(fd));
+    hang_up(fd);
+    WAIT(count_events(DTM_EVENT_EXIT, DTM_ROLE_WORKER) == 1);
+    WAIT(count_open(1) == 3);
+    finish();
+    CHECK_EQ(shared->result.killed, 0);
+}
+
+static int32_t deaf_loop(dtm_t *rt, void *user_data)
+{
+    signal(SIGTERM, SIG_IGN);
+    return own_loop(rt, user_data);
+}
+
+/* libuv or libevent may have taken SIGTERM: the master's orders come all the same. */
+static void signals_taken(void)
+{
+    struct service service = a_service();
+    service.callbacks.worker_main = deaf_loop;
+    service.config.drain_timeout_ms = 500;
+    service.config.kill_grace_ms = 500;
+    start(&service);
+    CHECK_EQ(command("reload"), DTM_OK);
+    WAIT(count_role(DTM_ROLE_WORKER) == 3);
+    finish();
+    CHECK_EQ(shared->result.killed, 0);
+}
+
 static const struct test tests[] = {
     {"libdtm inside another loop", inside_another_loop},
     {"worker_main that blocks in dtm_loop_dispatch", blocking},
     {"clients that the service polls itself", taken},
+    {"dtm_leave in the service's own loop", leaving},
+    {"SIGTERM taken by the service's own loop", signals_taken},
 };
 TEST_MAIN(tests)

@@ -105,6 +105,7 @@ static void one_is_full(void)
     struct kid *kid = nth_open(1);
     stop_kid(nth_open(0));
     stop_kid(nth_open(2));
+    WAIT(schedule().willing == 1);
     come(&crowd, 5);
     CHECK_EQ(share(&crowd, kid), 5);
     kill(nth_open(0)->pid, SIGCONT);
@@ -125,8 +126,7 @@ static void all_are_full(void)
     start_in_mode(&service);
     come(&crowd, WORKERS * 4);
     call(fds, MANY);
-    WAIT(schedule().depth == MANY);
-    CHECK(shared->accept.waiting_ms > 0);
+    WAIT(schedule().depth == MANY && shared->accept.waiting_ms > 0);
     CHECK_EQ(shared->accept.willing, 0);
     CHECK_EQ(GET(shared->opened), WORKERS * 4);
     CHECK_EQ(answered(fds, MANY), 0);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WORKERS = 3, EACH = 8 };
+enum { WORKERS = 4, EACH = 8 };
 
 static struct crowd crowd;
 static char addresses[LISTENERS][160];
@@ -68,6 +68,7 @@ static void of_every_kind(void)
     settle(&crowd);
     end_kid(nth_open(1), SIGKILL);
     visit_all();
+    WAIT(count_open(0) == WORKERS);
     leave();
 }
 

@@ -1,10 +1,13 @@
 #!/bin/sh
-# echo.c gives every byte back, to stock clients, and obeys its operators.
+# echo.sh DIR [PROGRAM]: an echo service gives every byte back, to stock clients, and
+# obeys its operators.
 . "$(dirname "$0")/common.sh"
+
+program=${2:-echo}
 
 six=''
 [ ! -s /proc/net/if_inet6 ] || six=',[::1]:0'
-start "$bin/echo" --listen "127.0.0.1:0$six,unix:$dir/service" --workers 2 \
+start "$bin/$program" --listen "127.0.0.1:0$six,unix:$dir/service" --workers 2 \
     --control "$dir/control"
 service=$started
 wait_for has_open 2
@@ -40,4 +43,4 @@ case $(ask "$dir/control" nonsense) in error*) ;; *) fail 'nonsense was accepted
 case $(ask "$dir/control" shutdown) in ok*) ;; *) fail 'shutdown' ;; esac
 wait "$service" || fail "exit status $?"
 [ ! -e "$dir/control" ] && [ ! -e "$dir/service" ] || fail 'socket files are left behind'
-echo 'echo: every byte, every command'
+echo "$program: every byte, every command"

@@ -21,13 +21,13 @@ fn spawn_of(slot: usize) -> u64 {
     slot as u64 + 100
 }
 
-fn schedule_of(slots: usize, listener: &impl AsRawFd, k: u32) -> Schedule {
+fn schedule_of(slots: usize, listener: &impl AsRawFd, k: u32, own_loops: bool) -> Schedule {
     let socket = Socket {
         fd: listener.as_raw_fd(),
         inet: true,
         backlog: 511,
     };
-    let schedule = Schedule::new(slots, &[socket]).unwrap();
+    let schedule = Schedule::new(slots, &[socket], own_loops).unwrap();
     schedule.set_tokens(k);
     schedule
 }
@@ -41,9 +41,13 @@ struct Bench {
 impl Bench {
     /// All workers open, none asleep: each armed one sees each connection.
     fn new(workers: usize, k: u32) -> Self {
+        Self::of(workers, k, false)
+    }
+
+    fn of(workers: usize, k: u32, own_loops: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
-        let schedule = schedule_of(workers + 1, &listener, k);
+        let schedule = schedule_of(workers + 1, &listener, k, own_loops);
         for slot in 0..workers {
             schedule.enlist(slot, spawn_of(slot));
             schedule.admit(slot);
@@ -192,7 +196,8 @@ fn a_queue_that_nobody_serves_gets_one_more_worker() {
     assert_eq!(bench.schedule.report(None).rescues, 1);
     bench.accept(3);
     bench.accept(2);
-    assert_eq!(bench.schedule.on_sentinel(1030).again, None);
+    assert!(bench.schedule.on_sentinel(1030).again.is_some());
+    assert_eq!(bench.schedule.on_sentinel(1050).again, None);
     assert!(!bench.alarmed());
     assert_eq!(bench.registered().len(), 3);
 
@@ -210,8 +215,42 @@ fn a_queue_that_is_served_raises_no_alarm() {
     let _client = bench.connect();
     assert!(bench.schedule.on_sentinel(1000).again.is_some());
     bench.accept(1);
-    assert_eq!(bench.schedule.on_sentinel(1002).again, None);
+    let rest = bench.schedule.on_sentinel(1002).again.unwrap();
+    assert_eq!(bench.schedule.on_sentinel(1002 + rest).again, None);
     assert_eq!(bench.schedule.report(None).rescues, 0);
+}
+
+/// Workers with loops of their own: the token moves, and there is never one more.
+#[test]
+fn who_does_not_serve_loses_the_token_until_he_runs() {
+    let bench = Bench::of(3, 1, true);
+    let _clients = [bench.connect(), bench.connect()];
+    let wait = bench.schedule.on_sentinel(1000).again.unwrap();
+    assert_eq!(bench.registered(), [0], "it gets a moment");
+    let look = bench.schedule.on_sentinel(1000 + wait);
+    assert_eq!((look.nudge, bench.registered()), (vec![0], vec![1]));
+
+    // Least loaded, but nobody knows whether it runs.
+    bench.accept(1);
+    assert_eq!(bench.registered(), [2]);
+    bench.seats[0].awake();
+    bench.accept(2);
+    assert_eq!(bench.registered(), [0]);
+    assert_eq!(bench.armed(), [0]);
+}
+
+/// All of them are blocked: the first that runs again has the token.
+#[test]
+fn when_nobody_serves_the_first_who_runs_does() {
+    let bench = Bench::of(2, 1, true);
+    let _client = bench.connect();
+    let mut now = 1000;
+    for _ in 0..5 {
+        now += bench.schedule.on_sentinel(now).again.unwrap();
+    }
+    bench.seats[1].awake();
+    assert_eq!(bench.registered(), [1]);
+    bench.accept(1);
 }
 
 /// All are armed and one of them was woken in vain: the kernel looks again.

@@ -1,0 +1,96 @@
+/*
+ * echo_event.c - the echo service on libevent: each client is a bufferevent.
+ *
+ * libdtm accepts, drains and takes orders through one event in the base.
+ * docs/loops.md tells the rules.
+ */
+#define _GNU_SOURCE
+#include "echo_main.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+
+static struct event_base *base; /* this worker's own */
+
+/* ---- One client ---------------------------------------------------------- */
+
+/* Reads only when all was sent: a client that does not read its echo is not read either. */
+static void on_read(struct bufferevent *io, void *client)
+{
+    bufferevent_disable(io, EV_READ);
+    dtm_client_set_busy(client, 1);
+    bufferevent_write_buffer(io, bufferevent_get_input(io));
+}
+
+/* All was sent. Until here the client was busy: a drain waits for it, not for idle ones. */
+static void on_written(struct bufferevent *io, void *client)
+{
+    bufferevent_enable(io, EV_READ);
+    dtm_client_set_busy(client, 0);
+}
+
+/* The peer has ended, or the connection is broken. */
+static void on_end(struct bufferevent *io, short what, void *client)
+{
+    (void)io, (void)what;
+    dtm_client_close(client);
+}
+
+static int32_t client_open(dtm_t *rt, dtm_client_t *client, void *user_data)
+{
+    struct bufferevent *io = bufferevent_socket_new(base, dtm_client_fd(client), 0);
+
+    (void)rt, (void)user_data;
+    if (!io)
+        return -ENOMEM;
+    bufferevent_setcb(io, on_read, on_written, on_end, client);
+    bufferevent_enable(io, EV_READ);
+    dtm_client_set_data(client, io);
+    return DTM_TAKEN;
+}
+
+static void client_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void *user_data)
+{
+    struct bufferevent *io = dtm_client_data(client);
+
+    (void)rt, (void)reason, (void)user_data;
+    if (io)
+        bufferevent_free(io);
+}
+
+/* ---- The loop ------------------------------------------------------------ */
+
+static void on_libdtm(evutil_socket_t fd, short what, void *rt)
+{
+    (void)fd, (void)what;
+    if (dtm_loop_dispatch(rt, 0) != DTM_OK)
+        event_base_loopbreak(base);
+}
+
+static int32_t worker_main(dtm_t *rt, void *user_data)
+{
+    struct event *libdtm;
+
+    (void)user_data;
+    base = event_base_new();
+    if (!base)
+        return DTM_EXIT_INIT;
+    libdtm = event_new(base, dtm_loop_fd(rt), EV_READ | EV_PERSIST, on_libdtm, rt);
+    if (!libdtm || event_add(libdtm, NULL) != 0)
+        return DTM_EXIT_INIT;
+    event_base_dispatch(base);
+    event_free(libdtm);
+    event_base_free(base);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    dtm_callbacks_t callbacks = DTM_CALLBACKS_INIT;
+
+    callbacks.worker_main = worker_main;
+    callbacks.client_open = client_open;
+    callbacks.client_close = client_close;
+    return echo_main("echo_event", &callbacks, argc, argv);
+}

@@ -1,0 +1,84 @@
+/*
+ * echo_main.h - what the echo services have in common: options, listeners, the
+ * operators' protocol of operator.h, dtm_run(). Each brings only its clients.
+ */
+#ifndef ECHO_MAIN_H
+#define ECHO_MAIN_H
+
+#include "operator.h"
+#include "options.h"
+
+static void echo_fail(const char *name, dtm_t *rt, const char *what)
+{
+    fprintf(stderr, "%s: %s: %s\n", name, what, dtm_last_error());
+    dtm_free(rt);
+    exit(1);
+}
+
+/* "A,B": every address gets its own listener. */
+static void echo_listen(const char *name, dtm_t *rt, const char *addresses)
+{
+    dtm_listen_t listen = DTM_LISTEN_INIT;
+    char address[128];
+    int32_t index;
+
+    while (*addresses) {
+        size_t len = strcspn(addresses, ",");
+
+        snprintf(address, sizeof address, "%.*s", (int)len, addresses);
+        listen.address = address;
+        index = dtm_listen(rt, &listen);
+        if (index < 0)
+            echo_fail(name, rt, "--listen");
+        printf("%s: listening on %s, port %d\n", name, address,
+               (int)dtm_listen_port(rt, (uint32_t)index));
+        addresses += len + (addresses[len] == ',');
+    }
+}
+
+static const char echo_help[] =
+    "Sends every byte back.\n"
+    "  --listen ADDR[,ADDR...]  127.0.0.1:7000, [::1]:7000, *:7000, unix:/path (127.0.0.1:7000)\n"
+    "  --workers N              number of workers (one per CPU)\n"
+    "  --control PATH           Unix socket for operators: status, reload, scale N, shutdown, ...\n"
+    "  --config FILE            file with a [dtm] section\n"
+    "  --log TARGET             stderr, syslog, file:/path or off (stderr)\n"
+    "Signals: TERM stop gracefully, INT stop at once, HUP reload.\n";
+
+static int echo_main(const char *name, dtm_callbacks_t *callbacks, int argc, char **argv)
+{
+    dtm_config_t config = DTM_CONFIG_INIT;
+    dtm_result_t result;
+    dtm_t *rt = NULL;
+    const char *addresses = "127.0.0.1:7000", *control = NULL;
+    const struct option options[] = {
+        {"--listen", &addresses, NULL, NULL},
+        {"--workers", NULL, &config.workers, NULL},
+        {"--control", &control, NULL, NULL},
+        {"--config", &config.config_file, NULL, NULL},
+        {"--log", &config.log_target, NULL, NULL},
+        {NULL, NULL, NULL, NULL},
+    };
+
+    config.name = name;
+    config.flags = DTM_F_IGNORE_SIGPIPE; /* libuv and libevent write without MSG_NOSIGNAL */
+    options_parse(argc, argv, options, echo_help);
+    operator_callbacks(callbacks, NULL);
+
+    if (dtm_new(&config, callbacks, NULL, &rt) != DTM_OK)
+        echo_fail(name, rt, "configuration");
+    echo_listen(name, rt, addresses);
+    if (control && operator_listen(rt, control) < 0)
+        echo_fail(name, rt, "--control");
+    fflush(stdout);
+
+    if (dtm_run(rt, &result, sizeof result) != DTM_OK)
+        echo_fail(name, rt, "run");
+    printf("%s: ended; %llu forks, %llu deaths, %llu reloads\n", name,
+           (unsigned long long)result.forks, (unsigned long long)result.deaths,
+           (unsigned long long)result.reloads);
+    dtm_free(rt);
+    return 0;
+}
+
+#endif

@@ -1,0 +1,141 @@
+/*
+ * echo_uv.c - the echo service on libuv: each client is a uv_tcp_t.
+ *
+ * libdtm accepts, drains and takes orders through one uv_poll_t in the loop.
+ * docs/loops.md tells the rules.
+ */
+#define _GNU_SOURCE
+#include "echo_main.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+#include <uv.h>
+
+static uv_loop_t loop; /* this worker's own */
+
+struct conn {
+    uv_tcp_t io; /* on Linux a Unix socket is one as well as TCP */
+    uv_write_t rest;
+    dtm_client_t *client;
+    char buf[16384];
+};
+
+/* ---- One client ---------------------------------------------------------- */
+
+static void on_buffer(uv_handle_t *io, size_t size, uv_buf_t *buf)
+{
+    struct conn *conn = io->data;
+
+    (void)size;
+    *buf = uv_buf_init(conn->buf, sizeof conn->buf);
+}
+
+static void on_read(uv_stream_t *io, ssize_t n, const uv_buf_t *buf);
+
+/* The rest was sent. */
+static void on_written(uv_write_t *rest, int status)
+{
+    struct conn *conn = rest->data;
+
+    if (status == UV_ECANCELED)
+        return; /* by client_close() */
+    if (status < 0 || uv_read_start((uv_stream_t *)&conn->io, on_buffer, on_read) != 0)
+        dtm_client_close(conn->client);
+    else
+        dtm_client_set_busy(conn->client, 0);
+}
+
+/* Reads only when all was sent: a client that does not read its echo is not read either. */
+static void on_read(uv_stream_t *io, ssize_t n, const uv_buf_t *buf)
+{
+    struct conn *conn = io->data;
+    uv_buf_t rest;
+    int sent;
+
+    if (n < 0)
+        dtm_client_close(conn->client);
+    if (n <= 0)
+        return;
+    rest = uv_buf_init(buf->base, (unsigned)n);
+    sent = uv_try_write(io, &rest, 1);
+    if (sent > 0) {
+        rest.base += sent;
+        rest.len -= (size_t)sent;
+    }
+    /* Busy: bytes are on their way back. A drain waits for those, not for idle clients. */
+    dtm_client_set_busy(conn->client, rest.len > 0);
+    if (rest.len > 0) {
+        uv_read_stop(io);
+        if (uv_write(&conn->rest, io, &rest, 1, on_written) != 0)
+            dtm_client_close(conn->client);
+    }
+}
+
+static void on_closed(uv_handle_t *io)
+{
+    free(io->data);
+}
+
+/* libuv closes what it is given, and so does libdtm: each gets its own descriptor. */
+static int32_t client_open(dtm_t *rt, dtm_client_t *client, void *user_data)
+{
+    struct conn *conn = malloc(sizeof *conn);
+    int fd;
+
+    (void)rt, (void)user_data;
+    if (!conn)
+        return -ENOMEM;
+    uv_tcp_init(&loop, &conn->io);
+    conn->io.data = conn->rest.data = conn;
+    conn->client = client;
+    fd = fcntl(dtm_client_fd(client), F_DUPFD_CLOEXEC, 0);
+    if (fd < 0 || uv_tcp_open(&conn->io, fd) != 0 ||
+        uv_read_start((uv_stream_t *)&conn->io, on_buffer, on_read) != 0) {
+        uv_close((uv_handle_t *)&conn->io, on_closed);
+        return -EMFILE;
+    }
+    dtm_client_set_data(client, conn);
+    return DTM_TAKEN;
+}
+
+static void client_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void *user_data)
+{
+    struct conn *conn = dtm_client_data(client);
+
+    (void)rt, (void)reason, (void)user_data;
+    if (conn)
+        uv_close((uv_handle_t *)&conn->io, on_closed);
+}
+
+/* ---- The loop ------------------------------------------------------------ */
+
+static void on_libdtm(uv_poll_t *libdtm, int status, int events)
+{
+    (void)status, (void)events;
+    if (dtm_loop_dispatch(libdtm->data, 0) != DTM_OK)
+        uv_close((uv_handle_t *)libdtm, NULL); /* the last one: uv_run() returns */
+}
+
+static int32_t worker_main(dtm_t *rt, void *user_data)
+{
+    uv_poll_t libdtm;
+
+    (void)user_data;
+    if (uv_loop_init(&loop) != 0 || uv_poll_init(&loop, &libdtm, dtm_loop_fd(rt)) != 0)
+        return DTM_EXIT_INIT;
+    libdtm.data = rt;
+    if (uv_poll_start(&libdtm, UV_READABLE, on_libdtm) != 0)
+        return DTM_EXIT_INIT;
+    uv_run(&loop, UV_RUN_DEFAULT);
+    return uv_loop_close(&loop) == 0 ? 0 : DTM_EXIT_BROKEN;
+}
+
+int main(int argc, char **argv)
+{
+    dtm_callbacks_t callbacks = DTM_CALLBACKS_INIT;
+
+    callbacks.worker_main = worker_main;
+    callbacks.client_open = client_open;
+    callbacks.client_close = client_close;
+    return echo_main("echo_uv", &callbacks, argc, argv);
+}

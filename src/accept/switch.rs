@@ -1,0 +1,161 @@
+//! The mode in force, and changing it on the running service. No step has to be
+//! undone or waited for: whoever is still registered where he was accepts what
+//! comes there, and what nobody is registered for is passed on by the master.
+
+use super::choose::MASTER;
+use super::door::Door;
+use super::mode::{Abilities, Mode, resolve};
+use super::schedule::Schedule;
+use super::words::Told;
+use crate::bpf::away;
+use crate::config::AcceptMode;
+use crate::error::{Error, Result};
+use crate::ffi::DTM_EFAILED;
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::*;
+
+impl Schedule {
+    fn resolve(&self, wanted: AcceptMode) -> Result<(Mode, String)> {
+        let can = Abilities {
+            inet: self.lanes.iter().filter(|lane| lane.inet).count(),
+            listeners: self.lanes.len(),
+            no_steer: self.steer.borrow().as_ref().err().cloned(),
+        };
+        resolve(wanted, &can).map_err(|why| Error::new(DTM_EFAILED, why))
+    }
+
+    /// Can this mode be had? The text says which one it is, or why not.
+    pub(crate) fn check_mode(&self, wanted: AcceptMode) -> Result<String> {
+        self.resolve(wanted).map(|(_, text)| text)
+    }
+
+    /// Have this mode from now on, with all that waits and all that is armed.
+    /// True: it is another than before.
+    pub(crate) fn set_mode(&self, wanted: AcceptMode) -> Result<bool> {
+        let (mode, _) = self.resolve(wanted)?;
+        self.pool
+            .words
+            .told(Told::Wanted)
+            .store(wanted.number().into(), Relaxed);
+        if mode == self.current.get() {
+            return Ok(false);
+        }
+        self.current.set(mode);
+        for (listener, lane) in self.lanes.iter().enumerate() {
+            let mode = if mode.is_own() && !lane.inet {
+                Mode::Token
+            } else {
+                mode
+            };
+            self.leave_mode(listener, self.pool.mode(listener));
+            self.pool.words.set_mode(listener, mode);
+            self.enter_mode(listener);
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.current.get()
+    }
+
+    fn leave_mode(&self, listener: usize, mode: Mode) {
+        for slot in 0..self.pool.slots() {
+            for door in self.pool.doors_of(slot, listener) {
+                self.pool.unregister(slot, door);
+            }
+            self.pool.words.release(slot, listener);
+            self.pool.words.row(slot).come_back(away::HUNG);
+        }
+        if mode == Mode::Lock {
+            self.pool.words.lock().store(0, SeqCst);
+        }
+    }
+
+    fn enter_mode(&self, listener: usize) {
+        self.observe(listener, true);
+        self.set_limits();
+        for slot in self.pool.words.open_slots() {
+            self.join(slot, listener);
+        }
+        self.select(listener);
+        for door in self.pool.doors().filter(|door| door.listener == listener) {
+            self.pool.rewatch(door);
+        }
+    }
+
+    /// The sentinel looks at the listener's base, or need not: the master itself
+    /// waits there.
+    pub(crate) fn observe(&self, listener: usize, wanted: bool) {
+        let base = Door::shared(listener, 0);
+        if !wanted {
+            self.pool.unwatch(base);
+        } else if let Err(errno) = self.pool.watch(base) {
+            ::log::error!("epoll_ctl of listener {listener}: {}", errno.desc());
+        }
+    }
+
+    /// The worker of this slot takes its place at this listener.
+    pub(super) fn join(&self, slot: usize, listener: usize) {
+        let mode = self.pool.mode(listener);
+        if mode.is_own() {
+            self.open_own(slot, listener);
+        } else if mode.is_queue() {
+            let door = self.pool.shared_door(slot, listener);
+            if self.pool.top_up(door, MASTER) > 0 {
+                self.pool.rewatch(door);
+            }
+        } else if mode == Mode::Lock && listener == 0 && self.pool.words.lock().load(SeqCst) == 0 {
+            self.pass_lock(0);
+        }
+    }
+
+    fn open_own(&self, slot: usize, listener: usize) {
+        let (door, lane) = (Door::own(listener, slot), &self.lanes[listener]);
+        let opened = lane.open(door).and_then(|fresh| {
+            if let (true, Ok(steer)) = (fresh, &*self.steer.borrow()) {
+                lane.place(steer, door, slot)?;
+            }
+            Ok(())
+        });
+        if let Err(error) = opened {
+            // The base door is there, and the master passes on what comes to it.
+            ::log::warn!("slot {slot} gets no socket of its own: {error}");
+        }
+        if let Ok(steer) = &*self.steer.borrow() {
+            let rows = self
+                .pool
+                .words
+                .open_slots()
+                .max()
+                .map_or(0, |last| last + 1);
+            steer.set_rows(rows);
+        }
+        if self.pool.register(slot, door).is_ok() {
+            // Behind its owner.
+            if self.pool.watch(door).is_ok() {
+                self.pool.rewatch(door);
+            }
+        }
+    }
+
+    /// Which socket of the group gets the next connection.
+    pub(super) fn select(&self, listener: usize) {
+        let (lane, mode) = (&self.lanes[listener], self.pool.mode(listener));
+        let door = |slot| match mode {
+            Mode::Steer | Mode::Hash => Door::own(listener, slot),
+            Mode::Token | Mode::Shared => self.pool.shared_door(slot, listener),
+            Mode::Pass | Mode::Lock => Door::shared(listener, 0),
+        };
+        let doors: Vec<Door> = self.selectable().map(door).collect();
+        let chosen = match (mode, &*self.steer.borrow()) {
+            (Mode::Steer, Ok(steer)) => lane.choose_by_load(steer, listener),
+            _ => lane.choose_by_hash(&doors),
+        };
+        let queues = doors.iter().copied().collect::<BTreeSet<_>>().len();
+        let queues = u64::try_from(queues).unwrap_or(0);
+        self.pool.words.queues(listener).store(queues, Relaxed);
+        if let Err(error) = chosen {
+            ::log::error!("listener {listener}: {error}: connections are spread by the kernel");
+        }
+    }
+}
