@@ -123,7 +123,7 @@ pub unsafe extern "C" fn dtm_counter_register(rt: *mut dtm_t, name: *const c_cha
     })
 }
 
-/// Add to a counter of this process's slot. One atomic addition.
+/// Add to a counter of this process's slot. One addition, without a lock.
 ///
 /// Process: worker, controller, func
 /// Thread: owner
@@ -171,9 +171,13 @@ pub unsafe extern "C" fn dtm_counter_get(
     })
 }
 
+#[cold]
+fn unborn() -> Error {
+    Error::new(DTM_ESTATE, "too early: this process is being born")
+}
+
 pub(super) fn child(rt: &'static Runtime) -> Result<&'static crate::child::Child> {
-    rt.child()
-        .ok_or_else(|| Error::new(DTM_ESTATE, "too early: this process is being born"))
+    rt.child().ok_or_else(unborn)
 }
 
 /// The caller's bytes. An empty message may have a NULL pointer.
@@ -214,5 +218,10 @@ fn counter_index(rt: &Runtime, counter: u32) -> Result<usize> {
     usize::try_from(counter)
         .ok()
         .filter(|c| *c < known)
-        .ok_or_else(|| Error::invalid(format!("counter {counter}: {known} are registered")))
+        .ok_or_else(|| unknown_counter(counter, known))
+}
+
+#[cold]
+fn unknown_counter(counter: u32, known: usize) -> Error {
+    Error::invalid(format!("counter {counter}: {known} are registered"))
 }
