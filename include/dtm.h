@@ -2485,7 +2485,7 @@ DTM_API int32_t dtm_extend(dtm_t *rt, uint32_t ms);
 DTM_API int32_t dtm_counter_register(dtm_t *rt, const char *name);
 
 /**
- * Add to a counter of this process's slot. One atomic addition.
+ * Add to a counter of this process's slot. One addition, without a lock.
  *
  * Process: worker, controller, func
  * Thread: owner

@@ -4,9 +4,10 @@ use super::entry::{BUSY, Entry, IN_CALL, Kind, SHARED, TAKEN, small};
 use super::handle::{Object, alive, ask, open, own_or};
 use super::reactor::Reactor;
 use super::step::Verdict;
+use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::ffi::*;
-use crate::guard::{self, Answer, SERVING};
+use crate::guard::{self, SERVING};
 use crate::net::Peer;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 

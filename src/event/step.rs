@@ -7,12 +7,13 @@
 //! but when PATIENCE reports in a row find nothing to read, it is closed with
 //! DTM_CLOSE_PEER. The peer's mere shutdown is told once, when DTM_HUP is wanted.
 
+use super::clock::NS_PER_MS;
 use super::entry::{
     BUSY, ENDING, Entry, FAILED, HUNG_UP, IN_CALL, Kind, NOT_ARMED, SHARED, TAKEN, UNSTEADY, small,
 };
 use super::handle::Object;
 use super::poller::{INTEREST, is_trouble, report, unread, wanted};
-use super::reactor::{NS_PER_MS, Reactor};
+use super::reactor::Reactor;
 use crate::error::Result;
 use crate::ffi::*;
 use crate::guard;
