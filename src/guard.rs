@@ -3,7 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::ffi::*;
-use crate::role;
+use crate::role::{self, Identity};
 use crate::runtime::Runtime;
 use std::cell::{Cell, RefCell};
 use std::ffi::CString;
@@ -18,14 +18,13 @@ pub(crate) const CHILD: u32 = DTM_ROLE_WORKER | DTM_ROLE_CONTROLLER | DTM_ROLE_F
 pub(crate) const SERVING: u32 = DTM_ROLE_WORKER | DTM_ROLE_CONTROLLER;
 
 static RUNTIME: AtomicPtr<Runtime> = AtomicPtr::new(std::ptr::null_mut());
+/// What the runtime was working on is lost: no call is let in any more.
 static POISONED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static LAST: RefCell<Option<CString>> = const { RefCell::new(None) };
-    /// Stack position of the innermost callback that is running; 0: none.
-    static CALLBACK_SP: Cell<usize> = const { Cell::new(0) };
-    /// Library code is running that a signal handler must not enter again.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
+    /// dtm_new() or a refusal is under way, which a signal handler must not disturb.
+    static OCCUPIED: Cell<bool> = const { Cell::new(false) };
     /// Upper end of this thread's own stack; 0: unknown. A service that switches
     /// stacks calls us from outside of it, and is not checked for longjmp.
     static STACK_TOP: Cell<usize> = const { Cell::new(0) };
@@ -79,81 +78,155 @@ impl Answer for *mut std::ffi::c_void {
 }
 
 /// C calls us on a runtime handle.
+#[inline(always)]
 pub(crate) fn enter_rt<T: Answer>(
     rt: *const dtm_t,
     allowed: u32,
     f: impl FnOnce(&'static Runtime) -> Result<T>,
 ) -> T::C {
-    run(|| {
-        if rt.is_null() {
-            return Err(Error::invalid("rt is NULL"));
-        }
-        let runtime = admit(allowed)?;
-        if !std::ptr::addr_eq(rt, runtime) {
-            return Err(Error::invalid(
-                "rt is not the handle that dtm_new() returned",
-            ));
-        }
-        f(runtime)
+    if !role::me().admits(allowed)
+        && let Err(code) = reconsider(allowed, rt.is_null(), role::stack_position())
+    {
+        return T::failed(code);
+    }
+    guarded(|runtime| match std::ptr::addr_eq(rt, runtime) {
+        true => f(runtime),
+        false => Err(not_the_handle(rt)),
     })
 }
 
 /// C calls us on a client, watch, timer or lock.
+#[inline(always)]
 pub(crate) fn enter<T: Answer>(
     allowed: u32,
     f: impl FnOnce(&'static Runtime) -> Result<T>,
 ) -> T::C {
-    run(|| f(admit(allowed)?))
+    if !role::me().admits(allowed) {
+        return hesitate::<T>(allowed, role::stack_position(), || guarded(f));
+    }
+    guarded(f)
+}
+
+/// The same for calls that only read, or store one word: there is nothing half done that
+/// a signal handler could come upon, and nothing that could panic.
+#[inline(always)]
+pub(crate) fn look<T: Answer>(allowed: u32, f: impl FnOnce() -> Result<T>) -> T::C {
+    if !role::me().admits(allowed) {
+        return hesitate::<T>(allowed, role::stack_position(), || answer(f()));
+    }
+    answer(f())
+}
+
+/// A callback asks about the very object that it was called for, see [`callback_on`]:
+/// there is no more to check.
+#[inline(always)]
+pub(crate) fn is_about(object: usize) -> bool {
+    role::me().is_about(object)
+}
+
+/// A change of a word or two by such a callback. None: a signal handler has interrupted
+/// the library there.
+#[inline(always)]
+pub(crate) fn adjust<R>(f: impl FnOnce(&'static Runtime) -> R) -> Option<R> {
+    let me = role::me();
+    if !me.admits(ANY) {
+        return None;
+    }
+    me.close();
+    let result = f(runtime());
+    me.reopen();
+    Some(result)
+}
+
+/// Out of line, with a copy of the work: the quick way keeps no register for it.
+#[cold]
+#[inline(never)]
+fn hesitate<T: Answer>(allowed: u32, sp: usize, go_on: impl FnOnce() -> T::C) -> T::C {
+    match reconsider(allowed, false, sp) {
+        Ok(()) => go_on(),
+        Err(code) => T::failed(code),
+    }
+}
+
+#[inline(always)]
+fn guarded<T: Answer>(f: impl FnOnce(&'static Runtime) -> Result<T>) -> T::C {
+    role::me().close();
+    match catch_unwind(AssertUnwindSafe(|| f(runtime()))) {
+        Ok(result) => {
+            role::me().reopen();
+            answer(result)
+        }
+        Err(_) => T::failed(panicked()),
+    }
+}
+
+/// The runtime of a call that was let in.
+#[inline(always)]
+fn runtime() -> &'static Runtime {
+    // SAFETY: nobody is let in before publish(), nor after retract().
+    unsafe { &*RUNTIME.load(Relaxed) }
+}
+
+#[inline(always)]
+fn answer<T: Answer>(result: Result<T>) -> T::C {
+    match result {
+        Ok(value) => value.done(),
+        Err(error) => T::failed(remembered(error)),
+    }
 }
 
 /// C calls us before there is a runtime.
 pub(crate) fn enter_fresh<T: Answer>(f: impl FnOnce() -> Result<T>) -> T::C {
-    run(f)
-}
-
-fn run<T: Answer>(f: impl FnOnce() -> Result<T>) -> T::C {
-    if INSIDE.replace(true) {
-        // Only a signal handler can get here: callbacks run with INSIDE unset.
+    if OCCUPIED.replace(true) {
         return T::failed(DTM_EROLE);
     }
     let result = catch_unwind(AssertUnwindSafe(f));
-    INSIDE.set(false);
+    OCCUPIED.set(false);
     match result {
-        Ok(Ok(value)) => value.done(),
-        Ok(Err(error)) => {
-            let code = error.code;
-            remember(&error);
-            T::failed(code)
-        }
-        Err(_) => {
-            // A child must not go on with half-changed state; the master
-            // answers, and dtm_run() stops the service in order.
-            ::log::error!("internal error (panic) in libdtm: this process's runtime is unusable");
-            if role::current() & CHILD != 0 {
-                crate::process::exit_now(DTM_EXIT_BROKEN);
+        Ok(result) => {
+            if result.is_ok() {
+                role::me().reopen();
             }
-            POISONED.store(true, Relaxed);
-            T::failed(DTM_EPANIC)
+            answer(result)
         }
+        Err(_) => T::failed(panicked()),
     }
 }
 
-fn admit(allowed: u32) -> Result<&'static Runtime> {
-    // SAFETY: NULL, or set by publish() to a runtime that lives until retract().
-    let runtime = unsafe { RUNTIME.load(Acquire).as_ref() }.ok_or_else(|| {
-        Error::new(
+/// The quick look said no. Say why, or that there is nothing wrong after all: a service
+/// that switches stacks may call from anywhere.
+#[cold]
+#[inline(never)]
+fn reconsider(allowed: u32, null: bool, sp: usize) -> std::result::Result<(), i32> {
+    if role::me().is_inside() || OCCUPIED.replace(true) {
+        // Only a signal handler can get here: callbacks run with the border open.
+        return Err(DTM_EROLE);
+    }
+    let verdict = match null {
+        true => Err(Error::invalid("rt is NULL")),
+        false => admit(allowed, sp),
+    };
+    let verdict = verdict.map_err(remembered);
+    OCCUPIED.set(false);
+    verdict
+}
+
+fn admit(allowed: u32, sp: usize) -> Result<()> {
+    if published().is_null() {
+        return Err(Error::new(
             DTM_ESTATE,
             "this process has no runtime: call dtm_new() first",
-        )
-    })?;
-    let role = role::current();
+        ));
+    }
+    let me = role::me();
+    let role = me.role();
     if role == 0 {
         return Err(Error::new(
             DTM_EFORKED,
             "this process was forked by the service, not by libdtm: nothing was done",
         ));
     }
-    if !role::page().is_some_and(role::Identity::on_owner_thread) {
+    if !me.on_owner_thread() {
         return Err(Error::new(
             DTM_EROLE,
             "called from another thread than the runtime's own",
@@ -165,7 +238,7 @@ fn admit(allowed: u32) -> Result<&'static Runtime> {
             "the runtime was left by an internal error or a longjmp",
         ));
     }
-    check_depth()?;
+    check_depth(sp)?;
     if role & allowed == 0 {
         let name = role::name(role);
         return Err(Error::new(
@@ -173,44 +246,80 @@ fn admit(allowed: u32) -> Result<&'static Runtime> {
             format!("this call is not allowed in the {name} process"),
         ));
     }
-    Ok(runtime)
+    Ok(())
 }
 
 /// A callback that was left by longjmp leaves its mark behind: now we are called
 /// from above it. Its frames, and our own state between them, are gone.
-fn check_depth() -> Result<()> {
-    let here = 0u8;
-    let sp = (&raw const here).addr();
-    let mark = CALLBACK_SP.get();
-    if mark == 0 || sp <= mark || sp > STACK_TOP.get() {
-        return Ok(());
+fn check_depth(sp: usize) -> Result<()> {
+    match role::me().callback_began() {
+        Some(mark) if sp > mark && sp <= STACK_TOP.get() => {}
+        _ => return Ok(()),
     }
     ::log::error!("a callback was left by longjmp: this process cannot go on");
-    if role::current() & CHILD != 0 {
-        crate::process::exit_now(DTM_EXIT_BROKEN);
-    }
-    POISONED.store(true, Relaxed);
+    give_up();
     Err(Error::new(
         DTM_EPANIC,
         "a callback was left by longjmp: the runtime is unusable",
     ))
 }
 
+#[cold]
+fn not_the_handle(rt: *const dtm_t) -> Error {
+    Error::invalid(match rt.is_null() {
+        true => "rt is NULL",
+        false => "rt is not the handle that dtm_new() returned",
+    })
+}
+
+#[cold]
+fn panicked() -> i32 {
+    ::log::error!("internal error (panic) in libdtm: this process's runtime is unusable");
+    give_up();
+    DTM_EPANIC
+}
+
+/// A child must not go on with half-changed state; the master answers, and dtm_run()
+/// stops the service in order.
+fn give_up() {
+    if role::current() & CHILD != 0 {
+        crate::process::exit_now(DTM_EXIT_BROKEN);
+    }
+    POISONED.store(true, Relaxed);
+    role::me().poison();
+}
+
 /// We call C. Every call of a service's function goes through here.
+#[inline(always)]
 pub(crate) fn callback<R>(f: impl FnOnce() -> R) -> R {
-    let here = 0u8;
-    let before = role::current();
-    let outer_sp = CALLBACK_SP.replace((&raw const here).addr());
-    let outer_inside = INSIDE.replace(false);
+    callback_of(role::me(), f)
+}
+
+#[inline(always)]
+fn callback_of<R>(me: &Identity, f: impl FnOnce() -> R) -> R {
+    let outer = me.begin_callback();
     let result = f();
-    INSIDE.set(outer_inside);
-    CALLBACK_SP.set(outer_sp);
-    if before != 0 && role::current() == 0 {
+    if !me.end_callback(outer) {
         // The service forked in its callback, and this is its child: it must not
         // go on as a second one of us, on the same epoll and sockets.
         crate::process::exit_now(DTM_EXIT_BROKEN);
     }
     result
+}
+
+/// The same for a callback about one object of the API.
+#[inline(always)]
+pub(crate) fn callback_on<R>(object: usize, f: impl FnOnce() -> R) -> R {
+    let me = role::me();
+    me.set_object(object);
+    let result = callback_of(me, f);
+    me.unset_object();
+    result
+}
+
+/// The object of the callback that is running is gone.
+pub(crate) fn forget_object() {
+    role::me().unset_object();
 }
 
 /// The same for callbacks that hold the master up.
@@ -250,6 +359,7 @@ pub(crate) fn publish(runtime: *mut Runtime) -> bool {
 
 /// The runtime is about to be freed.
 pub(crate) fn retract() {
+    role::resign();
     RUNTIME.store(std::ptr::null_mut(), Release);
     POISONED.store(false, Relaxed);
 }
@@ -258,10 +368,18 @@ pub(crate) fn published() -> *mut Runtime {
     RUNTIME.load(Acquire)
 }
 
-/// Keep an error's text for dtm_last_error().
-pub(crate) fn remember(error: &Error) {
+/// Keep an error's text for dtm_last_error(). Returns its code.
+#[cold]
+#[inline(never)]
+fn remembered(error: Error) -> i32 {
     let text = CString::new(error.text.replace('\0', "?")).unwrap_or_default();
-    LAST.with_borrow_mut(|last| *last = Some(text));
+    // Borrowed already: a signal handler's call has failed in the middle of ours.
+    LAST.with(|last| {
+        if let Ok(mut last) = last.try_borrow_mut() {
+            *last = Some(text);
+        }
+    });
+    error.code
 }
 
 pub(crate) fn last_error() -> *const std::ffi::c_char {

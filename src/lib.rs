@@ -19,7 +19,6 @@
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::type_complexity))]
 
 mod accept;
-#[allow(dead_code, unused_imports)] // the accept schedule is to take it up
 mod bpf;
 mod channel;
 mod child;

@@ -1,6 +1,7 @@
 //! Before a fork: the doors that the new worker has to inherit.
 
 use super::door::Door;
+use super::handover::HandOver;
 use super::pool::GROUP;
 use super::schedule::Schedule;
 use super::spread;

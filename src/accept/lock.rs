@@ -5,6 +5,7 @@
 //! flow: L5, L12
 
 use super::door::Door;
+use super::handover::HandOver;
 use super::pool::Pool;
 use super::schedule::Schedule;
 use super::words::Tally;

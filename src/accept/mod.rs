@@ -26,6 +26,7 @@
 //! | `choose`, `spread` | who gets the token, or the passed client; purely |
 //! | `door`, `lane` | names of the sockets; the sockets of a listener |
 //! | `words`, `pool` | the shared words, and the kernel's registrations |
+//! | `handover` | how tokens move |
 //! | `seat` | a worker's part |
 //! | `schedule`, `enlist` | the master's part: who takes part, repair after a death |
 //! | `switch` | the master's part: the mode in force, and changing it |
@@ -37,6 +38,7 @@
 mod choose;
 mod door;
 mod enlist;
+mod handover;
 mod lane;
 mod lock;
 mod mode;

@@ -2,6 +2,7 @@
 //! has taken it: a worker that is killed before loses none. Nothing here waits.
 
 use super::door::Door;
+use super::handover::HandOver;
 use super::schedule::Schedule;
 use super::spread::{Taker, choose};
 use super::words::Told;

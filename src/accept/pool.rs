@@ -2,16 +2,12 @@
 //! registrations.
 //!
 //! Each slot has an epoll instance that every process inherits, so that anybody
-//! can arm a worker: set its bit, then register the door in its instance. The
-//! bits are the tokens; a worker that passes its token on clears its own bit
-//! first, so that the tokens are never counted twice, and unregisters last, so
-//! that the door is never without a worker. What a death in between leaves
-//! behind is put right by the master. A registration without a bit costs its
-//! worker one look at the door.
+//! can arm a worker: set its bit, then register the door in its instance.
 
-use super::choose::{Candidate, Survey, survey};
 use super::door::{Door, Kind};
+use super::handover::HandOver;
 use super::mode::Mode;
+use super::probe;
 use super::words::Words;
 use crate::bpf::away;
 use crate::error::{Context, Result};
@@ -59,10 +55,6 @@ impl Pool {
         Ok(pool)
     }
 
-    pub(super) fn slots(&self) -> usize {
-        self.epolls.len()
-    }
-
     pub(super) fn listeners(&self) -> usize {
         self.inet.len()
     }
@@ -101,18 +93,6 @@ impl Pool {
             .filter(|door| self.fd_of(*door).load(Relaxed) >= 0)
     }
 
-    /// Where this slot's worker waits together with others.
-    pub(super) fn shared_door(&self, slot: usize, listener: usize) -> Door {
-        match self.inet[listener] {
-            true => Door::shared(listener, self.words.group(slot)),
-            false => Door::shared(listener, 0),
-        }
-    }
-
-    pub(super) fn mode(&self, listener: usize) -> Mode {
-        self.words.mode(listener)
-    }
-
     // --- Who takes part ---
 
     /// Does this worker take clients, as far as it knows itself? Whether it is
@@ -120,26 +100,6 @@ impl Pool {
     pub(super) fn may_take(&self, slot: usize) -> bool {
         let own = away::CLOSED | away::FULL | away::LEAVING;
         self.words.is_open(slot) && self.words.row(slot).away() & own == 0
-    }
-
-    /// Does the worker of this slot take clients now?
-    pub(super) fn takes_clients(&self, slot: usize) -> bool {
-        self.words.is_open(slot) && self.words.row(slot).away() == 0
-    }
-
-    pub(super) fn survey(&self, door: Door, me: usize) -> Survey {
-        let words = &self.words;
-        let here = |slot: &usize| self.shared_door(*slot, door.listener) == door;
-        let candidate = |slot| {
-            let row = words.row(slot);
-            Candidate {
-                slot,
-                load: row.load(),
-                armed: words.holds(slot, door.listener),
-                paused: row.away() != 0,
-            }
-        };
-        survey(words.open_slots().filter(here).map(candidate), me)
     }
 
     /// The slot's last worker is gone from every door.
@@ -160,97 +120,78 @@ impl Pool {
             Door::own(listener, slot),
         ]
     }
+}
 
-    // --- Tokens ---
-
-    /// Give the slot a token. False: it has one, or takes no clients.
-    pub(super) fn arm(&self, slot: usize, door: Door) -> bool {
-        if !self.words.claim(slot, door.listener) {
-            return false;
-        }
-        // A worker that goes away sets its flag before it unregisters. If it
-        // unregistered before we registered, we see the flag here.
-        if self.register(slot, door).is_ok() && self.takes_clients(slot) {
-            return true;
-        }
-        self.disarm(slot, door);
-        false
+impl HandOver for Pool {
+    fn slots(&self) -> usize {
+        self.epolls.len()
     }
 
-    /// Take the slot's token away.
-    pub(super) fn disarm(&self, slot: usize, door: Door) {
-        self.unregister(slot, door);
-        self.words.release(slot, door.listener);
+    fn is_open(&self, slot: usize) -> bool {
+        self.words.is_open(slot)
     }
 
-    /// Unregister a slot without a token.
-    pub(super) fn withdraw(&self, slot: usize, door: Door) {
-        self.unregister(slot, door);
-        // Armed by another meanwhile, whose registration that may have been.
-        if self.words.holds(slot, door.listener) && self.register(slot, door).is_err() {
-            self.disarm(slot, door);
-            self.top_up(door, slot);
+    fn open_slots(&self) -> impl Iterator<Item = usize> {
+        self.words.open_slots()
+    }
+
+    fn mode(&self, listener: usize) -> Mode {
+        self.words.mode(listener)
+    }
+
+    fn limit(&self, door: Door) -> usize {
+        self.words.limit_of(door)
+    }
+
+    fn shared_door(&self, slot: usize, listener: usize) -> Door {
+        match self.inet[listener] {
+            true => Door::shared(listener, self.words.group(slot)),
+            false => Door::shared(listener, 0),
         }
     }
 
-    /// Give out tokens, the least loaded first, until there are as many as
-    /// there should be; returns how many were given.
-    pub(super) fn top_up(&self, door: Door, me: usize) -> usize {
-        let mut given = 0;
-        for _ in 0..self.slots() {
-            let seen = self.survey(door, me);
-            match seen.best {
-                Some((slot, _)) if seen.armed < self.words.limit_of(door) => {
-                    given += usize::from(self.arm(slot, door));
-                }
-                _ => break,
-            }
-        }
-        given
+    fn load(&self, slot: usize) -> u32 {
+        self.words.row(slot).load()
     }
 
-    // --- Registrations ---
-
-    /// Register anew, at the end of the queue. The kernel looks whether a
-    /// connection waits: no wake-up that went wrong before can be lost.
-    pub(super) fn requeue(&self, slot: usize, door: Door) {
-        self.unregister(slot, door);
-        if self.register(slot, door).is_err() {
-            self.disarm(slot, door);
-            self.top_up(door, slot);
-        }
+    fn away(&self, slot: usize) -> u32 {
+        self.words.row(slot).away()
     }
 
-    pub(super) fn register(&self, slot: usize, door: Door) -> nix::Result<()> {
+    fn holds(&self, slot: usize, listener: usize) -> bool {
+        self.words.holds(slot, listener)
+    }
+
+    fn claim(&self, slot: usize, listener: usize) -> bool {
+        self.words.claim(slot, listener)
+    }
+
+    fn release(&self, slot: usize, listener: usize) -> bool {
+        self.words.release(slot, listener)
+    }
+
+    fn register(&self, slot: usize, door: Door) -> nix::Result<()> {
         let fd = self.fd(door).ok_or(Errno::EBADF)?;
         add(&self.epolls[slot], fd, OWN | u64::from(door.token()))
     }
 
-    /// False: it was not there.
-    pub(super) fn unregister(&self, slot: usize, door: Door) -> bool {
+    fn unregister(&self, slot: usize, door: Door) -> bool {
         let gone = |fd| self.epolls[slot].delete(fd).is_ok();
         self.fd(door).is_some_and(gone)
     }
 
-    /// Put the sentinel at the door.
-    pub(super) fn watch(&self, door: Door) -> nix::Result<()> {
+    fn watch(&self, door: Door) -> nix::Result<()> {
         let fd = self.fd(door).ok_or(Errno::EBADF)?;
         add(&self.sentinel, fd, door.code())
     }
 
-    pub(super) fn unwatch(&self, door: Door) -> bool {
+    fn unwatch(&self, door: Door) -> bool {
         let gone = |fd| self.sentinel.delete(fd).is_ok();
         self.fd(door).is_some_and(gone)
     }
 
-    /// Move the sentinel to the end of the door's queue, behind the workers
-    /// that were armed since. If a connection waits it notices.
-    pub(super) fn rewatch(&self, door: Door) {
-        // If it is not there, somebody else is just doing the same.
-        if self.unwatch(door) {
-            // A failure is repaired by the master at its next event.
-            let _ = self.watch(door);
-        }
+    fn readable(&self, door: Door) -> bool {
+        self.fd(door).is_some_and(probe::readable)
     }
 }
 

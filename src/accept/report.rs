@@ -1,5 +1,6 @@
 //! How the schedule stands, for the API and the log.
 
+use super::handover::HandOver;
 use super::schedule::Schedule;
 use super::words::{Tally, Told};
 use crate::ffi::dtm_accept_t;

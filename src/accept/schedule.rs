@@ -2,10 +2,10 @@
 
 use super::choose::MASTER;
 use super::door::Door;
+use super::handover::HandOver;
 use super::lane::Lane;
 use super::mode::Mode;
 use super::pool::Pool;
-use super::probe;
 use super::seat::Seat;
 use super::sentinel::Watch;
 use super::words::Words;
@@ -121,38 +121,11 @@ impl Schedule {
         self.repair();
     }
 
-    /// Someone may have died between any two of its steps.
     fn repair(&self) {
         let queues = self.pool.doors().filter(|door| !door.is_own());
         for door in queues.filter(|door| self.pool.mode(door.listener).is_queue()) {
-            for slot in self.holders(door) {
-                if self.pool.register(slot, door).is_err() {
-                    self.pool.disarm(slot, door);
-                }
-            }
-            self.pool.top_up(door, MASTER);
-            // If the sentinel was just being moved it may be missing.
-            let _ = self.pool.watch(door);
-            // The dead worker may have been woken and not have accepted.
-            if self.pool.fd(door).is_some_and(probe::readable) {
-                self.kick(door);
-            }
+            self.pool.repair(door);
         }
-    }
-
-    pub(super) fn holders(&self, door: Door) -> Vec<usize> {
-        let open = self.pool.words.open_slots();
-        let here = open.filter(|slot| self.pool.shared_door(*slot, door.listener) == door);
-        here.filter(|slot| self.pool.words.holds(*slot, door.listener))
-            .collect()
-    }
-
-    /// Have the kernel look again on behalf of every armed worker.
-    pub(super) fn kick(&self, door: Door) {
-        for slot in self.holders(door) {
-            self.pool.requeue(slot, door);
-        }
-        self.pool.rewatch(door);
     }
 
     /// The kernel says that this worker was stopped, or goes on.

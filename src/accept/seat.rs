@@ -1,7 +1,7 @@
 //! A worker's part in the schedule.
 
-use super::choose::{Turn, turn};
 use super::door::{Door, Side};
+use super::handover::HandOver;
 use super::mode::Mode;
 use super::pool::Pool;
 use super::words::{Tally, Told};
@@ -21,8 +21,6 @@ pub(crate) struct Seat {
     seen: AtomicU32,
 }
 
-/// How often to look for a successor when others are quicker to arm it.
-const TRIES: usize = 4;
 /// A handshake that takes longer has most likely failed.
 const HANDSHAKE_MS: u64 = 10_000;
 /// Clients accepted at one event from a socket of the worker's own.
@@ -76,7 +74,7 @@ impl Seat {
     pub(crate) fn may_accept(&self, door: Door) -> bool {
         let may = self.pool.may_take(self.slot);
         if !may {
-            self.hand_over(door);
+            self.pool.hand_over(self.slot, door);
         }
         may
     }
@@ -98,17 +96,12 @@ impl Seat {
             return;
         }
         self.pool.words.served(door).fetch_add(1, Relaxed);
-        let mode = self.pool.mode(door.listener);
-        if mode == Mode::Lock {
+        if self.pool.mode(door.listener) == Mode::Lock {
             return;
         }
-        let held = self.pool.words.release(self.slot, door.listener);
-        if !mode.is_queue() || !held || self.pool.shared_door(self.slot, door.listener) != door {
-            // A registration from before.
-            return self.pool.withdraw(self.slot, door);
+        if self.pool.pass_on(self.slot, door) {
+            self.pool.words.count(self.slot, Tally::Moves);
         }
-        let limit = self.pool.words.limit_of(door);
-        self.settle(door, mode, limit);
     }
 
     /// A client came by the master.
@@ -122,36 +115,6 @@ impl Seat {
         let row = self.row();
         row.set_load(row.load().saturating_add(1));
         self.pool.words.count_client(self.slot, listener);
-    }
-
-    /// Find the next owner of the token in hand. This worker stays registered
-    /// until there is one. The sentinel, which is to stand behind all, falls back
-    /// by one with each turn: it may then raise a false alarm, and moves.
-    fn settle(&self, door: Door, mode: Mode, limit: usize) {
-        let load = self.row().load();
-        for _ in 0..TRIES {
-            let next = if mode == Mode::Shared {
-                Turn::Requeue
-            } else {
-                turn(self.slot, load, self.pool.survey(door, self.slot), limit)
-            };
-            match next {
-                Turn::Pass(next) if self.pool.arm(next, door) => {
-                    self.pool.withdraw(self.slot, door);
-                    return self.pool.words.count(self.slot, Tally::Moves);
-                }
-                Turn::Drop => break,
-                Turn::Keep if self.pool.words.claim(self.slot, door.listener) => return,
-                Turn::Requeue if self.pool.words.claim(self.slot, door.listener) => {
-                    return self.pool.requeue(self.slot, door);
-                }
-                // Somebody was quicker.
-                Turn::Pass(_) | Turn::Keep | Turn::Requeue => {}
-            }
-        }
-        self.pool.withdraw(self.slot, door);
-        // Others may have thrown theirs away for the same reason.
-        self.pool.top_up(door, self.slot);
     }
 
     /// There was no client: another worker was quicker.
@@ -195,7 +158,8 @@ impl Seat {
     /// is out of descriptors.
     pub(crate) fn pause(&self) {
         if self.row().go_away(away::FULL) {
-            self.doors().for_each(|door| self.hand_over(door));
+            self.doors()
+                .for_each(|door| self.pool.hand_over(self.slot, door));
         }
     }
 
@@ -237,27 +201,10 @@ impl Seat {
     /// Take no client any more. False: there is no other worker that does.
     pub(crate) fn leave(&self) -> bool {
         self.row().go_away(away::LEAVING);
-        self.doors().for_each(|door| self.hand_over(door));
+        self.doors()
+            .for_each(|door| self.pool.hand_over(self.slot, door));
         lock::give(&self.pool, self.slot, self.spawn);
         self.pool.words.open_slots().any(|slot| slot != self.slot)
-    }
-
-    /// First unregister, then arm another: whichever side of that a connection
-    /// comes, somebody sees it. If all others are armed already, the wake-up
-    /// that this worker may have swallowed is made good by the sentinel.
-    fn hand_over(&self, door: Door) {
-        let registered = self.pool.unregister(self.slot, door);
-        let token = self.pool.mode(door.listener).is_queue() && !door.is_own();
-        let held = token && self.pool.words.holds(self.slot, door.listener);
-        if token {
-            self.pool.disarm(self.slot, door);
-        }
-        if registered || held {
-            if token {
-                self.pool.top_up(door, self.slot);
-            }
-            self.pool.rewatch(door);
-        }
     }
 
     // --- The accept lock ---

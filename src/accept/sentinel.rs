@@ -9,6 +9,7 @@
 
 use super::choose::MASTER;
 use super::door::{Door, Kind};
+use super::handover::HandOver;
 use super::lock;
 use super::mode::Mode;
 use super::probe;
@@ -240,7 +241,7 @@ impl Schedule {
             self.set_limits();
             self.pool.top_up(door, MASTER);
         } else if seen.eligible > 0 {
-            self.kick(door);
+            self.pool.kick(door);
         } else {
             // All of this group are away.
             return self.take_or_wait(door);
@@ -253,7 +254,7 @@ impl Schedule {
     /// one more: it goes to somebody else, and does not come back to whoever had it
     /// before that one has shown that it runs.
     fn doubt(&self, door: Door) -> Act {
-        let holders = self.holders(door);
+        let holders = self.pool.holders(door);
         for slot in &holders {
             self.pool.words.row(*slot).go_away(away::DOUBTED);
             self.pool.disarm(*slot, door);
@@ -269,6 +270,12 @@ impl Schedule {
 
     pub(super) fn count_rescue(&self) {
         self.pool.words.tell_more(Told::Rescues);
+    }
+
+    /// When the tokens that were added are to be taken back.
+    pub(crate) fn calm_at(&self) -> Option<u64> {
+        let extra = !self.watch.extra.borrow().is_empty();
+        extra.then(|| self.watch.last_rescue.get() + CALM)
     }
 
     /// Cheap; for every pass of the master's loop.

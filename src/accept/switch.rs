@@ -4,6 +4,7 @@
 
 use super::choose::MASTER;
 use super::door::Door;
+use super::handover::HandOver;
 use super::mode::{Abilities, Mode, resolve};
 use super::schedule::Schedule;
 use super::words::Told;

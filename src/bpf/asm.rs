@@ -40,6 +40,7 @@ pub(super) enum Op {
     Or = 0x40,
     And = 0x50,
     Shl = 0x60,
+    Shr = 0x70,
     Neg = 0x80,
     Xor = 0xa0,
     Mov = 0xb0,
@@ -51,6 +52,7 @@ pub(super) enum Op {
 #[derive(Debug, Clone, Copy)]
 #[repr(u8)]
 pub(super) enum If {
+    Gt = 0x20,
     Ge = 0x30,
     Ne = 0x50,
     Le = 0xb0,
@@ -59,6 +61,7 @@ pub(super) enum If {
 #[derive(Debug, Clone, Copy)]
 #[repr(u8)]
 pub(super) enum Size {
+    U8 = 0x10,
     U32 = 0x00,
     U64 = 0x18,
 }

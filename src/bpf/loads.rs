@@ -4,10 +4,10 @@
 //! A worker may write anything here, or die in the middle. The program stays
 //! within bounds whatever it reads; the worst result is a bad choice.
 
-use crate::error::{Error, Result};
+use crate::error::{Context, Result};
 use crate::event::ASLEEP;
 use memmap2::{MmapOptions, MmapRaw};
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{Relaxed, SeqCst},
@@ -42,9 +42,8 @@ pub(super) struct Header {
     pub(super) rows: AtomicU32,
     /// The row that wins among equals; moves behind each one that is chosen.
     pub(super) turn: AtomicU32,
+    /// [`LIMIT_NS`], or what it was changed to.
     pub(super) limit: AtomicU64,
-    /// Connections that no row could take.
-    pub(super) spilled: AtomicU32,
 }
 
 /// A worker, as the program sees it: one cache line.
@@ -99,16 +98,18 @@ impl Row {
         self.busy_since.store(ASLEEP, Relaxed);
     }
 
-    /// A connection of this row's socket was accepted, by this worker or another.
+    /// Connections of this row's socket were accepted, by this worker or another.
+    /// Those that were not sent by the program, or are forgotten, do not count.
     pub(crate) fn took(&self, n: u32) {
-        self.taken.fetch_add(n, Relaxed);
+        let assigned = self.assigned();
+        let count = |taken| Some(taken_after(taken, n, assigned));
+        // Never fails, as the closure always has an answer.
+        let _ = self.taken.fetch_update(Relaxed, Relaxed, count);
     }
 
     /// Connections that were sent here and not accepted yet.
     pub(crate) fn on_the_way(&self) -> u32 {
-        let assigned = self.assigned.load(Relaxed);
-        let open = assigned.wrapping_sub(self.taken.load(Relaxed));
-        open.cast_signed().max(0).cast_unsigned()
+        open(self.assigned(), self.taken.load(Relaxed))
     }
 
     /// Connections that were ever sent here, wrapping.
@@ -137,12 +138,22 @@ impl Row {
     }
 }
 
-/// What can have been accepted, when so many were sent: all of those of then, or
-/// lost, and none that was not sent.
-fn mended(taken: u32, then: u32, now: u32) -> u32 {
-    let open = now.wrapping_sub(taken).cast_signed();
-    let most = now.wrapping_sub(then).cast_signed().max(0);
-    now.wrapping_sub(open.clamp(0, most).cast_unsigned())
+/// Sent and not accepted yet. The counters wrap; no more than all can be accepted.
+fn open(assigned: u32, taken: u32) -> u32 {
+    assigned
+        .wrapping_sub(taken)
+        .cast_signed()
+        .max(0)
+        .cast_unsigned()
+}
+
+fn taken_after(taken: u32, n: u32, assigned: u32) -> u32 {
+    assigned.wrapping_sub(open(assigned, taken).saturating_sub(n))
+}
+
+/// What can have been accepted: all that were sent until then, or are lost.
+fn mended(taken: u32, then: u32, assigned: u32) -> u32 {
+    assigned.wrapping_sub(open(assigned, taken).min(open(assigned, then)))
 }
 
 /// The load table, as a mapping.
@@ -159,13 +170,6 @@ impl Loads {
 
     /// Map the only value of an array map, which starts at a page.
     pub(super) fn map(array: BorrowedFd<'_>, rows: usize) -> Result<Self> {
-        use crate::error::Context;
-        use std::os::fd::AsRawFd;
-        if rows == 0 || rows > ROWS_MAX {
-            return Err(Error::invalid(format!(
-                "steer: {rows} rows, not 1..{ROWS_MAX}"
-            )));
-        }
         let memory = MmapOptions::new()
             .len(Self::size(rows))
             .map_raw(array.as_raw_fd())
@@ -205,11 +209,18 @@ mod tests {
         fn mended_is_between_then_and_now(
             now: u32,
             since in 0..1000u32,
-            open in -1000..2000i32,
+            waiting in -1000..2000i32,
         ) {
-            let (then, taken) = (now.wrapping_sub(since), now.wrapping_sub(open.cast_unsigned()));
+            let (then, taken) = (now.wrapping_sub(since), now.wrapping_sub(waiting.cast_unsigned()));
             let left = now.wrapping_sub(mended(taken, then, now));
-            prop_assert_eq!(i64::from(left), i64::from(open).clamp(0, since.into()));
+            prop_assert_eq!(i64::from(left), i64::from(waiting).clamp(0, since.into()));
+        }
+
+        #[test]
+        fn no_more_are_taken_than_were_sent(now: u32, waiting in -9..9i32, n in 0..9u32) {
+            let taken = now.wrapping_sub(waiting.cast_unsigned());
+            let left = open(now, taken_after(taken, n, now));
+            prop_assert_eq!(left, waiting.max(0).cast_unsigned().saturating_sub(n));
         }
 
         #[test]

@@ -26,21 +26,10 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 pub(crate) use loads::{Loads, Row, away};
 pub(crate) use steer::Steer;
-pub(crate) use table::{TARGETS_MAX, attach_table};
+pub(crate) use table::attach_table;
 
 const CBPF: libc::c_int = libc::SO_ATTACH_REUSEPORT_CBPF;
 const EBPF: libc::c_int = libc::SO_ATTACH_REUSEPORT_EBPF;
-/// Linux 5.3
-const DETACH: libc::c_int = 68;
-
-/// Back to the kernel's own choice, by hash over the whole group. Fine if there was
-/// no program.
-pub(crate) fn detach(group_member: BorrowedFd<'_>) -> Result<()> {
-    match set_option(group_member, DETACH, &0, "SO_DETACH_REUSEPORT_BPF") {
-        Err(error) if error.code == -libc::ENOENT => Ok(()),
-        done => done,
-    }
-}
 
 fn set_option<T>(fd: BorrowedFd<'_>, option: libc::c_int, value: &T, name: &str) -> Result<()> {
     let len = libc::socklen_t::try_from(size_of::<T>()).unwrap_or_default();

@@ -17,7 +17,7 @@ use std::mem::offset_of;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 const AWAY: i64 = 1 << 62;
-const OVERDUE: i64 = 1 << 61;
+const OVERDUE: i32 = 61;
 const ORDER_BITS: i32 = 10;
 const ORDER: i32 = (1 << ORDER_BITS) - 1;
 const _: () = assert!(ROWS_MAX == 1 << ORDER_BITS);
@@ -34,7 +34,17 @@ const SK_PASS: i32 = 1;
 
 /// On the stack.
 const CONTEXT: i16 = -16;
+/// 0: this is to be counted.
+const STRAY: i16 = -24;
 const INDEX: i16 = -4;
+
+/// Fields of the context: where the TCP header begins, and where the packet ends.
+const DATA: i16 = 0;
+const DATA_END: i16 = 8;
+/// Within the TCP header.
+const FLAGS: i16 = 13;
+const SYN: i32 = 0x02;
+const ACK: i32 = 0x10;
 
 /// What keeps its register while the rows are looked at.
 const ROWS: Reg = R6;
@@ -42,7 +52,6 @@ const ROW: Reg = R7;
 const DEADLINE: Reg = R8;
 const BEST: Reg = R9;
 const AWAY_BIT: Reg = R0;
-const OVERDUE_BIT: Reg = R4;
 /// The row whose turn it is, negative.
 const TURN: Reg = R5;
 
@@ -50,9 +59,10 @@ const TURN: Reg = R5;
 /// connections that no row can take.
 pub(super) fn program(rows: usize, loads: &OwnedFd, sockets: &OwnedFd) -> Result<Vec<Insn>> {
     let mut p = Program::default();
-    let (done, spill) = (p.label(), p.label());
+    let (done, spill, stray) = (p.label(), p.label(), p.label());
     let count = i32::try_from(rows).unwrap_or(i32::MAX);
 
+    classify(&mut p);
     prepare(&mut p, loads);
     for row in 0..count {
         p.jump_if(If::Le, ROWS, row, done);
@@ -78,10 +88,13 @@ pub(super) fn program(rows: usize, loads: &OwnedFd, sockets: &OwnedFd) -> Result
     p.store(Size::U32, R10, INDEX, BEST);
     select(&mut p, sockets);
     p.jump_if(If::Ne, R0, 0, spill);
+    p.load(Size::U64, R1, R10, STRAY);
+    p.jump_if(If::Ne, R1, 0, stray);
     count_choice(&mut p, loads);
+    p.here(stray);
+    pass(&mut p);
 
     p.here(spill);
-    count_spill(&mut p, loads);
     p.op(Op::Mov, R1, count);
     p.store(Size::U32, R10, INDEX, R1);
     select(&mut p, sockets);
@@ -90,8 +103,26 @@ pub(super) fn program(rows: usize, loads: &OwnedFd, sockets: &OwnedFd) -> Result
     p.finish()
 }
 
-fn prepare(p: &mut Program, loads: &OwnedFd) {
+/// Whatever belongs to no connection comes here: mostly a SYN; a connection that
+/// moves from a closed socket, without a packet; and the last packets of one that
+/// was closed in a hurry. Only the latter are not counted.
+fn classify(p: &mut Program) {
+    let known = p.label();
     p.store(Size::U64, R10, CONTEXT, R1);
+    p.load(Size::U64, R2, R1, DATA);
+    p.load(Size::U64, R3, R1, DATA_END);
+    p.op(Op::Mov, R4, 0);
+    p.op(Op::Mov, R1, R2);
+    p.op(Op::Add, R1, i32::from(FLAGS) + 1);
+    p.jump_if(If::Gt, R1, R3, known);
+    p.load(Size::U8, R4, R2, FLAGS);
+    p.op(Op::And, R4, SYN | ACK);
+    p.op(Op::Xor, R4, SYN);
+    p.here(known);
+    p.store(Size::U64, R10, STRAY, R4);
+}
+
+fn prepare(p: &mut Program, loads: &OwnedFd) {
     p.call(KTIME_GET_NS);
     p.op(Op::Mov, DEADLINE, R0);
     p.map_value(ROW, loads.as_raw_fd());
@@ -101,7 +132,6 @@ fn prepare(p: &mut Program, loads: &OwnedFd) {
     p.load(Size::U32, TURN, ROW, offset(offset_of!(Header, turn)));
     p.negate(TURN);
     p.number(AWAY_BIT, AWAY);
-    p.number(OVERDUE_BIT, OVERDUE);
     p.number(BEST, i64::MAX);
 }
 
@@ -133,8 +163,8 @@ fn key(p: &mut Program, row: i32) {
 
     p.load(Size::U64, R2, ROW, offset(offset_of!(Row, busy_since)));
     p.op(Op::Sub, R2, DEADLINE);
-    p.op(Op::Sar, R2, 63);
-    p.op(Op::And, R2, OVERDUE_BIT);
+    p.op(Op::Shr, R2, 63);
+    p.op(Op::Shl, R2, OVERDUE);
     p.op(Op::Or, R1, R2);
 }
 
@@ -171,13 +201,6 @@ fn count_choice(p: &mut Program, loads: &OwnedFd) {
         HEADER_SIZE + offset(offset_of!(Row, assigned)),
         R1,
     );
-    pass(p);
-}
-
-fn count_spill(p: &mut Program, loads: &OwnedFd) {
-    p.map_value(ROW, loads.as_raw_fd());
-    p.op(Op::Mov, R1, 1);
-    p.add_to(Size::U32, ROW, offset(offset_of!(Header, spilled)), R1);
 }
 
 fn pass(p: &mut Program) {

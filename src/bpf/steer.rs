@@ -1,7 +1,7 @@
 //! Steering: the program, its sockets and its load table.
 
 use super::kernel;
-use super::loads::{Header, Loads, ROWS_MAX, Row};
+use super::loads::{Header, Loads, ROWS_MAX};
 use super::{EBPF, select, set_option};
 use crate::error::{Error, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -67,23 +67,9 @@ impl Steer {
         self.header().rows.store(n, Relaxed);
     }
 
-    /// How long a worker may be busy and still be as good as the others.
-    pub(crate) fn set_limit(&self, ns: u64) {
-        self.header().limit.store(ns, Relaxed);
-    }
-
-    /// Connections that went to the base, of all listeners together.
-    pub(crate) fn spilled(&self) -> u32 {
-        self.header().spilled.load(Relaxed)
-    }
-
     /// The load table alone: all that a worker needs.
     pub(crate) fn loads(&self) -> Arc<Loads> {
         Arc::clone(&self.loads)
-    }
-
-    pub(crate) fn row(&self, row: usize) -> &Row {
-        self.loads.row(row)
     }
 
     pub(super) fn header(&self) -> &Header {

@@ -10,7 +10,7 @@ use libc::{SKF_AD_OFF, SKF_AD_RANDOM, SKF_AD_RXHASH, sock_filter, sock_fprog};
 use std::os::fd::BorrowedFd;
 
 /// The largest table: in the worst case, no two of its entries are of one run.
-pub(crate) const TARGETS_MAX: usize = 1024;
+pub(super) const TARGETS_MAX: usize = 1024;
 
 /// From now on a connection of this socket's group goes to one of the targets:
 /// indices of the group's sockets in the order in which they began to listen, the

@@ -7,6 +7,8 @@ mod lock;
 
 use crate::channel::{Attached, Frame, Kind};
 use crate::config::{Orphan, SignalTable};
+use crate::error::Error;
+use crate::event::{Owner, Reactor};
 use crate::master::policy::Order;
 use crate::process::lifeline;
 use crate::runtime::{Runtime, Shared};
@@ -35,6 +37,31 @@ pub(crate) enum Cause {
     Asked,
     /// The master is gone.
     Orphaned,
+}
+
+/// What a process does about that which concerns only its kind.
+pub(crate) trait Duties {
+    fn rt(&self) -> &Runtime;
+    fn child(&self) -> &Child;
+    fn hear(&self, frame: &Frame<'_>, fds: &mut Attached);
+    fn own(&self, token: u32);
+}
+
+impl<D: Duties> Owner for D {
+    fn own(&self, token: u32, _events: u32) {
+        self.child().event(token, self);
+    }
+}
+
+/// One pass of a process's loop. What all children have in common is seen to here,
+/// the rest is among its duties. True: there is news, see [`Reactor::stir`].
+#[inline(always)]
+pub(crate) fn pass(process: &impl Duties, reactor: &Reactor, timeout_ms: i32) -> bool {
+    let child = process.child();
+    match reactor.pass(timeout_ms, &child.mask, process) {
+        Ok(news) => news,
+        Err(error) => child.broken(&error),
+    }
 }
 
 /// One forked process of the runtime.
@@ -68,48 +95,43 @@ impl Child {
     }
 
     /// Put the common fds into this process's loop.
-    pub(crate) fn watch(&self, reactor: &crate::event::Reactor) -> crate::error::Result<()> {
+    pub(crate) fn watch(&self, reactor: &Reactor) -> crate::error::Result<()> {
         let input = libc::EPOLLIN.unsigned_abs();
         reactor.own_add(self.link.fd(), input, CHANNEL)?;
         reactor.own_add(self.wake.fd(), input, WAKE)?;
         reactor.own_add(self.lifeline.as_raw_fd(), input, LIFELINE)
     }
 
-    /// One pass of this process's loop. What all children have in common is seen
-    /// to here: `hear` gets the other messages, `own` the other tokens.
-    pub(crate) fn pass(
-        &self,
-        rt: &Runtime,
-        timeout_ms: i32,
-        hear: &mut dyn FnMut(&Frame<'_>, &mut Attached),
-        own: &mut dyn FnMut(u32),
-    ) {
-        let reactor = rt.reactor_or_exit();
-        let mut event = |token: u32, _events: u32| match token {
-            CHANNEL => self.read_channel(hear),
+    fn event(&self, token: u32, process: &dyn Duties) {
+        let rt = process.rt();
+        match token {
+            CHANNEL => self.read_channel(process),
             WAKE => self.signals(rt.config().signals),
             LIFELINE => {
                 self.orphaned(rt.config().orphan);
                 // It stays readable.
-                reactor.own_del(self.lifeline.as_raw_fd());
+                rt.reactor_or_exit().own_del(self.lifeline.as_raw_fd());
             }
-            other => own(other),
-        };
-        if let Err(error) = reactor.pass(timeout_ms, &self.mask, &mut event) {
-            let kind = self.birth.kind();
-            ::log::error!("the event loop of the {kind} broke: {error}");
-            crate::process::exit_now(crate::ffi::DTM_EXIT_FDS);
+            other => process.own(other),
         }
     }
 
-    fn read_channel(&self, hear: &mut dyn FnMut(&Frame<'_>, &mut Attached)) {
+    #[cold]
+    #[inline(never)]
+    fn broken(&self, error: &Error) -> ! {
+        let kind = self.birth.kind();
+        ::log::error!("the event loop of the {kind} broke: {error}");
+        crate::process::exit_now(crate::ffi::DTM_EXIT_FDS);
+    }
+
+    fn read_channel(&self, process: &dyn Duties) {
         self.check_fds();
         self.link.read(&mut |frame, fds| match frame.head.kind {
             Kind::Nudge => {
                 self.look_at_order();
             }
             Kind::ReopenLog => self.reopen_log(),
-            _ => hear(frame, fds),
+            _ => process.hear(frame, fds),
         });
         let board = &self.shared.board;
         board.set(self.birth.slot, shm::Gauge::Fenced, self.link.fenced());

@@ -288,7 +288,7 @@ pub(crate) fn default_tokens(workers: u32, own_loop: bool) -> u32 {
     if own_loop {
         return 1;
     }
-    (workers / 2).clamp(2, 8)
+    (workers / 2).clamp(1, 8)
 }
 
 fn default(value: &mut u32, computed: impl FnOnce() -> u32) {

@@ -11,7 +11,7 @@ mod roster;
 mod updates;
 
 use crate::channel::{Attached, Frame, Kind};
-use crate::child::{Child, DEADLINE, TICK};
+use crate::child::{self, Child, DEADLINE, Duties, TICK};
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
 use crate::ffi::*;
@@ -67,6 +67,7 @@ impl Controller {
             client_timeout_ms: DTM_OFF,
             watch_timeout_ms: config.watch_timeout.map_or(DTM_OFF, crate::sys::ms32),
             max_clients: config.max_clients,
+            busy_counts: false,
         };
         let reactor = Reactor::new(crate::sys::epoll()?, setup)?;
         child.watch(&reactor)?;
@@ -118,9 +119,7 @@ impl Controller {
 
     /// One pass: events, then a fresh look at the workers, updates, the service.
     fn pass(&'static self) -> bool {
-        let mut hear = |frame: &Frame<'_>, _: &mut Attached| self.incoming(frame);
-        let mut own = |token: u32| self.own(token);
-        self.child.pass(self.rt, -1, &mut hear, &mut own);
+        child::pass(self, self.reactor(), -1);
         self.carry_on_leaving();
         if self.acting() {
             self.refresh();
@@ -191,5 +190,23 @@ impl Controller {
 
     fn revert_config(&self) {
         self.rt.revert_config();
+    }
+}
+
+impl Duties for Controller {
+    fn rt(&self) -> &Runtime {
+        self.rt
+    }
+
+    fn child(&self) -> &Child {
+        &self.child
+    }
+
+    fn hear(&self, frame: &Frame<'_>, _: &mut Attached) {
+        self.incoming(frame);
+    }
+
+    fn own(&self, token: u32) {
+        self.own(token);
     }
 }

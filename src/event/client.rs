@@ -1,17 +1,61 @@
 //! Clients: accepted, asked and told by the API, drained, closed.
 
 use super::entry::{BUSY, Entry, IN_CALL, Kind, TAKEN, small};
+use super::handle::{Object, alive, ask, open, own_or};
 use super::reactor::Reactor;
 use super::step::Verdict;
 use crate::error::{Error, Result};
 use crate::ffi::*;
-use crate::guard::callback;
+use crate::guard::{self, Answer, SERVING};
 use crate::net::Peer;
-use std::ffi::c_void;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 /// `idle_ms` of a client whose open callback may still set it.
 const UNDECIDED: u32 = 0;
+
+#[inline(always)]
+fn open_client<'a>(client: *const dtm_client_t) -> Result<&'a Entry> {
+    open(client, Object::Client)
+}
+
+/// Ask a client for something, or give it a word to keep.
+#[inline(always)]
+pub(crate) fn ask_client<T: Answer>(
+    client: *const dtm_client_t,
+    get: impl Fn(&Entry) -> T,
+) -> T::C {
+    ask(client, SERVING, Object::Client, get)
+}
+
+/// Listener, tag and peer.
+pub(crate) fn client_origin(client: *const dtm_client_t) -> Result<(i32, u64, Peer)> {
+    alive(client, Object::Client).map(Entry::origin)
+}
+
+/// Whether a request is in flight. Most steps say so, and many say nothing new.
+#[inline(always)]
+pub(crate) fn set_busy(client: *const dtm_client_t, busy: bool) -> i32 {
+    let other = || set_busy_of_another(client, busy);
+    let own = |entry: &Entry| match entry.reason.get() {
+        0 if entry.has(BUSY) == busy => DTM_OK,
+        0 => change_busy(entry, busy).unwrap_or_else(other),
+        _ => other(),
+    };
+    own_or(client, Object::Client, own, other)
+}
+
+/// In a callback of the client, at whose end a drain looks at it.
+fn change_busy(entry: &Entry, busy: bool) -> Option<i32> {
+    guard::adjust(|rt| {
+        rt.reactor()?.set_busy(entry, busy);
+        Some(DTM_OK)
+    })?
+}
+
+#[inline(never)]
+extern "C" fn set_busy_of_another(client: *const dtm_client_t, busy: bool) -> i32 {
+    guard::enter(SERVING, |rt| super::of(rt)?.client_set_busy(client, busy))
+}
 
 impl Reactor {
     /// A new client: its open callback runs here, and the close callback too if it
@@ -27,12 +71,13 @@ impl Reactor {
             return Err(Error::new(-libc::ENOSPC, "no room for another client"));
         }
         let kind = Kind::Client {
-            tag,
-            listener,
+            listener: i16::try_from(listener).unwrap_or(-1),
             peer,
+            tag,
         };
         let entry = self.slab.take(kind, fd.as_raw_fd(), std::ptr::null_mut())?;
         let _ = fd.into_raw_fd(); // the entry owns it now
+        self.stir();
         self.clients.set(self.clients.get() + 1);
         self.last_id.set(self.last_id.get() + 1);
         entry.id.set(self.last_id.get());
@@ -58,9 +103,10 @@ impl Reactor {
             return DTM_KEEP;
         };
         entry.raise(IN_CALL);
-        let rt = self.setup.rt;
+        let (rt, client, user_data) = (self.setup.rt, entry.handle(), self.setup.user_data);
         // SAFETY: the service's function, with a living client.
-        let result = callback(|| unsafe { open(rt, entry.handle(), self.setup.user_data) });
+        let call = || unsafe { open(rt, client, user_data) };
+        let result = guard::callback_on(Object::Client.mark(client), call);
         entry.lower(IN_CALL);
         result
     }
@@ -71,22 +117,25 @@ impl Reactor {
     }
 
     /// Those of them with a request in flight.
-    #[allow(dead_code)]
     pub(crate) fn busy(&self) -> u32 {
         self.busy.get()
     }
 
+    #[inline(always)]
     pub(super) fn set_busy(&self, entry: &Entry, busy: bool) {
         match (entry.has(BUSY), busy) {
             (false, true) => {
                 entry.raise(BUSY);
-                self.busy.set(self.busy.get() + 1);
+                self.busy.set(self.busy.get().wrapping_add(1));
             }
             (true, false) => {
                 entry.lower(BUSY);
-                self.busy.set(self.busy.get() - 1);
+                self.busy.set(self.busy.get().wrapping_sub(1));
             }
-            _ => {}
+            _ => return,
+        }
+        if self.setup.busy_counts {
+            self.stir();
         }
     }
 
@@ -104,6 +153,7 @@ impl Reactor {
             return;
         }
         self.each(Entry::is_client, |entry| {
+            entry.unsettle();
             if entry.has(BUSY) {
                 entry.pending.set(entry.pending.get() | small(DTM_DRAIN));
             }
@@ -138,51 +188,8 @@ impl Reactor {
         }
     }
 
-    /// The client behind a handle: alive, be it only for its close callback.
-    fn client(&self, client: *const dtm_client_t) -> Result<&Entry> {
-        self.entry(client, Entry::is_client, "client")
-    }
-
-    /// ... and not about to end.
-    fn open_client(&self, client: *const dtm_client_t) -> Result<&Entry> {
-        self.open_entry(client, Entry::is_client, "client")
-    }
-
-    pub(crate) fn client_fd(&self, client: *const dtm_client_t) -> Result<i32> {
-        Ok(self.client(client)?.fd.get())
-    }
-
-    pub(crate) fn client_id(&self, client: *const dtm_client_t) -> Result<u64> {
-        Ok(self.client(client)?.id.get())
-    }
-
-    /// Listener, tag and peer.
-    pub(crate) fn client_origin(&self, client: *const dtm_client_t) -> Result<(i32, u64, Peer)> {
-        match self.client(client)?.kind.get() {
-            Kind::Client {
-                listener,
-                tag,
-                peer,
-            } => Ok((listener, tag, peer)),
-            _ => Err(Error::new(DTM_EGONE, "the client is closed")),
-        }
-    }
-
-    pub(crate) fn client_data(&self, client: *const dtm_client_t) -> Result<*mut c_void> {
-        Ok(self.client(client)?.data.get())
-    }
-
-    pub(crate) fn client_set_data(
-        &self,
-        client: *const dtm_client_t,
-        data: *mut c_void,
-    ) -> Result<()> {
-        self.client(client)?.data.set(data);
-        Ok(())
-    }
-
     pub(crate) fn client_set_busy(&self, client: *const dtm_client_t, busy: bool) -> Result<()> {
-        let client = self.open_client(client)?;
+        let client = open_client(client)?;
         self.set_busy(client, busy);
         if !busy && self.draining() && !client.has(IN_CALL) {
             self.enqueue(client); // may be what the drain was waiting for
@@ -195,25 +202,22 @@ impl Reactor {
         client: *const dtm_client_t,
         interest: u32,
     ) -> Result<()> {
-        self.set_interest(self.open_client(client)?, interest)
+        self.set_interest(open_client(client)?, interest)
     }
 
     pub(crate) fn client_wake(&self, client: *const dtm_client_t) -> Result<()> {
-        self.wake(self.open_client(client)?);
+        self.wake(open_client(client)?);
         Ok(())
     }
 
     pub(crate) fn client_set_timeout(&self, client: *const dtm_client_t, ms: u32) -> Result<()> {
         let default = self.setup.client_timeout_ms;
-        self.rearm_idle(
-            self.open_client(client)?,
-            if ms == 0 { default } else { ms },
-        );
+        self.rearm_idle(open_client(client)?, if ms == 0 { default } else { ms });
         Ok(())
     }
 
     pub(crate) fn client_close(&self, client: *const dtm_client_t) -> Result<()> {
-        self.ask_to_end(self.open_client(client)?, DTM_CLOSE_ASKED);
+        self.ask_to_end(open_client(client)?, DTM_CLOSE_ASKED);
         Ok(())
     }
 }

@@ -7,8 +7,9 @@ use crate::net::Peer;
 use std::cell::Cell;
 use std::ffi::c_void;
 
-/// Marks an entry; a handle that does not lead to it is none of ours.
-pub(super) const MAGIC: u32 = 0x6474_6d21;
+/// An entry's mark is its own address with this: a handle that does not lead to it is
+/// none of ours, and a copy of an entry is not one.
+const MAGIC: usize = 0x6474_6d21;
 
 /// Its callback is running: whatever must end it waits until that has returned.
 pub(super) const IN_CALL: u8 = 1;
@@ -29,20 +30,26 @@ pub(super) const FAILED: u8 = 64;
 /// `armed` of an fd that is not in epoll.
 pub(super) const NOT_ARMED: u8 = u8::MAX;
 
+/// No result of a step that exists.
+pub(super) const UNSTEADY: u32 = u32::MAX;
+
 /// The DTM_* bits and reasons that an entry keeps fit in a byte.
 pub(super) const fn small(bits: u32) -> u8 {
     bits.to_le_bytes()[0]
 }
 
-/// What an entry is, with what only that kind needs.
+/// What an entry is, with what only that kind needs. Laid out as written, so that the
+/// part which tells them apart lies with what serves an event.
 #[derive(Clone, Copy)]
+#[repr(u8)]
 pub(super) enum Kind {
     Free,
     Own,
     Client {
-        tag: u64,
-        listener: i32,
+        /// Listeners are few, see DTM_LISTENERS_MAX.
+        listener: i16,
         peer: Peer,
+        tag: u64,
     },
     Watch {
         step: dtm_watch_step_cb,
@@ -54,13 +61,14 @@ pub(super) enum Kind {
     },
 }
 
-/// Two cache lines; the first one serves an event.
+/// Two cache lines; the first one serves an event, the first byte of `kind` included.
 #[repr(C, align(64))]
-pub(super) struct Entry {
-    pub(super) magic: u32,
+pub(crate) struct Entry {
+    mark: Cell<usize>,
     pub(super) index: u32,
     /// Changes when the entry is freed: what was said about the former one is stale.
-    pub(super) generation: Cell<u32>,
+    /// 31 bits: the top bit of a key says whose it is, see [`super::OWN`].
+    generation: Cell<u32>,
     pub(super) fd: Cell<i32>,
     flags: Cell<u8>,
     /// DTM_READ, DTM_WRITE, DTM_HUP: what the service waits for.
@@ -75,24 +83,29 @@ pub(super) struct Entry {
     pub(super) failures: Cell<u8>,
     /// DTM_OFF: no idle timeout.
     pub(super) idle_ms: Cell<u32>,
-    /// Last activity.
+    /// Last activity, in ns.
     pub(super) stamp: Cell<u64>,
     pub(super) data: Cell<*mut c_void>,
     /// Next in the queue or among the free ones.
     pub(super) link: Cell<u32>,
+    /// The result of a step that changes nothing: the interest, if that is what epoll
+    /// knows and there is nothing else to see to. Else UNSTEADY. [`super::Reactor::arm`]
+    /// sets it; whoever changes one of those unsets it.
+    pub(super) steady: Cell<u32>,
+    pub(super) kind: Cell<Kind>,
     pub(super) node: Node,
     pub(super) id: Cell<u64>,
-    pub(super) kind: Cell<Kind>,
 }
 
 const _: () = assert!(size_of::<Entry>() <= 128);
+const _: () = assert!(std::mem::offset_of!(Entry, kind) < 64);
 
 impl Entry {
     pub(super) fn new(index: u32, generation: u32) -> Self {
         Self {
-            magic: MAGIC,
+            mark: Cell::new(0),
             index,
-            generation: Cell::new(generation),
+            generation: Cell::new(generation & GENERATION_MASK),
             fd: Cell::new(-1),
             flags: Cell::new(0),
             interest: Cell::new(0),
@@ -104,10 +117,29 @@ impl Entry {
             stamp: Cell::new(0),
             data: Cell::new(std::ptr::null_mut()),
             link: Cell::new(NIL),
+            steady: Cell::new(UNSTEADY),
+            kind: Cell::new(Kind::Free),
             node: Node::new(),
             id: Cell::new(0),
-            kind: Cell::new(Kind::Free),
         }
+    }
+
+    /// It stays where it is now.
+    pub(super) fn settle_down(&self) {
+        self.mark.set(std::ptr::from_ref(self).addr() ^ MAGIC);
+    }
+
+    /// The entry behind a handle from C, alive or not.
+    #[inline(always)]
+    pub(super) fn behind<'a, T>(handle: *const T) -> Option<&'a Self> {
+        let entry: *const Self = handle.cast();
+        if entry.is_null() || !entry.is_aligned() {
+            return None;
+        }
+        // SAFETY: the API takes handles that libdtm gave out, whose memory is never
+        // given back. For anything else this is the best that can be done: read
+        // one word, and believe it only if it names this very address.
+        unsafe { ((*entry).mark.get() == entry.addr() ^ MAGIC).then(|| &*entry) }
     }
 
     /// Begin a life. Links and generation are the slab's.
@@ -119,12 +151,14 @@ impl Entry {
         self.pending.set(0);
         self.reason.set(0);
         self.failures.set(0);
+        self.steady.set(UNSTEADY);
         self.idle_ms.set(DTM_OFF);
         self.data.set(data);
         self.id.set(0);
         self.kind.set(kind);
     }
 
+    #[inline(always)]
     pub(super) fn has(&self, flag: u8) -> bool {
         self.flags.get() & flag != 0
     }
@@ -137,10 +171,16 @@ impl Entry {
         self.flags.set(self.flags.get() & !flag);
     }
 
+    /// There is something to see to at the end of the next step.
+    pub(super) fn unsettle(&self) {
+        self.steady.set(UNSTEADY);
+    }
+
     pub(super) fn is_free(&self) -> bool {
         matches!(self.kind.get(), Kind::Free)
     }
 
+    #[inline(always)]
     pub(super) fn is_client(&self) -> bool {
         matches!(self.kind.get(), Kind::Client { .. })
     }
@@ -155,8 +195,49 @@ impl Entry {
 
     /// The epoll data by which events find the entry of this life only.
     pub(super) fn key(&self) -> u64 {
-        let generation = u64::from(self.generation.get() & GENERATION_MASK);
-        generation << 32 | u64::from(self.index)
+        u64::from(self.generation.get()) << 32 | u64::from(self.index)
+    }
+
+    /// Is this the key of the life that it lives now?
+    #[inline(always)]
+    pub(super) fn has_key(&self, key: u64) -> bool {
+        u64::from(self.generation.get()) == key >> 32
+    }
+
+    /// What was said about this life is stale now.
+    pub(super) fn next_generation(&self) {
+        let next = self.generation.get().wrapping_add(1);
+        self.generation.set(next & GENERATION_MASK);
+    }
+
+    #[inline(always)]
+    pub(crate) fn fd(&self) -> i32 {
+        self.fd.get()
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id.get()
+    }
+
+    #[inline(always)]
+    pub(crate) fn data(&self) -> *mut c_void {
+        self.data.get()
+    }
+
+    pub(crate) fn set_data(&self, data: *mut c_void) {
+        self.data.set(data);
+    }
+
+    /// Listener, tag and peer of a client.
+    pub(crate) fn origin(&self) -> (i32, u64, Peer) {
+        match self.kind.get() {
+            Kind::Client {
+                listener,
+                peer,
+                tag,
+            } => (i32::from(listener), tag, peer),
+            _ => (-1, 0, Peer::Unix),
+        }
     }
 
     /// The handle that C holds.
@@ -165,5 +246,4 @@ impl Entry {
     }
 }
 
-/// The top bit of a key says whose it is, see [`super::OWN`].
 const GENERATION_MASK: u32 = 0x7fff_ffff;

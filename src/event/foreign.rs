@@ -1,7 +1,7 @@
 //! The loop inside of somebody else's loop: that one polls our epoll fd. Our fds make
 //! it readable by themselves, our timers and queue through a timerfd that lies in it.
 
-use super::reactor::{OWN, Reactor};
+use super::reactor::{ABROAD, OWN, Reactor};
 use crate::error::{Error, Result};
 use std::cell::{Cell, OnceCell};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -17,10 +17,6 @@ pub(super) struct Foreign {
 }
 
 impl Foreign {
-    pub(super) fn is_on(&self) -> bool {
-        self.timer.get().is_some()
-    }
-
     /// Its event only ends the wait: setting it anew takes the event back.
     pub(super) fn is_token(token: u32) -> bool {
         token == TOKEN
@@ -43,6 +39,7 @@ impl Reactor {
             self.poller.add(fd, events, OWN | u64::from(TOKEN))?;
             // Unset until here, and this is the only place that sets it.
             let _ = self.foreign.timer.set(timer);
+            self.set_rare(ABROAD);
         }
         self.foreign_update()
     }

@@ -3,39 +3,115 @@
 
 use super::entry::{Entry, IN_CALL, TAKEN, small};
 use super::poller::INTEREST;
-use super::reactor::Reactor;
+use super::reactor::{NS_PER_MS, Reactor};
 use crate::error::{Error, Result};
 use crate::ffi::*;
+use crate::guard::{self, Answer};
+
+/// What a handle should lead to.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+pub(crate) enum Object {
+    Client,
+    Watch,
+    Timer,
+}
+
+impl Object {
+    #[inline(always)]
+    fn is(self, entry: &Entry) -> bool {
+        match self {
+            Self::Client => entry.is_client(),
+            Self::Watch => entry.is_watch(),
+            Self::Timer => entry.is_timer(),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Watch => "watch",
+            Self::Timer => "timer",
+        }
+    }
+
+    /// What callbacks about it are marked with: entries are aligned, so there is room.
+    #[inline(always)]
+    pub(super) fn mark<T>(self, handle: *const T) -> usize {
+        handle.addr() ^ self as usize
+    }
+
+    #[cold]
+    fn gone(self) -> Error {
+        let text = format!("the {} is closed, or about to be", self.name());
+        Error::new(DTM_EGONE, text)
+    }
+
+    #[cold]
+    fn not_ours(self) -> Error {
+        Error::invalid(format!("this is no {} of libdtm", self.name()))
+    }
+}
+
+/// The entry behind a handle: alive, be it only for its close callback.
+#[inline(always)]
+pub(super) fn alive<'a, T>(handle: *const T, what: Object) -> Result<&'a Entry> {
+    match Entry::behind(handle) {
+        Some(entry) if what.is(entry) => Ok(entry),
+        Some(_) => Err(what.gone()),
+        None => Err(what.not_ours()),
+    }
+}
+
+/// ... and not about to end.
+#[inline(always)]
+pub(super) fn open<'a, T>(handle: *const T, what: Object) -> Result<&'a Entry> {
+    match alive(handle, what) {
+        Ok(entry) if entry.reason.get() != 0 => Err(what.gone()),
+        found => found,
+    }
+}
+
+/// What the running callback is about is known to live, and costs no search. Most calls
+/// of a step are of this sort.
+#[inline(always)]
+pub(super) fn own_or<T, R>(
+    handle: *const T,
+    what: Object,
+    own: impl FnOnce(&Entry) -> R,
+    other: impl FnOnce() -> R,
+) -> R {
+    if guard::is_about(what.mark(handle)) {
+        // SAFETY: callbacks are about living entries.
+        own(unsafe { &*handle.cast() })
+    } else {
+        other()
+    }
+}
+
+/// Ask an entry for something, or give it a word to keep.
+#[inline(always)]
+pub(super) fn ask<H, T: Answer>(
+    handle: *const H,
+    roles: u32,
+    what: Object,
+    get: impl Fn(&Entry) -> T,
+) -> T::C {
+    let other = || ask_another::<H, T, _>(handle, roles, what, &get);
+    own_or(handle, what, |entry| get(entry).done(), other)
+}
+
+#[inline(never)]
+extern "C" fn ask_another<H, T: Answer, F: Fn(&Entry) -> T>(
+    handle: *const H,
+    roles: u32,
+    what: Object,
+    get: &F,
+) -> T::C {
+    guard::look(roles, || alive(handle, what).map(get))
+}
 
 impl Reactor {
-    /// The entry behind a handle: alive, be it only for its close callback.
-    pub(super) fn entry<T>(
-        &self,
-        handle: *const T,
-        of_kind: fn(&Entry) -> bool,
-        what: &str,
-    ) -> Result<&Entry> {
-        match self.slab.of_handle(handle) {
-            None => Err(Error::invalid(format!("this is no {what} of libdtm"))),
-            Some(entry) if of_kind(entry) => Ok(entry),
-            Some(_) => Err(gone(what)),
-        }
-    }
-
-    /// ... and not about to end.
-    pub(super) fn open_entry<T>(
-        &self,
-        handle: *const T,
-        of_kind: fn(&Entry) -> bool,
-        what: &str,
-    ) -> Result<&Entry> {
-        let entry = self.entry(handle, of_kind, what)?;
-        match entry.reason.get() {
-            0 => Ok(entry),
-            _ => Err(gone(what)),
-        }
-    }
-
     /// Takes effect at once; in its own step at the end of that, if the result is
     /// DTM_KEEP.
     pub(super) fn set_interest(&self, entry: &Entry, interest: u32) -> Result<()> {
@@ -47,16 +123,17 @@ impl Reactor {
             ));
         }
         entry.interest.set(interest);
+        entry.unsettle();
         if entry.has(IN_CALL) {
             return Ok(());
         }
-        self.poller
-            .arm(entry)
+        self.arm(entry)
             .inspect_err(|_| self.ask_to_end(entry, DTM_CLOSE_ERROR))
     }
 
     pub(super) fn wake(&self, entry: &Entry) {
         entry.pending.set(entry.pending.get() | small(DTM_WAKE));
+        entry.unsettle();
         self.enqueue(entry);
     }
 
@@ -64,7 +141,7 @@ impl Reactor {
     /// an earlier time stays: it will find out.
     pub(super) fn rearm_idle(&self, entry: &Entry, ms: u32) {
         let now = self.now_ms();
-        entry.stamp.set(now);
+        entry.stamp.set(now * NS_PER_MS);
         entry.idle_ms.set(ms);
         if ms == DTM_OFF {
             return self.disarm_timer(entry);
@@ -78,6 +155,7 @@ impl Reactor {
     /// It ends when its own callback returns, otherwise by its turn in the queue.
     pub(super) fn ask_to_end(&self, entry: &Entry, reason: i32) {
         entry.reason.set(small(reason.cast_unsigned()));
+        entry.unsettle();
         if !entry.has(IN_CALL) {
             self.enqueue(entry);
         }
@@ -91,8 +169,4 @@ pub(super) fn interest_bits(interest: u32) -> Result<u8> {
             "interest {interest:#x} is not made of DTM_READ, DTM_WRITE and DTM_HUP"
         ))),
     }
-}
-
-fn gone(what: &str) -> Error {
-    Error::new(DTM_EGONE, format!("the {what} is closed, or about to be"))
 }

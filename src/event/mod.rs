@@ -30,15 +30,23 @@ mod wheel;
 #[cfg(test)]
 mod tests;
 
-#[allow(unused_imports)]
-pub(crate) use reactor::{ASLEEP, BOUNDARY, OWN, Reactor, Setup, TOKENS};
+pub(crate) use reactor::{ASLEEP, BOUNDARY, OWN, Owner, Reactor, Setup, TOKENS};
+
+pub(crate) use client::{ask_client, client_origin, set_busy};
+pub(crate) use entry::Entry;
+pub(crate) use watch::ask_watch;
 
 use crate::error::{Error, Result};
 use crate::ffi::DTM_ESTATE;
 use crate::runtime::Runtime;
 
 /// This process's loop, for the C API.
+#[inline(always)]
 pub(crate) fn of(runtime: &Runtime) -> Result<&Reactor> {
-    let missing = || Error::new(DTM_ESTATE, "this process's event loop is not set up yet");
-    runtime.reactor().ok_or_else(missing)
+    runtime.reactor().ok_or_else(no_loop)
+}
+
+#[cold]
+fn no_loop() -> Error {
+    Error::new(DTM_ESTATE, "this process's event loop is not set up yet")
 }

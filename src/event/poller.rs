@@ -3,19 +3,19 @@
 use super::entry::{Entry, FAILED, HUNG_UP, NOT_ARMED, small};
 use crate::error::{Error, Result};
 use crate::ffi::*;
+use std::cell::Cell;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// Events taken from the kernel at once.
 const COUNT: i32 = 256;
 
-pub(super) type Batch = [libc::epoll_event; COUNT as usize];
-
-pub(super) fn empty_batch() -> Box<Batch> {
-    Box::new([libc::epoll_event { events: 0, u64: 0 }; COUNT as usize])
-}
+/// What the kernel reports of one fd.
+type Event = Cell<libc::epoll_event>;
 
 pub(super) struct Poller {
     epoll: OwnedFd,
+    /// Where the kernel puts what it has to report.
+    batch: Box<[Event; COUNT as usize]>,
 }
 
 /// What an interest may consist of.
@@ -35,7 +35,9 @@ impl Poller {
     /// The epoll may be one that a process used which was killed: descriptors which
     /// that one had inherited, as we have, are still in it.
     pub(super) fn new(epoll: OwnedFd) -> Self {
-        let poller = Self { epoll };
+        let empty = || Cell::new(libc::epoll_event { events: 0, u64: 0 });
+        let batch = Box::new(std::array::from_fn(|_| empty()));
+        let poller = Self { epoll, batch };
         for fd in poller.registered() {
             poller.delete(fd);
         }
@@ -56,6 +58,7 @@ impl Poller {
         text.lines().filter_map(number).collect()
     }
 
+    #[inline(always)]
     pub(super) fn fd(&self) -> RawFd {
         self.epoll.as_raw_fd()
     }
@@ -105,20 +108,27 @@ impl Poller {
         Ok(())
     }
 
-    /// Wait with this signal mask. A signal ends the wait with no events.
-    pub(super) fn wait(
-        &self,
-        batch: &mut Batch,
-        timeout_ms: i32,
-        mask: &libc::sigset_t,
-    ) -> Result<usize> {
+    /// Wait with this signal mask. What it returns is for batch().
+    #[inline(always)]
+    pub(super) fn wait(&self, timeout_ms: i32, mask: &libc::sigset_t) -> i32 {
+        let first = Cell::as_ptr(&self.batch[0]);
         // SAFETY: the kernel writes at most COUNT events; the mask is only read.
-        let n =
-            unsafe { libc::epoll_pwait(self.fd(), batch.as_mut_ptr(), COUNT, timeout_ms, mask) };
-        usize::try_from(n).or_else(|_| match nix::errno::Errno::last() {
-            nix::errno::Errno::EINTR => Ok(0),
-            errno => Err(Error::os(errno, "epoll_pwait (were libdtm's fds closed?)")),
-        })
+        unsafe { libc::epoll_pwait(self.fd(), first, COUNT, timeout_ms, mask) }
+    }
+
+    /// The first event, or the only one.
+    #[inline(always)]
+    pub(super) fn event(&self) -> libc::epoll_event {
+        self.batch[0].get()
+    }
+
+    /// The events that came. A signal ends the wait without any.
+    pub(super) fn batch(&self, n: i32) -> Result<&[Event]> {
+        match (usize::try_from(n), nix::errno::Errno::last()) {
+            (Ok(n), _) => Ok(self.batch.get(..n).unwrap_or_default()),
+            (_, nix::errno::Errno::EINTR) => Ok(&[]),
+            (_, errno) => Err(Error::os(errno, "epoll_pwait (were libdtm's fds closed?)")),
+        }
     }
 }
 
@@ -148,8 +158,9 @@ pub(super) struct Report {
     pub(super) failed: bool,
 }
 
-/// `interest` may have changed since the kernel reported: it is told nothing else.
-pub(super) fn report(bits: u32, interest: u8) -> Report {
+/// DTM_READ and DTM_WRITE of what epoll reports.
+#[inline(always)]
+pub(super) fn wanted(bits: u32) -> u32 {
     let mut events = 0;
     if bits & EPOLLIN != 0 {
         events |= DTM_READ;
@@ -157,6 +168,18 @@ pub(super) fn report(bits: u32, interest: u8) -> Report {
     if bits & EPOLLOUT != 0 {
         events |= DTM_WRITE;
     }
+    events
+}
+
+/// More than bytes to read, or room to write.
+#[inline(always)]
+pub(super) fn is_trouble(bits: u32) -> bool {
+    bits & (FAILURE | EPOLLRDHUP) != 0
+}
+
+/// `interest` may have changed since the kernel reported: it is told nothing else.
+pub(super) fn report(bits: u32, interest: u8) -> Report {
+    let mut events = wanted(bits);
     let hung_up = bits & EPOLLRDHUP != 0 && interest & HUP != 0;
     let failed = bits & FAILURE != 0;
     events &= u32::from(interest);

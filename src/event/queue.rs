@@ -19,6 +19,7 @@ impl Queue {
         }
     }
 
+    #[inline(always)]
     pub(super) fn is_empty(&self) -> bool {
         self.head.get() == NIL
     }

@@ -3,13 +3,14 @@
 
 use super::entry::{Entry, Kind};
 use super::foreign::Foreign;
-use super::poller::{Batch, Poller, empty_batch, report};
+use super::poller::Poller;
 use super::queue::Queue;
 use super::slab::Slab;
+use super::step::no_step;
 use super::wheel::Wheel;
 use crate::error::{Error, Result};
 use crate::ffi::*;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -22,9 +23,31 @@ pub(crate) const TOKENS: u32 = 16;
 pub(crate) const BOUNDARY: u32 = u32::MAX - 1;
 /// What a beat says while the loop sleeps: a time that never comes.
 pub(crate) const ASLEEP: u64 = u64::MAX / 2;
+/// The beat of a loop that nobody watches.
+static UNSEEN: AtomicU64 = AtomicU64::new(ASLEEP);
+/// Later than every deadline.
+const NEVER: u64 = u64::MAX;
+pub(super) const NS_PER_MS: u64 = 1_000_000;
 /// Queued entries served in one pass; the others wait for the next, so that steps
 /// that keep waking each other do not keep the kernel's events waiting.
 const QUEUE_BUDGET: u32 = 1024;
+
+/// `rare`: others should be told, see [`Reactor::stir`].
+const NEWS: u8 = 1;
+/// The queue is not empty.
+const QUEUED_UP: u8 = 2;
+/// Entries were freed.
+const FREED: u8 = 4;
+/// See [`Reactor::boundary`].
+const BOUNDARY_WANTED: u8 = 8;
+/// The loop is part of a foreign one.
+pub(super) const ABROAD: u8 = 16;
+
+/// Whoever has put fds and timers of his own into the loop.
+pub(crate) trait Owner {
+    /// One of them is ready, with these epoll bits; a timer comes without any.
+    fn own(&self, token: u32, events: u32);
+}
 
 /// What the loop needs to know about its process.
 pub(crate) struct Setup {
@@ -37,21 +60,28 @@ pub(crate) struct Setup {
     pub(crate) client_timeout_ms: u32,
     pub(crate) watch_timeout_ms: u32,
     pub(crate) max_clients: u32,
+    /// A client that becomes busy or idle is news.
+    pub(crate) busy_counts: bool,
 }
+
+type ClientStep =
+    unsafe extern "C-unwind" fn(*mut dtm_t, *mut dtm_client_t, u32, *mut c_void) -> i32;
 
 pub(crate) struct Reactor {
     pub(super) setup: Setup,
+    pub(super) client_step: ClientStep,
     pub(super) poller: Poller,
     pub(super) slab: Slab,
     pub(super) queue: Queue,
     pub(super) foreign: Foreign,
-    wheel: RefCell<Wheel>,
-    /// Empty while a pass uses it.
-    batch: Cell<Option<Box<Batch>>>,
-    in_pass: Cell<bool>,
-    now: Cell<u64>,
-    beat: Cell<Option<&'static AtomicU64>>,
-    boundary: Cell<bool>,
+    wheel: Wheel,
+    /// When the wheel has something to do, in ns; NEVER: nothing waits in it.
+    due: Cell<u64>,
+    /// The time of this pass, in ns; 0 between passes.
+    pub(super) now: Cell<u64>,
+    beat: Cell<&'static AtomicU64>,
+    /// What does not happen in most passes.
+    rare: Cell<u8>,
     pub(super) clients: Cell<u32>,
     pub(super) busy: Cell<u32>,
     pub(super) last_id: Cell<u64>,
@@ -65,20 +95,19 @@ impl Reactor {
     /// it is closed, for its entries would outlive the fd.
     pub(crate) fn new(epoll: OwnedFd, setup: Setup) -> Result<Reactor> {
         let clock = Clock::read();
-        let now = clock.floor_ms();
         let reactor = Reactor {
+            client_step: setup.step.unwrap_or(no_step),
             setup,
             poller: Poller::new(epoll),
             // Entries that a dead process left in a shared epoll mean none of ours.
             slab: Slab::new(clock.seed()),
             queue: Queue::new(),
             foreign: Foreign::default(),
-            wheel: RefCell::new(Wheel::new(now)),
-            batch: Cell::new(Some(empty_batch())),
-            in_pass: Cell::new(false),
-            now: Cell::new(now),
-            beat: Cell::new(None),
-            boundary: Cell::new(false),
+            wheel: Wheel::new(clock.floor_ms()),
+            due: Cell::new(NEVER),
+            now: Cell::new(0),
+            beat: Cell::new(&UNSEEN),
+            rare: Cell::new(0),
             clients: Cell::new(0),
             busy: Cell::new(0),
             last_id: Cell::new(0),
@@ -119,145 +148,211 @@ impl Reactor {
 
     /// The time of this pass: CLOCK_MONOTONIC in ms. Between passes, the time.
     pub(crate) fn now_ms(&self) -> u64 {
-        if !self.in_pass.get() {
-            self.now.set(Clock::read().floor_ms());
+        match self.now.get() {
+            0 => Clock::read().floor_ms(),
+            ns => ns / NS_PER_MS,
         }
-        self.now.get()
     }
 
     /// Keep this word up to date: since when (CLOCK_MONOTONIC in ns) the loop has been
     /// at work; ASLEEP while it waits. Others see by it who is stuck.
-    #[allow(dead_code)]
     pub(crate) fn set_beat(&self, beat: Option<&'static AtomicU64>) {
-        self.beat.set(beat);
+        self.beat.set(beat.unwrap_or(&UNSEEN));
     }
 
+    #[inline(always)]
     fn beat(&self, value: u64) {
-        if let Some(beat) = self.beat.get() {
-            beat.store(value, Relaxed);
-        }
+        self.beat.get().store(value, Relaxed);
     }
 
     /// From now on each pass calls `own(BOUNDARY, 0)` when its own events are done and
     /// the work for clients is about to begin.
-    #[allow(dead_code)]
     pub(crate) fn boundary(&self, wanted: bool) {
-        self.boundary.set(wanted);
+        self.rare.set(self.rare.get() & !BOUNDARY_WANTED);
+        if wanted {
+            self.set_rare(BOUNDARY_WANTED);
+        }
     }
 
     /// Wait up to `timeout_ms` (-1: until something happens) with this signal mask,
-    /// then serve. An error says that epoll is gone: the process cannot go on.
+    /// then serve. True: there is news, see [`Reactor::stir`]. An error says that epoll
+    /// is gone: the process cannot go on.
+    #[inline(always)]
     pub(crate) fn pass(
         &self,
         timeout_ms: i32,
         mask: &libc::sigset_t,
-        own: &mut dyn FnMut(u32, u32),
-    ) -> Result<()> {
-        let Some(mut batch) = self.batch.take() else {
-            return Err(Error::new(
-                DTM_ESTATE,
-                "the event loop was entered from one of its own callbacks",
-            ));
-        };
-        self.slab.recycle();
+        owner: &dyn Owner,
+    ) -> Result<bool> {
+        if self.now.get() != 0 {
+            return Err(reentered());
+        }
         let wait = self.wait_ms(timeout_ms);
         self.beat(ASLEEP);
-        let waited = self.poller.wait(&mut batch, wait, mask);
-        let clock = Clock::read();
-        self.beat(clock.ns());
-        self.now.set(clock.floor_ms());
-        self.in_pass.set(true);
-        if let Ok(n) = waited {
-            self.serve(&batch[..n], own);
+        match self.poller.wait(wait, mask) {
+            // What a worker that is not overloaded sees most of the time.
+            1 if self.rare.get() == 0 => {
+                self.wake_up();
+                self.serve_one(&self.poller.event(), owner);
+            }
+            n => self.serve(n, owner)?,
         }
-        self.in_pass.set(false);
-        self.batch.set(Some(batch));
-        if self.foreign.is_on() {
-            self.beat(ASLEEP); // as far as anybody here can tell
+        if self.now.get() >= self.due.get() {
+            self.serve_timers(owner);
         }
-        waited?;
-        self.foreign_update()
+        if self.rare.get() != 0 {
+            return self.finish();
+        }
+        self.now.set(0);
+        Ok(false)
     }
 
-    fn serve(&self, batch: &[libc::epoll_event], own: &mut dyn FnMut(u32, u32)) {
+    #[inline(always)]
+    fn wake_up(&self) {
+        let now = Clock::read().ns();
+        self.now.set(now);
+        self.beat(now);
+    }
+
+    #[inline(always)]
+    fn serve_one(&self, event: &libc::epoll_event, owner: &dyn Owner) {
+        if let Some(token) = own_token(event.u64) {
+            self.call_owner(owner, token, event.events);
+        } else if let Some(entry) = self.slab.of_key(event.u64) {
+            self.ready(entry, event.events);
+        }
+    }
+
+    /// What epoll_pwait() returned, and put into the batch.
+    #[inline(never)]
+    fn serve(&self, n: i32, owner: &dyn Owner) -> Result<()> {
+        let batch = self.poller.batch(n)?;
+        self.wake_up();
+        let own = batch
+            .iter()
+            .filter_map(|e| own_token(e.get().u64).map(|token| (token, e.get().events)));
+        for (token, events) in own {
+            self.call_owner(owner, token, events);
+        }
+        if self.is_rare(BOUNDARY_WANTED) {
+            self.call_owner(owner, BOUNDARY, 0);
+        }
         for event in batch {
-            let (key, bits) = (event.u64, event.events);
-            if let (OWN, Ok(token)) = (key & OWN, u32::try_from(key & !OWN))
-                && !Foreign::is_token(token)
-            {
-                own(token, bits);
+            if let Some(entry) = self.slab.of_key(event.get().u64) {
+                self.ready(entry, event.get().events);
             }
         }
-        if self.boundary.get() {
-            own(BOUNDARY, 0);
-        }
-        for event in batch {
-            if let Some(entry) = self.slab.of_key(event.u64) {
-                self.ready(entry, &report(event.events, entry.interest.get()));
-            }
-        }
-        while let Some(entry) = self.due() {
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn call_owner(&self, owner: &dyn Owner, token: u32, events: u32) {
+        self.stir();
+        owner.own(token, events);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn serve_timers(&self, owner: &dyn Owner) {
+        let now = self.now_ms();
+        while let Some(index) = self.wheel.expire(now, &self.slab) {
+            let Some(entry) = self.slab.get(index) else {
+                continue;
+            };
             match entry.kind.get() {
-                Kind::Own => own(entry.index, 0),
+                Kind::Own => self.call_owner(owner, entry.index, 0),
                 Kind::Timer { fire, .. } => self.fire(entry, fire),
                 Kind::Client { .. } | Kind::Watch { .. } => self.idle(entry),
                 Kind::Free => {}
             }
         }
+        self.note_due();
+    }
+
+    /// The end of a pass in which not only steps went on.
+    #[inline(never)]
+    fn finish(&self) -> Result<bool> {
         for _ in 0..QUEUE_BUDGET {
             let Some(entry) = self.queue.pop(&self.slab) else {
+                self.rare.set(self.rare.get() & !QUEUED_UP);
                 break;
             };
             self.attend(entry);
         }
+        // Nothing in flight means them any more.
+        self.slab.recycle();
+        let rare = self.rare.get();
+        self.rare.set(rare & !(FREED | NEWS));
+        self.now.set(0);
+        if rare & ABROAD != 0 {
+            self.beat(ASLEEP); // as far as anybody here can tell
+            self.foreign_update()?;
+        }
+        Ok(rare & NEWS != 0)
+    }
+
+    pub(super) fn set_rare(&self, what: u8) {
+        self.rare.set(self.rare.get() | what);
+    }
+
+    fn is_rare(&self, what: u8) -> bool {
+        self.rare.get() & what != 0
+    }
+
+    /// What others are told of this process may have changed: the pass says so.
+    pub(crate) fn stir(&self) {
+        self.set_rare(NEWS);
+    }
+
+    /// End an entry's life.
+    pub(super) fn give(&self, entry: &Entry) {
+        self.set_rare(FREED);
+        self.slab.give(entry);
     }
 
     /// How long the kernel may let us sleep.
+    #[inline(always)]
     fn wait_ms(&self, timeout_ms: i32) -> i32 {
         if !self.queue.is_empty() {
             return 0;
         }
-        let Some(deadline) = self.next_deadline() else {
-            return timeout_ms;
-        };
-        let left = deadline.saturating_sub(self.now_ms());
-        let left = i32::try_from(left).unwrap_or(i32::MAX);
-        if timeout_ms < 0 {
-            left
-        } else {
-            left.min(timeout_ms)
+        match self.due.get() {
+            NEVER => timeout_ms,
+            due => until(due, timeout_ms),
         }
     }
 
     pub(super) fn next_deadline(&self) -> Option<u64> {
-        self.wheel.borrow().next()
+        self.wheel.next()
     }
 
-    fn due(&self) -> Option<&Entry> {
-        let index = self.wheel.borrow_mut().expire(self.now.get(), &self.slab)?;
-        self.slab.get(index)
+    fn note_due(&self) {
+        let due = self.wheel.next();
+        self.due
+            .set(due.map_or(NEVER, |ms| ms.saturating_mul(NS_PER_MS)));
     }
 
     pub(super) fn arm_timer(&self, entry: &Entry, deadline: u64) {
-        self.wheel
-            .borrow_mut()
-            .insert(entry.index, deadline, &self.slab);
+        self.wheel.insert(entry.index, deadline, &self.slab);
+        self.note_due();
         self.outside_changed();
     }
 
     pub(super) fn disarm_timer(&self, entry: &Entry) {
-        self.wheel.borrow_mut().remove(entry.index, &self.slab);
+        self.wheel.remove(entry.index, &self.slab);
+        self.note_due();
     }
 
     /// Have this entry attended to before the pass ends.
     pub(super) fn enqueue(&self, entry: &Entry) {
         self.queue.push(entry, &self.slab);
+        self.set_rare(QUEUED_UP);
         self.outside_changed();
     }
 
     /// Something came up that a foreign loop, which sleeps meanwhile, must know of.
     fn outside_changed(&self) {
-        if !self.in_pass.get()
+        if self.now.get() == 0
             && let Err(error) = self.foreign_update()
         {
             ::log::error!("{error}");
@@ -265,38 +360,66 @@ impl Reactor {
     }
 }
 
+/// The token of one of the runtime's own fds.
+#[inline(always)]
+fn own_token(key: u64) -> Option<u32> {
+    if key & OWN == 0 {
+        return None;
+    }
+    u32::try_from(key & !OWN)
+        .ok()
+        .filter(|token| !Foreign::is_token(*token))
+}
+
+/// Milliseconds from now to `due`, but no more than `timeout_ms` (-1: any number).
+#[inline(never)]
+fn until(due: u64, timeout_ms: i32) -> i32 {
+    let left = due.saturating_sub(Clock::read().ns()).div_ceil(NS_PER_MS);
+    let left = i32::try_from(left).unwrap_or(i32::MAX);
+    match timeout_ms {
+        ..0 => left,
+        _ => left.min(timeout_ms),
+    }
+}
+
+#[cold]
+fn reentered() -> Error {
+    Error::new(
+        DTM_ESTATE,
+        "the event loop was entered from one of its own callbacks",
+    )
+}
+
 /// CLOCK_MONOTONIC.
 pub(super) struct Clock(libc::timespec);
 
 impl Clock {
+    #[inline(always)]
     pub(super) fn read() -> Self {
-        let mut now = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
+        let mut now = std::mem::MaybeUninit::uninit();
         // SAFETY: fills now; this clock always exists.
-        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-        Self(now)
+        unsafe {
+            libc::clock_gettime(libc::CLOCK_MONOTONIC, now.as_mut_ptr());
+            Self(now.assume_init())
+        }
     }
 
-    fn ms(&self, nanoseconds: libc::c_long) -> u64 {
-        let ms = self.0.tv_sec * 1000 + nanoseconds / 1_000_000;
-        u64::try_from(ms).unwrap_or(0)
-    }
-
+    #[inline(always)]
     pub(super) fn ns(&self) -> u64 {
-        let ns = self.0.tv_sec * 1_000_000_000 + self.0.tv_nsec;
-        u64::try_from(ns).unwrap_or(0)
+        let seconds = self.0.tv_sec.cast_unsigned();
+        seconds * 1000 * NS_PER_MS + self.0.tv_nsec.cast_unsigned()
     }
 
     /// What has fully passed: to compare with deadlines.
+    #[inline(always)]
     pub(super) fn floor_ms(&self) -> u64 {
-        self.ms(self.0.tv_nsec)
+        self.0.tv_sec.cast_unsigned() * 1000 + self.0.tv_nsec.cast_unsigned() / NS_PER_MS
     }
 
     /// To count a deadline from: no timer comes early.
     pub(super) fn ceil_ms(&self) -> u64 {
-        self.ms(self.0.tv_nsec + 999_999)
+        let ms = self.0.tv_nsec.cast_unsigned().div_ceil(NS_PER_MS);
+        self.0.tv_sec.cast_unsigned() * 1000 + ms
     }
 
     /// A number that another process is unlikely to get.

@@ -1,11 +1,10 @@
 //! The entries: in chunks, so that addresses hold and growing moves nothing. Memory
 //! is never given back, so a stale handle still finds an entry that says "gone".
 
-use super::OWN;
-use super::entry::{Entry, IN_CALL, Kind, MAGIC, QUEUED};
+use super::entry::{Entry, IN_CALL, Kind, QUEUED};
 use super::wheel::{NIL, Node, Nodes};
 use crate::error::{Error, Result};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, UnsafeCell};
 use std::ptr::NonNull;
 
 /// 32 KiB a chunk.
@@ -13,7 +12,7 @@ const CHUNK: u32 = 256;
 
 pub(super) struct Slab {
     /// First entries of the chunks. Raw, for the entries are shared all along.
-    chunks: RefCell<Vec<NonNull<Entry>>>,
+    chunks: UnsafeCell<Vec<NonNull<Entry>>>,
     free: Cell<u32>,
     /// Freed in this pass; events of the batch may still mean them.
     retired: Cell<u32>,
@@ -24,20 +23,29 @@ pub(super) struct Slab {
 impl Slab {
     pub(super) fn new(seed: u32) -> Self {
         Self {
-            chunks: RefCell::default(),
+            chunks: UnsafeCell::default(),
             free: Cell::new(NIL),
             retired: Cell::new(NIL),
             seed,
         }
     }
 
-    /// How many entries there are, free ones included.
-    pub(super) fn len(&self) -> u32 {
-        u32::try_from(self.chunks.borrow().len()).map_or(NIL, |n| n * CHUNK)
+    /// Not a RefCell: every event comes by here.
+    #[inline(always)]
+    fn chunks<R>(&self, f: impl FnOnce(&mut Vec<NonNull<Entry>>) -> R) -> R {
+        // SAFETY: only get(), len() and grow() pass an `f`; none of theirs calls back here.
+        f(unsafe { &mut *self.chunks.get() })
     }
 
+    /// How many entries there are, free ones included.
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.chunks(|chunks| chunks.len())).map_or(NIL, |n| n * CHUNK)
+    }
+
+    #[inline(always)]
     pub(super) fn get(&self, index: u32) -> Option<&Entry> {
-        let first = *self.chunks.borrow().get((index / CHUNK) as usize)?;
+        let chunk = (index / CHUNK) as usize;
+        let first = self.chunks(|chunks| chunks.get(chunk).copied())?;
         // SAFETY: a chunk has CHUNK entries.
         let entry = unsafe { first.add((index % CHUNK) as usize) };
         // SAFETY: chunks live as long as the slab, and nobody has an entry for
@@ -46,25 +54,10 @@ impl Slab {
     }
 
     /// The entry that an event means; none when its life is over.
+    #[inline(always)]
     pub(super) fn of_key(&self, key: u64) -> Option<&Entry> {
         let index = u32::try_from(key & u64::from(u32::MAX)).ok()?;
-        self.get(index)
-            .filter(|entry| key & OWN == 0 && entry.key() == key)
-    }
-
-    /// The entry behind a handle from C, alive or not.
-    pub(super) fn of_handle<T>(&self, handle: *const T) -> Option<&Entry> {
-        let handle: *const Entry = handle.cast();
-        if handle.is_null() || !handle.is_aligned() {
-            return None;
-        }
-        // SAFETY: the API takes handles that libdtm gave out, whose memory is never
-        // given back. For anything else this is the best that can be done: read
-        // two words, and believe them only if they lead back to this address.
-        let (magic, index) = unsafe { ((*handle).magic, (*handle).index) };
-        (magic == MAGIC)
-            .then(|| self.get(index))?
-            .filter(|entry| std::ptr::eq(*entry, handle))
+        self.get(index).filter(|entry| entry.has_key(key))
     }
 
     /// A free entry, with the caller's `kind` and everything else at rest.
@@ -83,7 +76,7 @@ impl Slab {
     /// End an entry's life. It can begin another one in a later pass.
     pub(super) fn give(&self, entry: &Entry) {
         entry.kind.set(Kind::Free);
-        entry.generation.set(entry.generation.get().wrapping_add(1));
+        entry.next_generation();
         entry.lower(IN_CALL);
         if !entry.has(QUEUED) {
             self.retire(entry);
@@ -95,7 +88,7 @@ impl Slab {
         entry.link.set(self.retired.replace(entry.index));
     }
 
-    /// A new pass: nothing in flight means the retired ones any more.
+    /// A pass is over: nothing in flight means the retired ones any more.
     pub(super) fn recycle(&self) {
         while let Some(entry) = self.get(self.retired.get()) {
             self.retired.set(entry.link.get());
@@ -106,8 +99,8 @@ impl Slab {
     fn grow(&self) -> Result<()> {
         let out_of_memory = |_| Error::new(-libc::ENOMEM, "no memory for more clients or watches");
         let start = self.len();
-        let mut chunks = self.chunks.borrow_mut();
-        chunks.try_reserve(1).map_err(out_of_memory)?;
+        self.chunks(|chunks| chunks.try_reserve(1))
+            .map_err(out_of_memory)?;
         let mut chunk = Vec::new();
         chunk
             .try_reserve_exact(CHUNK as usize)
@@ -122,7 +115,8 @@ impl Slab {
         }
         self.free.set(start);
         let chunk: &mut [Entry] = Box::leak(chunk.into_boxed_slice());
-        chunks.push(NonNull::from(chunk).cast());
+        chunk.iter().for_each(Entry::settle_down);
+        self.chunks(|chunks| chunks.push(NonNull::from(chunk).cast()));
         Ok(())
     }
 }
@@ -184,7 +178,7 @@ mod tests {
         let again = take(&slab);
         assert!(std::ptr::eq(again, entry));
         assert_ne!(again.key(), key);
-        assert_eq!(again.key() & OWN, 0);
+        assert_eq!(again.key() & super::super::OWN, 0);
     }
 
     #[test]
@@ -192,11 +186,23 @@ mod tests {
         let slab = slab();
         let entry = take(&slab);
         let handle: *mut u8 = entry.handle();
-        assert!(std::ptr::eq(slab.of_handle(handle).unwrap(), entry));
-        assert!(slab.of_handle(std::ptr::null::<u8>()).is_none());
-        assert!(slab.of_handle(handle.wrapping_add(1)).is_none());
-        let copy = Entry::new(entry.index, 7);
-        assert!(slab.of_handle(&raw const copy).is_none());
-        assert!(slab.of_handle(&raw const slab.seed).is_none());
+        assert!(std::ptr::eq(Entry::behind(handle).unwrap(), entry));
+        assert!(Entry::behind(std::ptr::null::<u8>()).is_none());
+        assert!(Entry::behind(handle.wrapping_add(1)).is_none());
+        // SAFETY: an entry owns nothing.
+        let copy = unsafe { std::ptr::from_ref(entry).read() };
+        assert!(Entry::behind(&raw const copy).is_none());
+        let rubbish = [[0u64; 16]; 2];
+        for word in rubbish.as_flattened() {
+            assert!(Entry::behind(word).is_none());
+        }
+    }
+
+    /// A key of the runtime's own leads to no entry, whatever the generation.
+    #[test]
+    fn own_keys() {
+        let slab = slab();
+        let entry = take(&slab);
+        assert!(slab.of_key(entry.key() | super::super::OWN).is_none());
     }
 }

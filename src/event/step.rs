@@ -7,11 +7,15 @@
 //! but when PATIENCE reports in a row find nothing to read, it is closed with
 //! DTM_CLOSE_PEER. The peer's mere shutdown is told once, when DTM_HUP is wanted.
 
-use super::entry::{BUSY, ENDING, Entry, FAILED, HUNG_UP, IN_CALL, Kind, NOT_ARMED, TAKEN, small};
-use super::poller::{INTEREST, Report, unread};
-use super::reactor::Reactor;
+use super::entry::{
+    BUSY, ENDING, Entry, FAILED, HUNG_UP, IN_CALL, Kind, NOT_ARMED, TAKEN, UNSTEADY, small,
+};
+use super::handle::Object;
+use super::poller::{INTEREST, is_trouble, report, unread, wanted};
+use super::reactor::{NS_PER_MS, Reactor};
+use crate::error::Result;
 use crate::ffi::*;
-use crate::guard::callback;
+use crate::guard;
 
 const PATIENCE: u8 = 8;
 
@@ -45,16 +49,47 @@ impl Verdict {
     }
 }
 
+/// The step of clients where the service has none: it takes them, or has no use for them.
+pub(super) unsafe extern "C-unwind" fn no_step(
+    _: *mut dtm_t,
+    client: *mut dtm_client_t,
+    _: u32,
+    _: *mut std::ffi::c_void,
+) -> i32 {
+    match Entry::behind(client).is_some_and(|client| client.has(TAKEN)) {
+        true => DTM_KEEP,
+        false => DTM_DONE,
+    }
+}
+
 impl Reactor {
     /// The kernel reported something.
-    pub(super) fn ready(&self, entry: &Entry, report: &Report) {
+    #[inline(always)]
+    pub(super) fn ready(&self, entry: &Entry, bits: u32) {
+        let steady = entry.steady.get();
+        if steady > INTEREST || is_trouble(bits) {
+            return self.look_closer(entry, bits);
+        }
+        let events = wanted(bits) & steady;
+        if events != 0 {
+            self.run_step(entry, events);
+        }
+    }
+
+    /// Not the usual report of an entry in the usual state.
+    #[cold]
+    #[inline(never)]
+    fn look_closer(&self, entry: &Entry, bits: u32) {
         if entry.reason.get() != 0 {
             return; // it ends before this pass does
         }
+        let report = report(bits, entry.interest.get());
         if report.hung_up {
+            entry.unsettle();
             entry.raise(HUNG_UP);
         }
         if report.failed {
+            entry.unsettle();
             entry.raise(FAILED);
             if unread(entry.fd.get()) == 0 {
                 entry.failures.set(entry.failures.get() + 1);
@@ -86,7 +121,7 @@ impl Reactor {
         if entry.idle_ms.get() == DTM_OFF || entry.reason.get() != 0 {
             return;
         }
-        let deadline = entry.stamp.get() + u64::from(entry.idle_ms.get());
+        let deadline = entry.stamp.get() / NS_PER_MS + u64::from(entry.idle_ms.get());
         if deadline > self.now_ms() {
             self.arm_timer(entry, deadline);
         } else {
@@ -95,41 +130,56 @@ impl Reactor {
     }
 
     /// Run a step: what epoll said, and what else there is to tell.
+    #[inline(never)]
     fn step(&self, entry: &Entry, ready: u32) {
-        let events = ready | u32::from(entry.pending.replace(0));
-        entry.stamp.set(self.now_ms());
-        let life = entry.key();
-        entry.raise(IN_CALL);
-        let result = self.call_step(entry, events);
-        if entry.key() != life {
-            return; // released by its own step
-        }
-        entry.lower(IN_CALL);
-        self.settle(entry, result);
+        self.run_step(entry, ready | u32::from(entry.pending.replace(0)));
     }
 
-    fn call_step(&self, entry: &Entry, events: u32) -> i32 {
-        let (rt, user_data) = (self.setup.rt, self.setup.user_data);
-        match entry.kind.get() {
-            Kind::Client { .. } => match self.setup.step {
-                // SAFETY: the service's function, with a living client.
-                Some(step) => callback(|| unsafe { step(rt, entry.handle(), events, user_data) }),
-                None if entry.has(TAKEN) => DTM_KEEP,
-                None => DTM_DONE,
-            },
-            Kind::Watch {
-                step: Some(step), ..
-            } => {
-                let data = entry.data.get();
-                // SAFETY: the service's function, with a living watch.
-                callback(|| unsafe { step(rt, entry.handle(), events, data) })
+    #[inline(always)]
+    fn run_step(&self, entry: &Entry, events: u32) {
+        entry.stamp.set(self.now.get());
+        entry.raise(IN_CALL);
+        let result = if entry.is_client() {
+            let (rt, user_data) = (self.setup.rt, self.setup.user_data);
+            let (client, step) = (entry.handle(), self.client_step);
+            // SAFETY: the service's function, with a living client.
+            let call = || unsafe { step(rt, client, events, user_data) };
+            guard::callback_on(Object::Client.mark(client), call)
+        } else {
+            match self.step_watch(entry, events) {
+                Some(result) => result,
+                None => return,
             }
-            _ => DTM_DONE,
+        };
+        entry.lower(IN_CALL);
+        if i64::from(result) != i64::from(entry.steady.get()) {
+            self.settle(entry, result);
         }
+    }
+
+    /// None: it was released by its own step.
+    #[inline(never)]
+    fn step_watch(&self, entry: &Entry, events: u32) -> Option<i32> {
+        let Kind::Watch {
+            step: Some(step), ..
+        } = entry.kind.get()
+        else {
+            return Some(DTM_DONE);
+        };
+        let (rt, watch, data) = (self.setup.rt, entry.handle(), entry.data.get());
+        let life = entry.key();
+        // SAFETY: the service's function, with a living watch.
+        let call = || unsafe { step(rt, watch, events, data) };
+        let result = guard::callback_on(Object::Watch.mark(watch), call);
+        entry.has_key(life).then_some(result)
     }
 
     /// Carry out what a step or open callback wants.
+    #[inline(never)]
     pub(super) fn settle(&self, entry: &Entry, result: i32) {
+        if result == DTM_KEEP && entry.steady.get() != UNSTEADY {
+            return;
+        }
         if entry.reason.get() != 0 {
             return self.end(entry, i32::from(entry.reason.get()));
         }
@@ -154,10 +204,28 @@ impl Reactor {
         if entry.has(TAKEN) {
             return;
         }
-        if let Err(error) = self.poller.arm(entry) {
+        if let Err(error) = self.arm(entry) {
             ::log::error!("{error}: closed");
             self.end(entry, DTM_CLOSE_ERROR);
         }
+    }
+
+    /// Bring epoll up to date, and note what the next step may leave as it is. In a
+    /// drain there is always something to see to.
+    pub(super) fn arm(&self, entry: &Entry) -> Result<()> {
+        let done = self.poller.arm(entry);
+        let (interest, armed) = (entry.interest.get(), entry.armed.get());
+        let drains = self.draining.get() && entry.is_client();
+        let steady = interest == armed
+            && entry.pending.get() == 0
+            && entry.reason.get() == 0
+            && !entry.has(FAILED)
+            && !drains;
+        entry.steady.set(match steady {
+            true => u32::from(interest),
+            false => UNSTEADY,
+        });
+        done
     }
 
     /// In a drain idle clients go, once they were served what they had sent before.
@@ -177,6 +245,7 @@ impl Reactor {
         }
         if entry.reason.get() == 0 {
             entry.reason.set(small(reason.cast_unsigned()));
+            entry.unsettle();
         }
         if entry.has(IN_CALL) {
             return;
@@ -197,10 +266,11 @@ impl Reactor {
             );
         }
         if entry.is_client() {
+            self.stir();
             self.set_busy(entry, false);
             self.clients.set(self.clients.get() - 1);
         }
-        self.slab.give(entry);
+        self.give(entry);
     }
 
     fn call_close(&self, entry: &Entry, reason: i32) {
@@ -208,16 +278,19 @@ impl Reactor {
         match entry.kind.get() {
             Kind::Client { .. } => {
                 if let Some(close) = self.setup.close {
+                    let client = entry.handle();
                     // SAFETY: the service's function, with a client that lives until it returns.
-                    callback(|| unsafe { close(rt, entry.handle(), reason, self.setup.user_data) });
+                    let call = || unsafe { close(rt, client, reason, self.setup.user_data) };
+                    guard::callback_on(Object::Client.mark(client), call);
                 }
             }
             Kind::Watch {
                 close: Some(close), ..
             } => {
-                let data = entry.data.get();
+                let (watch, data) = (entry.handle(), entry.data.get());
                 // SAFETY: the service's function, with a watch that lives until it returns.
-                callback(|| unsafe { close(rt, entry.handle(), reason, data) });
+                let call = || unsafe { close(rt, watch, reason, data) };
+                guard::callback_on(Object::Watch.mark(watch), call);
             }
             _ => {}
         }

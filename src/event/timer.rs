@@ -1,6 +1,7 @@
 //! The service's timers.
 
 use super::entry::{Entry, Kind};
+use super::handle::{Object, alive};
 use super::reactor::{Clock, Reactor};
 use crate::error::{Error, Result};
 use crate::ffi::*;
@@ -32,7 +33,7 @@ impl Reactor {
         first_ms: u32,
         period_ms: u32,
     ) -> Result<()> {
-        let entry = self.entry(timer, Entry::is_timer, "timer")?;
+        let entry = alive(timer, Object::Timer)?;
         if let Kind::Timer { fire, .. } = entry.kind.get() {
             // A timer that was stopped in its own callback must not go on after it.
             let period_ms = if first_ms == DTM_OFF { 0 } else { period_ms };
@@ -43,13 +44,13 @@ impl Reactor {
     }
 
     pub(crate) fn timer_free(&self, timer: *const dtm_timer_t) -> Result<()> {
-        self.timer_end(self.entry(timer, Entry::is_timer, "timer")?);
+        self.timer_end(alive(timer, Object::Timer)?);
         Ok(())
     }
 
     pub(super) fn timer_end(&self, entry: &Entry) {
         self.disarm_timer(entry);
-        self.slab.give(entry);
+        self.give(entry);
     }
 
     fn start(&self, entry: &Entry, first_ms: u32) {

@@ -1,11 +1,22 @@
 //! Watches: any other fd, with a step of its own.
 
 use super::entry::{Entry, Kind};
-use super::handle::interest_bits;
+use super::handle::{Object, ask, interest_bits, open};
 use super::reactor::Reactor;
 use crate::error::{Error, Result};
 use crate::ffi::*;
+use crate::guard::{Answer, CHILD, forget_object};
 use std::ffi::c_void;
+
+fn open_watch<'a>(watch: *const dtm_watch_t) -> Result<&'a Entry> {
+    open(watch, Object::Watch)
+}
+
+/// Ask a watch for something, or give it a word to keep.
+#[inline(always)]
+pub(crate) fn ask_watch<T: Answer>(watch: *const dtm_watch_t, get: impl Fn(&Entry) -> T) -> T::C {
+    ask(watch, CHILD, Object::Watch, get)
+}
 
 impl Reactor {
     /// Takes the fd, unless it fails.
@@ -24,8 +35,8 @@ impl Reactor {
         self.check_up()?;
         let entry = self.slab.take(Kind::Watch { step, close }, fd, data)?;
         entry.interest.set(interest);
-        if let Err(error) = self.poller.arm(entry) {
-            self.slab.give(entry);
+        if let Err(error) = self.arm(entry) {
+            self.give(entry);
             return Err(error);
         }
         self.rearm_idle(entry, self.setup.watch_timeout_ms);
@@ -40,62 +51,38 @@ impl Reactor {
         }
     }
 
-    fn watch(&self, watch: *const dtm_watch_t) -> Result<&Entry> {
-        self.entry(watch, Entry::is_watch, "watch")
-    }
-
-    fn open_watch(&self, watch: *const dtm_watch_t) -> Result<&Entry> {
-        self.open_entry(watch, Entry::is_watch, "watch")
-    }
-
-    pub(crate) fn watch_fd(&self, watch: *const dtm_watch_t) -> Result<i32> {
-        Ok(self.watch(watch)?.fd.get())
-    }
-
-    pub(crate) fn watch_data(&self, watch: *const dtm_watch_t) -> Result<*mut c_void> {
-        Ok(self.watch(watch)?.data.get())
-    }
-
-    pub(crate) fn watch_set_data(
-        &self,
-        watch: *const dtm_watch_t,
-        data: *mut c_void,
-    ) -> Result<()> {
-        self.watch(watch)?.data.set(data);
-        Ok(())
-    }
-
     pub(crate) fn watch_set_interest(
         &self,
         watch: *const dtm_watch_t,
         interest: u32,
     ) -> Result<()> {
-        self.set_interest(self.open_watch(watch)?, interest)
+        self.set_interest(open_watch(watch)?, interest)
     }
 
     pub(crate) fn watch_wake(&self, watch: *const dtm_watch_t) -> Result<()> {
-        self.wake(self.open_watch(watch)?);
+        self.wake(open_watch(watch)?);
         Ok(())
     }
 
     pub(crate) fn watch_set_timeout(&self, watch: *const dtm_watch_t, ms: u32) -> Result<()> {
-        let watch = self.open_watch(watch)?;
+        let watch = open_watch(watch)?;
         let default = self.setup.watch_timeout_ms;
         self.rearm_idle(watch, if ms == 0 { default } else { ms });
         Ok(())
     }
 
     pub(crate) fn watch_close(&self, watch: *const dtm_watch_t) -> Result<()> {
-        self.ask_to_end(self.open_watch(watch)?, DTM_CLOSE_ASKED);
+        self.ask_to_end(open_watch(watch)?, DTM_CLOSE_ASKED);
         Ok(())
     }
 
     /// Give the fd back. In the watch's own step too: its result means nothing then.
     pub(crate) fn watch_release(&self, watch: *const dtm_watch_t) -> Result<i32> {
-        let entry = self.open_watch(watch)?;
+        let entry = open_watch(watch)?;
         self.disarm_timer(entry);
         self.poller.delete(entry.fd.get());
-        self.slab.give(entry);
+        self.give(entry);
+        forget_object(); // it may be this one
         Ok(entry.fd.get())
     }
 }

@@ -56,132 +56,168 @@ pub(super) trait Nodes {
 }
 
 pub(super) struct Wheel {
-    /// Everything due before this tick was handed out.
-    elapsed: u64,
-    occupied: [u64; LEVELS as usize],
+    /// What was due by then was handed out.
+    now: Cell<u64>,
+    /// The tick that the slots are counted from. It follows `now` when something is due.
+    elapsed: Cell<u64>,
+    /// Nothing is due before; NEVER: nothing at all. All that most passes look at.
+    next: Cell<u64>,
+    occupied: [Cell<u64>; LEVELS as usize],
     slots: [Slot; PLACES],
 }
 
-#[derive(Clone, Copy)]
 struct Slot {
-    head: u32,
+    head: Cell<u32>,
     /// No node here is due before; removals do not raise it.
-    earliest: u64,
+    earliest: Cell<u64>,
 }
+
+/// Later than every deadline.
+const NEVER: u64 = u64::MAX;
 
 impl Wheel {
     pub(super) fn new(now: u64) -> Self {
-        let empty = Slot {
-            head: NIL,
-            earliest: 0,
-        };
         Self {
-            elapsed: now,
-            occupied: [0; LEVELS as usize],
-            slots: [empty; PLACES],
+            now: Cell::new(now),
+            elapsed: Cell::new(now),
+            next: Cell::new(NEVER),
+            occupied: [const { Cell::new(0) }; LEVELS as usize],
+            slots: [const {
+                Slot {
+                    head: Cell::new(NIL),
+                    earliest: Cell::new(0),
+                }
+            }; PLACES],
         }
     }
 
     /// Arm a node, or arm it anew. What is due already comes with the next tick.
-    pub(super) fn insert(&mut self, id: u32, deadline: u64, nodes: &impl Nodes) {
+    pub(super) fn insert(&self, id: u32, deadline: u64, nodes: &impl Nodes) {
         self.remove(id, nodes);
-        let latest = self.elapsed | SPAN_MASK;
-        let deadline = deadline.clamp(self.elapsed + 1, latest);
+        let latest = self.elapsed.get() | SPAN_MASK;
+        let deadline = deadline.max(self.now.get() + 1).min(latest);
         nodes.node(id).deadline.set(deadline);
         self.link(id, nodes);
+        self.next.set(self.next.get().min(deadline));
     }
 
     /// Disarm a node; nothing happens to one that is not armed.
-    pub(super) fn remove(&mut self, id: u32, nodes: &impl Nodes) {
-        let node = nodes.node(id);
-        let place = usize::from(node.place.replace(OUT));
-        let Some(slot) = self.slots.get_mut(place) else {
-            return;
-        };
-        let (next, prev) = (node.next.get(), node.prev.get());
-        if next == id {
-            slot.head = NIL;
-            self.occupied[place / SLOTS] &= !(1 << (place % SLOTS));
-            return;
-        }
-        nodes.node(prev).next.set(next);
-        nodes.node(next).prev.set(prev);
-        if slot.head == id {
-            slot.head = next;
+    pub(super) fn remove(&self, id: u32, nodes: &impl Nodes) {
+        if self.unlink(id, nodes) {
+            self.next.set(self.soonest());
         }
     }
 
     /// Take out one node that is due by `now`; in the order of their deadlines.
-    pub(super) fn expire(&mut self, now: u64, nodes: &impl Nodes) -> Option<u32> {
+    #[inline(always)]
+    pub(super) fn expire(&self, now: u64, nodes: &impl Nodes) -> Option<u32> {
+        if now < self.next.get() {
+            self.now.set(now);
+            return None;
+        }
+        self.expire_one(now, nodes)
+    }
+
+    fn expire_one(&self, now: u64, nodes: &impl Nodes) -> Option<u32> {
         while let Some((level, place, start)) = self.first() {
             if start > now {
                 break;
             }
-            self.elapsed = start;
-            let head = self.slots[place].head;
+            self.elapsed.set(start);
+            let head = self.slots[place].head.get();
             if level == 0 {
-                self.remove(head, nodes);
+                self.unlink(head, nodes);
+                self.now.set(start);
                 return Some(head);
             }
             self.spread(place, nodes);
         }
-        self.elapsed = self.elapsed.max(now);
+        self.elapsed.set(self.elapsed.get().max(now));
+        self.now.set(now);
+        self.next.set(self.soonest());
         None
     }
 
     /// When expire() should be called next. Never late, and early only after the
     /// first node of a far slot was removed.
+    #[inline(always)]
     pub(super) fn next(&self) -> Option<u64> {
-        let (_, place, start) = self.first()?;
-        Some(self.slots[place].earliest.max(start))
+        Some(self.next.get()).filter(|next| *next != NEVER)
+    }
+
+    fn soonest(&self) -> u64 {
+        self.first().map_or(NEVER, |(_, place, start)| {
+            self.slots[place].earliest.get().max(start)
+        })
+    }
+
+    /// True: it was the last one of its slot.
+    fn unlink(&self, id: u32, nodes: &impl Nodes) -> bool {
+        let node = nodes.node(id);
+        let place = usize::from(node.place.replace(OUT));
+        let Some(slot) = self.slots.get(place) else {
+            return false;
+        };
+        let (next, prev) = (node.next.get(), node.prev.get());
+        if next == id {
+            slot.head.set(NIL);
+            let level = &self.occupied[place / SLOTS];
+            level.set(level.get() & !(1 << (place % SLOTS)));
+            return true;
+        }
+        nodes.node(prev).next.set(next);
+        nodes.node(next).prev.set(prev);
+        if slot.head.get() == id {
+            slot.head.set(next);
+        }
+        false
     }
 
     /// The slot that is due first: level, place and first tick.
     fn first(&self) -> Option<(u32, usize, u64)> {
         let (level, bits) = (0..LEVELS)
-            .zip(self.occupied)
+            .zip(self.occupied.iter().map(Cell::get))
             .find(|(_, bits)| *bits != 0)?;
         let slot = bits.trailing_zeros();
         let shift = BITS * level;
-        let above = self.elapsed >> shift & !SLOT_MASK;
+        let above = self.elapsed.get() >> shift & !SLOT_MASK;
         let start = (above | u64::from(slot)) << shift;
         Some((level, place(level, slot), start))
     }
 
     /// `elapsed` has reached a slot of a higher level: its nodes move down.
-    fn spread(&mut self, place: usize, nodes: &impl Nodes) {
+    fn spread(&self, place: usize, nodes: &impl Nodes) {
         loop {
-            let head = self.slots[place].head;
+            let head = self.slots[place].head.get();
             if head == NIL {
                 return;
             }
-            self.remove(head, nodes);
+            self.unlink(head, nodes);
             self.link(head, nodes);
         }
     }
 
-    fn link(&mut self, id: u32, nodes: &impl Nodes) {
+    fn link(&self, id: u32, nodes: &impl Nodes) {
         let node = nodes.node(id);
         let deadline = node.deadline.get();
-        let (level, slot) = position(self.elapsed, deadline);
+        let (level, slot) = position(self.elapsed.get(), deadline);
         let place = place(level, slot);
-        let ring = &mut self.slots[place];
-        if ring.head == NIL {
-            *ring = Slot {
-                head: id,
-                earliest: deadline,
-            };
+        let ring = &self.slots[place];
+        let head = ring.head.get();
+        if head == NIL {
+            ring.head.set(id);
+            ring.earliest.set(deadline);
             node.next.set(id);
             node.prev.set(id);
         } else {
-            let head = nodes.node(ring.head);
-            let tail = head.prev.replace(id);
+            let tail = nodes.node(head).prev.replace(id);
             nodes.node(tail).next.set(id);
             node.prev.set(tail);
-            node.next.set(ring.head);
-            ring.earliest = ring.earliest.min(deadline);
+            node.next.set(head);
+            ring.earliest.set(ring.earliest.get().min(deadline));
         }
-        self.occupied[level as usize] |= 1 << slot;
+        let occupied = &self.occupied[level as usize];
+        occupied.set(occupied.get() | 1 << slot);
         // PLACES is 448.
         node.place.set(u16::try_from(place).unwrap_or(OUT));
     }
@@ -238,7 +274,7 @@ mod tests {
         #[test]
         fn like_a_sorted_map(start in span(), ops in prop::collection::vec(op(), 1..200)) {
             let nodes: Vec<Node> = (0..IDS).map(|_| Node::new()).collect();
-            let mut wheel = Wheel::new(start);
+            let wheel = Wheel::new(start);
             let mut now = start;
             // (deadline, order of insertion) -> id
             let mut model: BTreeMap<(u64, usize), u32> = BTreeMap::new();
@@ -276,7 +312,7 @@ mod tests {
         #[test]
         fn next_is_exact(start in span(), spans in prop::collection::vec(span(), 1..20)) {
             let nodes: Vec<Node> = spans.iter().map(|_| Node::new()).collect();
-            let mut wheel = Wheel::new(start);
+            let wheel = Wheel::new(start);
             let mut deadlines = Vec::new();
             for (id, after) in spans.iter().enumerate() {
                 deadlines.push((start + after).max(start + 1));
@@ -298,7 +334,7 @@ mod tests {
     #[test]
     fn rearm_during_expiry() {
         let nodes = vec![Node::new()];
-        let mut wheel = Wheel::new(100);
+        let wheel = Wheel::new(100);
         wheel.insert(0, 100, &nodes);
         let mut fired = 0;
         while wheel.expire(110, &nodes).is_some() {

@@ -16,7 +16,7 @@ use std::ffi::{c_char, c_void};
 /// Owns: borrowed: libdtm closes it after the close callback
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_fd(client: *const dtm_client_t) -> i32 {
-    enter(SERVING, |rt| event::of(rt)?.client_fd(client))
+    event::ask_client(client, event::Entry::fd)
 }
 
 /// A number for logs, unique in this process; 0 for a stale handle.
@@ -28,7 +28,7 @@ pub unsafe extern "C" fn dtm_client_fd(client: *const dtm_client_t) -> i32 {
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_id(client: *const dtm_client_t) -> u64 {
-    enter(SERVING, |rt| event::of(rt)?.client_id(client))
+    event::ask_client(client, event::Entry::id)
 }
 
 /// The tag of the listener that it came from.
@@ -40,7 +40,7 @@ pub unsafe extern "C" fn dtm_client_id(client: *const dtm_client_t) -> u64 {
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_tag(client: *const dtm_client_t) -> u64 {
-    enter(SERVING, |rt| Ok(event::of(rt)?.client_origin(client)?.1))
+    event::ask_client(client, |client| client.origin().1)
 }
 
 /// The index of the listener that it came from; -1 for the control listener.
@@ -52,7 +52,7 @@ pub unsafe extern "C" fn dtm_client_tag(client: *const dtm_client_t) -> u64 {
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_listener(client: *const dtm_client_t) -> i32 {
-    enter(SERVING, |rt| Ok(event::of(rt)?.client_origin(client)?.0))
+    event::ask_client(client, |client| client.origin().0)
 }
 
 /// Write the peer's address as text, such as "127.0.0.1:4711", "[::1]:4711" or
@@ -70,8 +70,8 @@ pub unsafe extern "C" fn dtm_client_peer(
     buffer: *mut c_char,
     size: usize,
 ) -> i32 {
-    enter(SERVING, |rt| {
-        let (_, _, peer) = event::of(rt)?.client_origin(client)?;
+    enter(SERVING, |_| {
+        let (_, _, peer) = event::client_origin(client)?;
         if buffer.is_null() && size > 0 {
             return Err(Error::invalid("buffer is NULL"));
         }
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn dtm_client_peer(
 /// Owns: the service's; libdtm never touches it
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_set_data(client: *mut dtm_client_t, data: *mut c_void) -> i32 {
-    enter(SERVING, |rt| event::of(rt)?.client_set_data(client, data))
+    event::ask_client(client, |client| client.set_data(data))
 }
 
 /// The attached pointer, NULL at first.
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn dtm_client_set_data(client: *mut dtm_client_t, data: *m
 /// Owns: the service's
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_data(client: *const dtm_client_t) -> *mut c_void {
-    enter(SERVING, |rt| event::of(rt)?.client_data(client))
+    event::ask_client(client, event::Entry::data)
 }
 
 /// Say whether a request of this client is in flight. New clients are busy. A
@@ -117,9 +117,7 @@ pub unsafe extern "C" fn dtm_client_data(client: *const dtm_client_t) -> *mut c_
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_set_busy(client: *mut dtm_client_t, busy: i32) -> i32 {
-    enter(SERVING, |rt| {
-        event::of(rt)?.client_set_busy(client, busy != 0)
-    })
+    event::set_busy(client, busy != 0)
 }
 
 /// Change what the client waits for from outside of its own step: DTM_READ,

@@ -297,7 +297,7 @@ pub unsafe extern "C" fn dtm_request(command: u32) -> i32 {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_self(rt: *const dtm_t, ret_self: *mut dtm_self_t, size: usize) -> i32 {
     enter_rt(rt, ANY, |rt| {
-        let me = role::page().ok_or_else(|| Error::new(DTM_ESTATE, "no runtime"))?;
+        let me = role::me();
         let told = dtm_self_t {
             size: size_of::<dtm_self_t>(),
             role: me.role(),
@@ -377,7 +377,6 @@ fn second_runtime() -> Error {
 /// Free everything of the host's.
 fn discard(runtime: *mut Runtime) {
     guard::retract();
-    role::resign();
     // SAFETY: made by dtm_new(), freed once: nobody finds it any more.
     drop(unsafe { Box::from_raw(runtime) });
     crate::log::close();

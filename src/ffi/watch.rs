@@ -46,7 +46,7 @@ pub unsafe extern "C" fn dtm_watch_add(
 /// Owns: borrowed
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_watch_fd(watch: *const dtm_watch_t) -> i32 {
-    enter(CHILD, |rt| event::of(rt)?.watch_fd(watch))
+    event::ask_watch(watch, event::Entry::fd)
 }
 
 /// The pointer given to dtm_watch_add() or dtm_watch_set_data().
@@ -58,7 +58,7 @@ pub unsafe extern "C" fn dtm_watch_fd(watch: *const dtm_watch_t) -> i32 {
 /// Owns: the service's
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_watch_data(watch: *const dtm_watch_t) -> *mut c_void {
-    enter(CHILD, |rt| event::of(rt)?.watch_data(watch))
+    event::ask_watch(watch, event::Entry::data)
 }
 
 /// Change that pointer.
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn dtm_watch_data(watch: *const dtm_watch_t) -> *mut c_voi
 /// Owns: the service's
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_watch_set_data(watch: *mut dtm_watch_t, data: *mut c_void) -> i32 {
-    enter(CHILD, |rt| event::of(rt)?.watch_set_data(watch, data))
+    event::ask_watch(watch, |watch| watch.set_data(data))
 }
 
 /// Change what the watch waits for.

@@ -36,6 +36,7 @@ pub unsafe extern "C" fn dtm_draining(rt: *const dtm_t) -> i32 {
 pub unsafe extern "C" fn dtm_leave(rt: *mut dtm_t) -> i32 {
     enter_rt(rt, CHILD, |rt| {
         child(rt)?.leave(Order::Drain, Cause::Asked);
+        crate::event::of(rt)?.stir();
         handler::raise(0); // a loop of the service's own may sleep next
         Ok(())
     })
@@ -71,7 +72,7 @@ pub unsafe extern "C" fn dtm_answer(rt: *mut dtm_t, data: *const c_void, len: us
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_set_load(rt: *mut dtm_t, load: u32) -> i32 {
     enter_rt(rt, DTM_ROLE_WORKER, |rt| {
-        rt.worker()?.load.set(load);
+        rt.worker()?.set_load(load);
         Ok(())
     })
 }

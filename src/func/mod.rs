@@ -1,7 +1,7 @@
 //! Helper processes. flow: M7, L18
 
 use crate::channel::{Attached, Frame, Kind};
-use crate::child::Child;
+use crate::child::{self, Child, Duties};
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
 use crate::ffi::*;
@@ -71,6 +71,7 @@ impl Helper {
             client_timeout_ms: DTM_OFF,
             watch_timeout_ms: config.watch_timeout.map_or(DTM_OFF, crate::sys::ms32),
             max_clients: 0,
+            busy_counts: false,
         };
         let reactor = Reactor::new(crate::sys::epoll()?, setup)?;
         child.watch(&reactor)?;
@@ -95,8 +96,7 @@ impl Helper {
 
     /// One pass for dtm_loop_dispatch(). True: leave now.
     pub(crate) fn pass(&self, timeout_ms: i32) -> bool {
-        let mut hear = |frame: &Frame<'_>, _: &mut Attached| self.incoming(frame);
-        self.child.pass(self.rt, timeout_ms, &mut hear, &mut |_| {});
+        child::pass(self, self.rt.reactor_or_exit(), timeout_ms);
         self.child.leaving().is_some()
     }
 
@@ -119,4 +119,20 @@ impl Helper {
             other => ::log::warn!("a func does not know message {other:?}: dropped"),
         }
     }
+}
+
+impl Duties for Helper {
+    fn rt(&self) -> &Runtime {
+        self.rt
+    }
+
+    fn child(&self) -> &Child {
+        &self.child
+    }
+
+    fn hear(&self, frame: &Frame<'_>, _: &mut Attached) {
+        self.incoming(frame);
+    }
+
+    fn own(&self, _: u32) {}
 }

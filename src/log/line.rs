@@ -19,13 +19,12 @@ pub(super) struct Speaker {
 impl Speaker {
     pub(super) fn here() -> Self {
         use std::sync::atomic::Ordering::Relaxed;
-        let page = role::page();
-        let read = |field: fn(&role::Identity) -> u32| page.map_or(0, field);
+        let me = role::me();
         Self {
             pid: nix::unistd::getpid().as_raw(),
-            role: role::current(),
-            slot: read(|page| page.slot.load(Relaxed)),
-            generation: read(|page| page.generation.load(Relaxed)),
+            role: me.role(),
+            slot: me.slot.load(Relaxed),
+            generation: me.generation.load(Relaxed),
         }
     }
 }

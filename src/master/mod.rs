@@ -262,6 +262,7 @@ impl Master {
             ban,
             self.watchdog,
             self.passing_deadline(now),
+            self.shared.schedule.calm_at(),
         ]
         .into_iter()
         .flatten()

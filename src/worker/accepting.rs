@@ -77,8 +77,9 @@ impl Worker {
         let wanted = self.is_open() && !self.paused.get() && !leaving && !self.reactor().full();
         match (attached.fds.pop(), usize::try_from(listener)) {
             (Some(client), Ok(listener)) if wanted => {
-                self.child.link.must_send(Kind::Taken, id, 0, &[]);
+                // Counted first: with the answer, the master looks at the load again.
                 self.seat.was_passed(listener);
+                self.child.link.must_send(Kind::Taken, id, 0, &[]);
                 let peer = net::peer_of(&client);
                 self.welcome(client, listener, peer);
             }

@@ -6,7 +6,7 @@ mod leaving;
 
 use crate::accept::Seat;
 use crate::channel::{Attached, Frame};
-use crate::child::{Child, DEADLINE, TICK};
+use crate::child::{self, Child, DEADLINE, Duties, TICK};
 use crate::error::Result;
 use crate::event::{BOUNDARY, Reactor, Setup};
 use crate::ffi::*;
@@ -29,7 +29,7 @@ pub(crate) struct Worker {
     /// A message since the last Sync was refused: the code.
     refused: Cell<i32>,
     /// dtm_set_load(); DTM_OFF: the number of clients.
-    pub(crate) load: Cell<u32>,
+    load: Cell<u32>,
     /// Only busy clients count as load.
     counts_busy: bool,
     paused: Cell<bool>,
@@ -65,6 +65,7 @@ impl Worker {
             client_timeout_ms: config.client_timeout.map_or(DTM_OFF, crate::sys::ms32),
             watch_timeout_ms: config.watch_timeout.map_or(DTM_OFF, crate::sys::ms32),
             max_clients: config.max_clients,
+            busy_counts: config.accept_busy,
         };
         let reactor = Reactor::new(crate::sys::duplicate(seat.epoll_fd())?, setup)?;
         child.watch(&reactor)?;
@@ -107,7 +108,10 @@ impl Worker {
         self.ready();
         match self.rt.callbacks.worker_main {
             Some(main) => self.foreign(main),
-            None => while !self.pass(-1) {},
+            None => {
+                let reactor = self.reactor();
+                while !self.turn(reactor, -1) {}
+            }
         }
         self.end()
     }
@@ -138,21 +142,27 @@ impl Worker {
         self.rt.reactor_or_exit()
     }
 
-    /// One pass of the loop. True: this process should leave now.
+    /// One pass of the loop, for dtm_loop_dispatch(). True: this process should leave now.
     pub(crate) fn pass(&self, timeout_ms: i32) -> bool {
-        if self.done.get().is_some() {
-            return true;
-        }
+<<<<<<< HEAD
         self.seat.awake();
-        self.try_lock();
-        let mut hear = |frame: &Frame<'_>, attached: &mut Attached| self.message(frame, attached);
-        let mut own = |token: u32| self.own(token);
-        self.child.pass(self.rt, timeout_ms, &mut hear, &mut own);
+        self.done.get().is_some() || self.turn(timeout_ms)
+=======
+        self.done.get().is_some() || self.turn(self.reactor(), timeout_ms)
+>>>>>>> event
+    }
+
+    #[inline(always)]
+    fn turn(&self, reactor: &Reactor, timeout_ms: i32) -> bool {
+        child::pass(self, reactor, timeout_ms) && self.look_around()
+    }
+
+    /// Not after each pass: steps that only go on change nothing that others know.
+    #[inline(never)]
+    fn look_around(&self) -> bool {
         self.carry_on_leaving();
         self.publish();
-        if self.rt.callbacks.worker_main.is_some() {
-            self.try_lock(); // it goes to sleep in a loop of the service's own
-        }
+        self.try_lock(); // before it goes to sleep again
         self.done.get().is_some()
     }
 
@@ -198,6 +208,12 @@ impl Worker {
         self.arm_tick();
     }
 
+    /// DTM_OFF: the number of clients again.
+    pub(crate) fn set_load(&self, load: u32) {
+        self.load.set(load);
+        self.reactor().stir();
+    }
+
     /// Tell the others how things stand: one store each.
     fn publish(&self) {
         let clients = self.reactor().clients();
@@ -215,5 +231,23 @@ impl Worker {
         if self.paused.get() {
             self.resume();
         }
+    }
+}
+
+impl Duties for Worker {
+    fn rt(&self) -> &Runtime {
+        self.rt
+    }
+
+    fn child(&self) -> &Child {
+        &self.child
+    }
+
+    fn hear(&self, frame: &Frame<'_>, attached: &mut Attached) {
+        self.message(frame, attached);
+    }
+
+    fn own(&self, token: u32) {
+        self.own(token);
     }
 }

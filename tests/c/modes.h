@@ -52,7 +52,8 @@ int share(const struct crowd *crowd, const struct kid *kid);
 void stays_even(struct crowd *crowd); /* in a mode that is: those behind catch up first */
 void all_have_some(const struct crowd *crowd);
 void tell_shares(const struct crowd *crowd);
-void joins_in(struct crowd *crowd, struct kid *kid); /* this worker takes clients (again) */
+void joins_in(struct crowd *crowd,
+              const struct kid *kid); /* this worker takes clients (again) */
 
 /* Many connections at once, each with a question. */
 void call(int *ret_fds, int many);

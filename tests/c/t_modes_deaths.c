@@ -64,6 +64,8 @@ static void all_killed_with_a_queue(void)
     for (uint32_t i = 0; i < WORKERS; i++)
         kill(kids[i]->pid, SIGKILL);
     hear_all(fds, MANY, NULL);
+    for (uint32_t i = 0; i < WORKERS; i++)
+        WAIT(has(kids[i], DTM_EVENT_EXIT));
     WAIT(count_open(1) == WORKERS);
     finish();
     CHECK_EQ(shared->result.deaths, WORKERS);

@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -91,6 +92,50 @@ static void no_descriptors_in_the_master(void)
     leave();
 }
 
+static int32_t close_listeners(dtm_t *rt, dtm_client_t *client, const char *line, char *reply,
+                               size_t size)
+{
+    (void)rt, (void)client, (void)reply, (void)size;
+    if (strcmp(line, "close listeners") != 0)
+        return NOT_MINE;
+    for (int fd = 3; fd < 1024; fd++) {
+        int listens = 0;
+        socklen_t len = sizeof listens;
+        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens)
+            close(fd);
+    }
+    return DTM_READ;
+}
+
+static bool leaves(const struct kid *kid)
+{
+    come(&crowd, 1);
+    return has(kid, DTM_EVENT_EXIT);
+}
+
+/* B06: the service has closed what is not its own. Whoever cannot accept any more
+ * leaves when it would have to; all clients are served, and so is what it left behind. */
+static void no_listeners_in_one(void)
+{
+    struct service service = in_mode(WORKERS);
+    service.request = close_listeners;
+    start(&service);
+    come(&crowd, 1);
+    struct kid *kid = crowd.kid[0];
+    ask(crowd.fd[0], "close listeners");
+    if (mode->number == DTM_ACCEPT_PASS) { /* it has no use for them */
+        come(&crowd, MANY);
+        return leave();
+    }
+    WAIT(leaves(kid));
+    CHECK_EQ(kid->status, DTM_EXIT_FDS << 8);
+    WAIT(count_open(1) == WORKERS);
+    part(&crowd, NULL);
+    CHECK(serves());
+    finish();
+    CHECK_EQ(shared->result.deaths, 1);
+}
+
 static void with_most(struct service *service, uint32_t clients)
 {
     service->config.max_clients = clients;
@@ -105,6 +150,7 @@ static void one_is_full(void)
     struct kid *kid = nth_open(1);
     stop_kid(nth_open(0));
     stop_kid(nth_open(2));
+    WAIT(schedule().willing == 1);
     come(&crowd, 5);
     CHECK_EQ(share(&crowd, kid), 5);
     kill(nth_open(0)->pid, SIGCONT);
@@ -125,8 +171,7 @@ static void all_are_full(void)
     start_in_mode(&service);
     come(&crowd, WORKERS * 4);
     call(fds, MANY);
-    WAIT(schedule().depth == MANY);
-    CHECK(shared->accept.waiting_ms > 0);
+    WAIT(schedule().depth == MANY && shared->accept.waiting_ms > 0);
     CHECK_EQ(shared->accept.willing, 0);
     CHECK_EQ(GET(shared->opened), WORKERS * 4);
     CHECK_EQ(answered(fds, MANY), 0);
@@ -211,6 +256,7 @@ static const struct test tests[] = {
     {"no descriptors in one worker", no_descriptors_in_one},
     {"no descriptors in any worker", no_descriptors},
     {"no descriptors in the master", no_descriptors_in_the_master},
+    {"no listeners in one worker", no_listeners_in_one},
     {"one worker is full", one_is_full},
     {"all workers are full", all_are_full},
     {"gone before they are accepted", gone_before},

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WORKERS = 3, EACH = 8 };
+enum { WORKERS = 4, EACH = 8 };
 
 static struct crowd crowd;
 static char addresses[LISTENERS][160];
@@ -68,6 +68,7 @@ static void of_every_kind(void)
     settle(&crowd);
     end_kid(nth_open(1), SIGKILL);
     visit_all();
+    WAIT(count_open(0) == WORKERS);
     leave();
 }
 
@@ -137,11 +138,12 @@ static void nobody_wakes_up(void)
     uint64_t before, after = switches_of_all();
     if (!mode->sleeps)
         return leave();
-    do {
+    for (int i = 0; i == 0 || after != before; i++) {
+        CHECK(i < 60);
         before = after;
         observe(250); /* until what there was to do is done */
         after = switches_of_all();
-    } while (after != before);
+    }
     observe(1000);
     CHECK_EQ(switches_of_all() - after, 0);
     leave();

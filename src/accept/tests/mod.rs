@@ -4,6 +4,7 @@
 
 mod asleep;
 
+use super::handover::HandOver;
 use super::pool::Pool;
 use super::*;
 use crate::event::OWN;

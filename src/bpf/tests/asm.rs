@@ -33,6 +33,7 @@ fn encodings() {
         [0x17, 0x03, 0, 0, 255, 255, 255, 255]
     );
     assert_eq!(op(Op::Sar, R4, 63.into()), [0xc7, 0x04, 0, 0, 63, 0, 0, 0]);
+    assert_eq!(op(Op::Shr, R4, 63.into()), [0x77, 0x04, 0, 0, 63, 0, 0, 0]);
     assert_eq!(op(Op::Shl, R4, 10.into()), [0x67, 0x04, 0, 0, 10, 0, 0, 0]);
     assert_eq!(op(Op::And, R9, R0.into()), [0x5f, 0x09, 0, 0, 0, 0, 0, 0]);
     assert_eq!(op(Op::Or, R10, R9.into()), [0x4f, 0x9a, 0, 0, 0, 0, 0, 0]);
@@ -45,6 +46,7 @@ fn encodings() {
     assert_eq!(one(|p| p.negate(R2)), [0x87, 0x02, 0, 0, 0, 0, 0, 0]);
     // r1 = *(u32 *)(r7 + 4); r1 = *(u64 *)(r7 + 8); *(u64 *)(r10 - 16) = r1
     let load = |size, offset| one(move |p| p.load(size, R1, R7, offset));
+    assert_eq!(load(Size::U8, 13), [0x71, 0x71, 13, 0, 0, 0, 0, 0]);
     assert_eq!(load(Size::U32, 4), [0x61, 0x71, 4, 0, 0, 0, 0, 0]);
     assert_eq!(load(Size::U64, 8), [0x79, 0x71, 8, 0, 0, 0, 0, 0]);
     let store = one(|p| p.store(Size::U64, R10, -16, R1));

@@ -5,11 +5,12 @@ mod asm;
 mod model;
 mod places;
 mod steer;
+mod stray;
 mod switch;
 mod table;
 
 use crate::error::Error;
-use crate::net::member;
+use crate::net::group::member;
 use nix::sys::socket::{Backlog, listen};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;

@@ -2,7 +2,7 @@
 
 use super::steer::Bench;
 use super::*;
-use crate::bpf::{attach_table, away, detach};
+use crate::bpf::{attach_table, away};
 use std::io::{ErrorKind::WouldBlock, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
@@ -57,7 +57,6 @@ fn table_and_steering_replace_each_other() {
     under_load(&bench.group, || {
         attach_table(base, &[1, 2]).unwrap();
         bench.steer.attach(0, base).unwrap();
-        detach(base).unwrap();
     });
     attach_table(base, &[1]).unwrap();
     assert_eq!(bench.group.send(), Some(0));
@@ -65,6 +64,21 @@ fn table_and_steering_replace_each_other() {
     bench.row(1).go_away(away::FULL);
     bench.steer.attach(0, base).unwrap();
     assert_eq!(bench.group.send(), Some(2));
+}
+
+/// What a table chose is not on the account of steering.
+#[test]
+fn steering_after_a_table_counts_from_the_start() {
+    let Some(bench) = Bench::new(2) else { return };
+    let base = bench.group.base.as_fd();
+    attach_table(base, &[1]).unwrap();
+    let _clients: Vec<_> = (0..10).map(|_| bench.group.connect()).collect();
+    assert_eq!(bench.group.drain(), (0, vec![10, 0]));
+    bench.row(0).took(10);
+    bench.steer.attach(0, base).unwrap();
+    let _clients: Vec<_> = (0..10).map(|_| bench.group.connect()).collect();
+    assert_eq!(bench.group.drain(), (0, vec![5, 5]));
+    assert_eq!(bench.row(0).on_the_way(), 5);
 }
 
 /// The members' queues are served only afterwards; what is sent there is not lost.

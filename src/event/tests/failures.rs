@@ -106,7 +106,7 @@ fn epoll_replaced_by_the_service() {
     unsafe { libc::dup3(file.as_raw_fd(), world.epoll_fd(), libc::O_CLOEXEC) };
     // SAFETY: all zero is the empty set.
     let mask = unsafe { std::mem::zeroed() };
-    let error = world.pass(0, &mask, &mut |_, _| {}).unwrap_err();
+    let error = world.pass(0, &mask, &*world).unwrap_err();
     assert_eq!(error.code, DTM_EINVAL);
 }
 

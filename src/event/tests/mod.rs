@@ -10,6 +10,7 @@ mod timers;
 mod watches;
 
 use super::*;
+use crate::error::Result;
 use crate::ffi::*;
 use crate::net::Peer;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -65,6 +66,7 @@ fn defaults() -> Setup {
         client_timeout_ms: DTM_OFF,
         watch_timeout_ms: DTM_OFF,
         max_clients: 100_000,
+        busy_counts: false,
     }
 }
 
@@ -163,6 +165,44 @@ impl std::ops::Deref for World {
     }
 }
 
+impl Owner for World {
+    fn own(&self, token: u32, events: u32) {
+        self.tell(Own(token, events));
+    }
+}
+
+/// Through a handle alone.
+impl World {
+    fn client_fd(&self, client: Client) -> Result<i32> {
+        Ok(handle::alive(client, handle::Object::Client)?.fd())
+    }
+
+    fn client_id(&self, client: Client) -> Result<u64> {
+        Ok(handle::alive(client, handle::Object::Client)?.id())
+    }
+
+    fn client_data(&self, client: Client) -> Result<*mut c_void> {
+        Ok(handle::alive(client, handle::Object::Client)?.data())
+    }
+
+    fn client_origin(&self, client: Client) -> Result<(i32, u64, Peer)> {
+        client_origin(client)
+    }
+
+    fn watch_fd(&self, watch: Watch) -> Result<i32> {
+        Ok(handle::alive(watch, handle::Object::Watch)?.fd())
+    }
+
+    fn watch_data(&self, watch: Watch) -> Result<*mut c_void> {
+        Ok(handle::alive(watch, handle::Object::Watch)?.data())
+    }
+
+    fn watch_set_data(&self, watch: Watch, data: *mut c_void) -> Result<()> {
+        handle::alive(watch, handle::Object::Watch)?.set_data(data);
+        Ok(())
+    }
+}
+
 impl World {
     fn tell(&self, what: Told) {
         self.told.borrow_mut().push(what);
@@ -226,8 +266,7 @@ impl World {
     fn turn_for(&self, timeout_ms: i32) -> Vec<Told> {
         // SAFETY: all zero is the empty set.
         let mask = unsafe { std::mem::zeroed() };
-        let mut own = |token, events| self.tell(Own(token, events));
-        self.pass(timeout_ms, &mask, &mut own).unwrap();
+        self.pass(timeout_ms, &mask, self).unwrap();
         self.heard()
     }
 

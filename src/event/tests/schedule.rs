@@ -64,7 +64,7 @@ fn the_beat_tells_sleep_from_work() {
     let world = world();
     let beat = beat();
     world.set_beat(Some(beat));
-    let (mut ours, _client) = world.connect();
+    let (ours, _client) = world.connect();
     world.heard();
     world.on_step(move |_, _, _| {
         assert!(beat.load(Relaxed) <= now_ns());
@@ -73,11 +73,11 @@ fn the_beat_tells_sleep_from_work() {
     let asleep = now_ns();
     let told = [Step(1, DTM_READ), Close(1, DTM_CLOSE_DONE)];
     std::thread::scope(|scope| {
-        scope.spawn(move || {
+        scope.spawn(|| {
             while beat.load(Relaxed) != ASLEEP {
                 std::thread::yield_now();
             }
-            ours.write_all(b"x").unwrap();
+            (&ours).write_all(b"x").unwrap();
         });
         assert_eq!(world.turn_for(-1), told);
     });

@@ -88,10 +88,10 @@ fn activity_puts_the_timeout_off() {
     let world = world_with(setup);
     let (_ours, client) = world.connect();
     world.heard();
-    let entry = world.slab.of_handle(client).unwrap();
+    let entry = entry::Entry::behind(client).unwrap();
     let first = entry.node.deadline();
     let last_activity = first + 500;
-    entry.stamp.set(last_activity);
+    entry.stamp.set(last_activity * 1_000_000);
     while entry.node.deadline() == first {
         assert_eq!(world.turn_for(-1), []);
     }
@@ -105,7 +105,7 @@ fn activity_puts_the_timeout_off() {
 fn timeouts_are_set_lazily() {
     let world = world();
     let (_ours, client) = world.connect();
-    let entry = world.slab.of_handle(client).unwrap();
+    let entry = entry::Entry::behind(client).unwrap();
     world.client_set_timeout(client, 1_000_000).unwrap();
     let armed = entry.node.deadline();
     world.client_set_timeout(client, 2_000_000).unwrap();

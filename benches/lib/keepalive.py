@@ -1,0 +1,77 @@
+"""What a request costs on a connection that stays."""
+
+import statistics
+
+from . import slices
+
+CLIENTS, SLICE = 64, 250  # connections, ms
+RATE, CPU = (0.98, 1.5), (1.03, 0.65)  # goals against the hand-written server and nginx
+
+# Examples of c-examples/, and the same without libdtm.
+BY_HAND = {"dtm-uv": "uv-shared", "dtm-event": "event-shared", "dtm-epoll": "raw"}
+
+
+def keepalive(bench):
+    """keep-alive"""
+    for workers in bench.scale((1, 4), (1, 2, 4)):
+        names = ["uv-shared", "event-shared", "nginx", "haproxy", *BY_HAND]
+        if bench.quick:
+            names = ["nginx"] if workers < 4 else ["uv-shared", "event-shared", "nginx"]
+        wanted = [bench.raw(workers), bench.dtm(workers), *bench.peers(workers, names)]
+        with bench.running(*wanted) as alive:
+            for kind in ("http", "echo"):
+                some = [server for server in alive if _speaks(server.name, kind)]
+                where = f"keepalive.{kind}.w{workers}"
+                _cpu(bench, where, _paired(bench, where, "together", kind, some), some)
+                some = [s for s in some if s.name in ("raw-reuseport", "dtm-auto", "nginx")]
+                _rate(bench, where, _paired(bench, where, "apart", kind, some))
+
+
+def _speaks(name, kind):
+    return name not in (BY_HAND if kind == "http" else ("nginx", "haproxy"))
+
+
+def _paired(bench, where, layout, kind, servers):
+    with bench.layout(layout):
+        return slices.paired(
+            servers[0],
+            servers[1:],
+            lambda server: slices.keepalive(bench.load, server, kind, CLIENTS, SLICE),
+            bench.scale(3, 10),
+            lambda text: bench.say(f"{where}, {layout}: {text}"),
+        )
+
+
+def _against_both(bench, where, paired, what, goals, **more):
+    noise = paired.noise(what)
+    bench.row = "keep-alive echo and HTTP 200, against hand-written C on epoll"
+    ratios = paired.ratios["dtm-auto", what]
+    bench.add_ratios(f"{where}.{what}", ratios, noise, goal=goals[0], peer="raw", **more)
+    if ("nginx", what) in paired.ratios:
+        bench.row = "keep-alive HTTP 200, against nginx `return 200`"
+        ratios = paired.against("dtm-auto", "nginx", what)
+        bench.add_ratios(f"{where}.{what}", ratios, noise, goal=goals[1], peer="nginx", **more)
+
+
+def _rate(bench, where, paired):
+    busy = statistics.median(sample.busy for sample in paired.slices["dtm-auto"])
+    note = f"server busy {busy:.0%}"  # if that is far from all, the load generator was slower
+    _against_both(bench, where, paired, "rate", RATE, better="higher", note=note)
+
+
+def _cpu(bench, where, paired, servers):
+    slices.account(bench, f"{where}.raw", paired)
+    _against_both(bench, where, paired, "cpu", CPU)
+    names = [server.name for server in servers[1:]]
+    bench.row = "keep-alive on another library's loop, with libdtm against prefork by hand"
+    for name, peer in BY_HAND.items():
+        if name in names:
+            ratios = paired.ratios[name, "cpu"]
+            if peer != "raw":
+                ratios = paired.against(name, peer, "cpu")
+            noise = paired.noise("cpu")
+            bench.add_ratios(f"{where}.{name}.cpu", ratios, noise, goal=1.03, peer=peer)
+    bench.row = "keep-alive: what the others cost, against hand-written C on epoll"
+    for name in names:
+        if not name.startswith("dtm"):
+            bench.add_ratios(f"{where}.{name}.cpu", paired.ratios[name, "cpu"], peer="raw")

@@ -1,0 +1,84 @@
+"""Slices of load, and slices of several servers interleaved.
+
+The machine's speed changes from one second to the next. So every server is alive
+all the time, each gets a slice in turn, and the baseline has one before and after
+each; only the ratio of neighbours counts.
+"""
+
+import random
+import time
+
+from .load import lost
+from .stats import Paired, Slice, quartiles
+
+
+def _measured(load, server, *words):
+    """Carry out a command of the load generator, and see what it took of either."""
+    begin, cpu, asking = time.monotonic(), server.cpu_ns(), load.cpu_ns()
+    result = load(*words)
+    asking, cpu, wall = load.cpu_ns() - asking, server.cpu_ns() - cpu, time.monotonic() - begin
+    done = max(result["done"], 1)
+    return Slice(
+        rate=done / result["seconds"],
+        cpu=cpu / done / 1000,
+        asking=asking / done / 1000,
+        busy=cpu / wall / 1e9,
+        lost=lost(result),
+    )
+
+
+def keepalive(load, server, kind, clients, ms):
+    """Closed loop on connections that stay."""
+    load("target", server.port, kind)
+    load("open", clients, 0)
+    try:
+        return _measured(load, server, "ask", ms)
+    finally:
+        load("close")
+        time.sleep(0.01)  # for the server to notice
+
+
+def connect(load, server, clients, ms, idle=0):
+    """Closed loop of connect, request, close; `idle` others hold their connections."""
+    load("target", server.port, "http")
+    if idle:
+        load("open", idle, 0)
+        time.sleep(0.02)
+    try:
+        return _measured(load, server, "connect", clients, ms)
+    finally:
+        if idle:
+            load("close")
+            time.sleep(0.05)
+
+
+def paired(baseline, servers, measure, rounds, progress):
+    result = Paired()
+    order = list(servers)
+    measure(baseline)  # warm up
+    for server in order:
+        measure(server)
+    before = measure(baseline)
+    for number in range(rounds):
+        progress(f"round {number + 1}/{rounds}")
+        random.shuffle(order)
+        for at in range(0, len(order), 2):
+            some = [(server.name, measure(server)) for server in order[at : at + 2]]
+            after = measure(baseline)
+            for name, sample in some:
+                result.add(name, before, sample, after)
+            result.add_baseline(before, after)
+            before = after
+    return result
+
+
+def account(bench, where, paired):
+    """What a set of slices says beside its ratios; CPU per request of the baseline."""
+    bench.noise.append(paired.noise("cpu"))
+    lost_in_all = sum(sample.lost for some in paired.slices.values() for sample in some)
+    if lost_in_all:
+        bench.say(f"{where}: {lost_in_all} requests lost")
+    bench.row = "what the ratios stand on: CPU per request of the server that was held against"
+    low, middle, high = quartiles([sample.cpu for sample in paired.baseline])
+    bench.add(f"{where}.cpu", middle, "µs", low=low, high=high)
+    return middle

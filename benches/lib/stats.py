@@ -1,0 +1,64 @@
+"""Medians, quartiles, and ratios of slices that were taken side by side."""
+
+import statistics
+from dataclasses import dataclass
+
+
+def quartiles(values):
+    if len(values) == 1:
+        return (values[0],) * 3
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return low, middle, high
+
+
+def spread(values):
+    """Distance of the quartiles, in parts of the median."""
+    low, middle, high = quartiles(values)
+    return (high - low) / middle if middle else 0.0
+
+
+# A p99 rests on one request of a hundred, so it varies more than a mean does.
+RESTLESS = 0.30
+
+
+@dataclass
+class Slice:
+    rate: float  # requests a second
+    cpu: float  # of the server, microseconds per request
+    asking: float  # of the load generator, the same
+    busy: float  # of one CPU
+    lost: int
+
+
+class Paired:
+    """Ratios of each server to the baseline's slices before and after it."""
+
+    def __init__(self):
+        # (server, "rate", "cpu", or "caused": with what it costs the load generator more
+        # than the baseline does) -> [ratio, one per round]
+        self.ratios = {}
+        self.drift = {"rate": [], "cpu": []}  # of the baseline from slice to slice
+        self.baseline = []
+        self.slices = {}  # server -> [Slice]
+
+    def add(self, server, before, sample, after):
+        self.slices.setdefault(server, []).append(sample)
+        for what in ("rate", "cpu"):
+            base = (getattr(before, what) + getattr(after, what)) / 2
+            self.ratios.setdefault((server, what), []).append(getattr(sample, what) / base)
+        base = (before.cpu + after.cpu) / 2
+        caused = sample.cpu + sample.asking - (before.asking + after.asking) / 2
+        self.ratios.setdefault((server, "caused"), []).append(caused / base)
+
+    def add_baseline(self, before, after):
+        self.baseline.append(after)
+        for what in ("rate", "cpu"):
+            self.drift[what].append(getattr(after, what) / getattr(before, what))
+
+    def noise(self, what):
+        return spread(self.drift[what])
+
+    def against(self, server, peer, what):
+        """Round by round, over the baseline that both were held against."""
+        pairs = zip(self.ratios[server, what], self.ratios[peer, what])
+        return [mine / theirs for mine, theirs in pairs]

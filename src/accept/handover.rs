@@ -1,0 +1,255 @@
+//! How tokens move from worker to worker: a protocol without locks. It is made of
+//! steps that memory or the kernel does at once, and any process may be between any
+//! two of them, or die there. Written against a trait, so that a model checker can
+//! try these orders one by one.
+//!
+//! The bits are the tokens; a worker that passes its token on clears its own bit
+//! first, so that the tokens are never counted twice, and unregisters last, so
+//! that the door is never without a worker. What a death in between leaves
+//! behind is put right by the master. A registration without a bit costs its
+//! worker one look at the door.
+
+use super::choose::{Candidate, MASTER, Survey, Turn, survey, turn};
+use super::door::Door;
+use super::mode::Mode;
+
+/// How often to look for a successor when others are quicker to arm it.
+const TRIES: usize = 4;
+
+/// The first methods, without a body, are the steps; the others are made of them.
+pub(super) trait HandOver {
+    // --- Steps: what the master says ---
+
+    fn slots(&self) -> usize;
+
+    fn is_open(&self, slot: usize) -> bool;
+
+    fn open_slots(&self) -> impl Iterator<Item = usize>;
+
+    fn mode(&self, listener: usize) -> Mode;
+
+    /// How many tokens the door has, when enough workers are there.
+    fn limit(&self, door: Door) -> usize;
+
+    /// Where this slot's worker waits together with others.
+    fn shared_door(&self, slot: usize, listener: usize) -> Door;
+
+    // --- Steps: what a worker says of itself ---
+
+    fn load(&self, slot: usize) -> u32;
+
+    /// Why it takes no clients.
+    fn away(&self, slot: usize) -> u32;
+
+    // --- Steps: the tokens ---
+
+    fn holds(&self, slot: usize, listener: usize) -> bool;
+
+    /// Set the slot's bit. False: it was set.
+    fn claim(&self, slot: usize, listener: usize) -> bool;
+
+    /// Clear the slot's bit. False: it was clear.
+    fn release(&self, slot: usize, listener: usize) -> bool;
+
+    // --- Steps: the kernel ---
+
+    /// Fine if it is registered. The kernel looks whether a connection waits.
+    fn register(&self, slot: usize, door: Door) -> nix::Result<()>;
+
+    /// False: it was not there.
+    fn unregister(&self, slot: usize, door: Door) -> bool;
+
+    /// Put the sentinel at the end of the door's queue, if it is not there.
+    fn watch(&self, door: Door) -> nix::Result<()>;
+
+    /// False: it was not there.
+    fn unwatch(&self, door: Door) -> bool;
+
+    /// Does a connection wait?
+    fn readable(&self, door: Door) -> bool;
+
+    // --- Anybody ---
+
+    /// Does the worker of this slot take clients now?
+    fn takes_clients(&self, slot: usize) -> bool {
+        self.is_open(slot) && self.away(slot) == 0
+    }
+
+    /// Open workers that wait at this door, when they are armed.
+    fn members(&self, door: Door) -> impl Iterator<Item = usize> {
+        let here = move |slot: &usize| self.shared_door(*slot, door.listener) == door;
+        self.open_slots().filter(here)
+    }
+
+    fn survey(&self, door: Door, me: usize) -> Survey {
+        let candidates = self.members(door).map(|slot| Candidate {
+            slot,
+            load: self.load(slot),
+            armed: self.holds(slot, door.listener),
+            paused: self.away(slot) != 0,
+        });
+        survey(candidates, me)
+    }
+
+    /// Give the slot a token. False: it has one, or takes no clients.
+    fn arm(&self, slot: usize, door: Door) -> bool {
+        if !self.claim(slot, door.listener) {
+            return false;
+        }
+        // A worker that goes away sets its flag before it unregisters. If it
+        // unregistered before we registered, we see the flag here.
+        if self.register(slot, door).is_ok() && self.takes_clients(slot) {
+            return true;
+        }
+        self.disarm(slot, door);
+        false
+    }
+
+    /// Take the slot's token away.
+    fn disarm(&self, slot: usize, door: Door) {
+        self.unregister(slot, door);
+        self.release(slot, door.listener);
+    }
+
+    /// Unregister a slot without a token.
+    fn withdraw(&self, slot: usize, door: Door) {
+        self.unregister(slot, door);
+        // Armed by another meanwhile, whose registration that may have been.
+        if self.holds(slot, door.listener) && self.register(slot, door).is_err() {
+            self.disarm(slot, door);
+            self.top_up(door, slot);
+        }
+    }
+
+    /// Give out tokens, the least loaded first, until there are as many as
+    /// there should be; returns how many were given.
+    fn top_up(&self, door: Door, me: usize) -> usize {
+        let mut given = 0;
+        for _ in 0..self.slots() {
+            let seen = self.survey(door, me);
+            match seen.best {
+                Some((slot, _)) if seen.armed < self.limit(door) => {
+                    given += usize::from(self.arm(slot, door));
+                }
+                _ => break,
+            }
+        }
+        given
+    }
+
+    /// Register anew, at the end of the queue. The kernel looks whether a
+    /// connection waits: no wake-up that went wrong before can be lost.
+    fn requeue(&self, slot: usize, door: Door) {
+        self.unregister(slot, door);
+        if self.register(slot, door).is_err() {
+            self.disarm(slot, door);
+            self.top_up(door, slot);
+        }
+    }
+
+    /// Move the sentinel to the end of the door's queue, behind the workers
+    /// that were armed since. If a connection waits it notices.
+    fn rewatch(&self, door: Door) {
+        // If it is not there, somebody else is just doing the same.
+        if self.unwatch(door) {
+            // A failure is repaired by the master at its next event.
+            let _ = self.watch(door);
+        }
+    }
+
+    // --- A worker ---
+
+    /// Worker `me` accepted a client. True: another has its token now.
+    fn pass_on(&self, me: usize, door: Door) -> bool {
+        let mode = self.mode(door.listener);
+        let held = self.release(me, door.listener);
+        if !mode.is_queue() || !held || self.shared_door(me, door.listener) != door {
+            // A registration from before.
+            self.withdraw(me, door);
+            return false;
+        }
+        self.settle(me, door)
+    }
+
+    /// Find the next owner of the token in hand. Worker `me` stays registered
+    /// until there is one. The sentinel, which is to stand behind all, falls back
+    /// by one with each turn: it may then raise a false alarm, and moves.
+    fn settle(&self, me: usize, door: Door) -> bool {
+        let (load, limit) = (self.load(me), self.limit(door));
+        for _ in 0..TRIES {
+            let next = if self.mode(door.listener) == Mode::Shared {
+                Turn::Requeue
+            } else {
+                turn(me, load, self.survey(door, me), limit)
+            };
+            match next {
+                Turn::Pass(next) if self.arm(next, door) => {
+                    self.withdraw(me, door);
+                    return true;
+                }
+                Turn::Drop => break,
+                Turn::Keep if self.claim(me, door.listener) => return false,
+                Turn::Requeue if self.claim(me, door.listener) => {
+                    self.requeue(me, door);
+                    return false;
+                }
+                // Somebody was quicker.
+                Turn::Pass(_) | Turn::Keep | Turn::Requeue => {}
+            }
+        }
+        self.withdraw(me, door);
+        // Others may have thrown theirs away for the same reason.
+        self.top_up(door, me);
+        false
+    }
+
+    /// Worker `me` has gone away. First unregister, then arm another: whichever
+    /// side of that a connection comes, somebody sees it. If all others are armed
+    /// already, the wake-up that this worker may have swallowed is made good by
+    /// the sentinel.
+    fn hand_over(&self, me: usize, door: Door) {
+        let registered = self.unregister(me, door);
+        let token = self.mode(door.listener).is_queue() && !door.is_own();
+        let held = token && self.holds(me, door.listener);
+        if token {
+            self.disarm(me, door);
+        }
+        if registered || held {
+            if token {
+                self.top_up(door, me);
+            }
+            self.rewatch(door);
+        }
+    }
+
+    // --- The master ---
+
+    /// Someone may have died between any two of its steps.
+    fn repair(&self, door: Door) {
+        for slot in self.holders(door) {
+            if self.register(slot, door).is_err() {
+                self.disarm(slot, door);
+            }
+        }
+        self.top_up(door, MASTER);
+        // If the sentinel was just being moved it may be missing.
+        let _ = self.watch(door);
+        // The dead worker may have been woken and not have accepted.
+        if self.readable(door) {
+            self.kick(door);
+        }
+    }
+
+    /// Have the kernel look again on behalf of every armed worker.
+    fn kick(&self, door: Door) {
+        for slot in self.holders(door) {
+            self.requeue(slot, door);
+        }
+        self.rewatch(door);
+    }
+
+    fn holders(&self, door: Door) -> Vec<usize> {
+        let armed = |slot: &usize| self.holds(*slot, door.listener);
+        self.members(door).filter(armed).collect()
+    }
+}
