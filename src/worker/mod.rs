@@ -144,12 +144,8 @@ impl Worker {
 
     /// One pass of the loop, for dtm_loop_dispatch(). True: this process should leave now.
     pub(crate) fn pass(&self, timeout_ms: i32) -> bool {
-<<<<<<< HEAD
         self.seat.awake();
-        self.done.get().is_some() || self.turn(timeout_ms)
-=======
         self.done.get().is_some() || self.turn(self.reactor(), timeout_ms)
->>>>>>> event
     }
 
     #[inline(always)]
