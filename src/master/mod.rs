@@ -60,6 +60,10 @@ pub(crate) struct Master {
     sequence: u64,
     lock_epoch: u64,
     events: VecDeque<Event>,
+    /// When the policy wants to hear of the time, as it said last.
+    decide_by: Option<u64>,
+    /// There are children without a pidfd.
+    lacks_pidfd: bool,
     rows: Vec<crate::shm::Row>,
     banned: bool,
     /// When to look at the accept queues again.
@@ -193,23 +197,33 @@ impl Master {
     }
 
     /// Decide and act until nothing follows, then show the others.
+    ///
+    /// Most wake-ups are about clients that wait or are passed on: those are no
+    /// matter of the policy, which looks at every slot.
     fn turn(&mut self) {
-        self.events.push_back(Event::Tick);
-        loop {
-            // Each event may be the death of the controller that forbade forking.
-            self.look_at_ban();
-            let Some(event) = self.events.pop_front() else {
-                break;
-            };
+        self.look_at_ban();
+        let due = self.decide_by.is_some_and(|at| at <= crate::sys::now_ms());
+        if due || !self.events.is_empty() {
+            self.events.push_back(Event::Tick);
+            self.decide();
+            self.decide_by = self.policy.next_deadline();
+            self.lacks_pidfd = self.needs_sweep();
+            self.publish();
+        }
+        self.retry_unsent();
+        self.retry_passing();
+    }
+
+    fn decide(&mut self) {
+        while let Some(event) = self.events.pop_front() {
             let mut actions: Vec<Action> = Vec::new();
             self.policy.step(event, crate::sys::now_ms(), &mut actions);
             for action in actions {
                 self.act(action);
             }
+            // It may have been the death of the controller that forbade forking.
+            self.look_at_ban();
         }
-        self.retry_unsent();
-        self.retry_passing();
-        self.publish();
     }
 
     /// flow: M9: no polling: until an event, or the next deadline.
@@ -252,11 +266,11 @@ impl Master {
     }
 
     fn next_deadline(&self, now: u64) -> Option<u64> {
-        let sweep = self.needs_sweep().then_some(self.swept + SWEEP_MS);
+        let sweep = self.lacks_pidfd.then_some(self.swept + SWEEP_MS);
         let retry = self.unsent_open.contains(&true).then_some(now + 20);
         let ban = self.ban_ends();
         [
-            self.policy.next_deadline(),
+            self.decide_by,
             sweep,
             retry,
             ban,

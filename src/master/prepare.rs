@@ -65,6 +65,8 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         sequence: 0,
         lock_epoch: 0,
         events: VecDeque::new(),
+        decide_by: None,
+        lacks_pidfd: false,
         rows: Vec::new(),
         banned: false,
         watchdog: None,
