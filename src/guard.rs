@@ -2,9 +2,10 @@
 //! gets out. [`callback`]: we call C: remember how deep, to notice a longjmp.
 
 use crate::answer::{Answer, answer, remembered};
+use crate::border::Border;
 use crate::error::{Error, Result};
 use crate::ffi::*;
-use crate::role::{self, Identity};
+use crate::role;
 use crate::runtime::Runtime;
 use crate::stack;
 use std::cell::Cell;
@@ -32,7 +33,7 @@ pub(crate) fn enter_rt<T: Answer>(
     allowed: u32,
     f: impl FnOnce(&'static Runtime) -> Result<T>,
 ) -> T::C {
-    if !role::me().admits(allowed)
+    if !role::border().admits(allowed)
         && let Err(code) = reconsider(allowed, rt.is_null(), stack::position())
     {
         return T::failed(code);
@@ -49,7 +50,7 @@ pub(crate) fn enter<T: Answer>(
     allowed: u32,
     f: impl FnOnce(&'static Runtime) -> Result<T>,
 ) -> T::C {
-    if !role::me().admits(allowed) {
+    if !role::border().admits(allowed) {
         return hesitate::<T>(allowed, stack::position(), || guarded(f));
     }
     guarded(f)
@@ -59,7 +60,7 @@ pub(crate) fn enter<T: Answer>(
 /// a signal handler could come upon, and nothing that could panic.
 #[inline(always)]
 pub(crate) fn look<T: Answer>(allowed: u32, f: impl FnOnce() -> Result<T>) -> T::C {
-    if !role::me().admits(allowed) {
+    if !role::border().admits(allowed) {
         return hesitate::<T>(allowed, stack::position(), || answer(f()));
     }
     answer(f())
@@ -69,20 +70,20 @@ pub(crate) fn look<T: Answer>(allowed: u32, f: impl FnOnce() -> Result<T>) -> T:
 /// there is no more to check.
 #[inline(always)]
 pub(crate) fn is_about(object: usize) -> bool {
-    role::me().is_about(object)
+    role::border().is_about(object)
 }
 
 /// A change of a word or two by such a callback. None: a signal handler has interrupted
 /// the library there.
 #[inline(always)]
 pub(crate) fn adjust<R>(f: impl FnOnce(&'static Runtime) -> R) -> Option<R> {
-    let me = role::me();
-    if !me.admits(ANY) {
+    let border = role::border();
+    if !border.admits(ANY) {
         return None;
     }
-    me.close();
+    border.close();
     let result = f(runtime());
-    me.reopen();
+    border.reopen();
     Some(result)
 }
 
@@ -98,10 +99,10 @@ fn hesitate<T: Answer>(allowed: u32, sp: usize, go_on: impl FnOnce() -> T::C) ->
 
 #[inline(always)]
 fn guarded<T: Answer>(f: impl FnOnce(&'static Runtime) -> Result<T>) -> T::C {
-    role::me().close();
+    role::border().close();
     match catch_unwind(AssertUnwindSafe(|| f(runtime()))) {
         Ok(result) => {
-            role::me().reopen();
+            role::border().reopen();
             answer(result)
         }
         Err(_) => T::failed(panicked()),
@@ -125,7 +126,7 @@ pub(crate) fn enter_fresh<T: Answer>(f: impl FnOnce() -> Result<T>) -> T::C {
     match result {
         Ok(result) => {
             if result.is_ok() {
-                role::me().reopen();
+                role::border().reopen();
             }
             answer(result)
         }
@@ -137,7 +138,7 @@ pub(crate) fn enter_fresh<T: Answer>(f: impl FnOnce() -> Result<T>) -> T::C {
 #[cold]
 #[inline(never)]
 fn reconsider(allowed: u32, null: bool, sp: usize) -> std::result::Result<(), i32> {
-    if role::me().is_inside() || OCCUPIED.replace(true) {
+    if role::border().is_inside() || OCCUPIED.replace(true) {
         // Only a signal handler can get here: callbacks run with the border open.
         return Err(DTM_EROLE);
     }
@@ -157,21 +158,20 @@ fn admit(allowed: u32, sp: usize) -> Result<()> {
             "this process has no runtime: call dtm_new() first",
         ));
     }
-    let me = role::me();
-    let role = me.role();
+    let (role, border) = (role::current(), role::border());
     if role == 0 {
         return Err(Error::new(
             DTM_EFORKED,
             "this process was forked by the service, not by libdtm: nothing was done",
         ));
     }
-    if !me.on_owner_thread() {
+    if !border.on_owner_thread() {
         return Err(Error::new(
             DTM_EROLE,
             "called from another thread than the runtime's own",
         ));
     }
-    if me.is_poisoned() {
+    if border.is_poisoned() {
         return Err(Error::new(
             DTM_EPANIC,
             "the runtime was left by an internal error or a longjmp",
@@ -191,7 +191,7 @@ fn admit(allowed: u32, sp: usize) -> Result<()> {
 /// A callback that was left by longjmp leaves its mark behind: now we are called
 /// from above it. Its frames, and our own state between them, are gone.
 fn check_depth(sp: usize) -> Result<()> {
-    match role::me().callback_began() {
+    match role::border().callback_began() {
         // A service that switches stacks may call from anywhere else.
         Some(mark) if sp > mark && stack::is_own(sp) => {}
         _ => return Ok(()),
@@ -225,20 +225,20 @@ fn give_up() {
     if role::current() & CHILD != 0 {
         crate::process::exit_now(DTM_EXIT_BROKEN);
     }
-    role::me().poison();
+    role::border().poison();
 }
 
 /// We call C. Every call of a service's function goes through here.
 #[inline(always)]
 pub(crate) fn callback<R>(f: impl FnOnce() -> R) -> R {
-    callback_of(role::me(), f)
+    callback_of(role::border(), f)
 }
 
 #[inline(always)]
-fn callback_of<R>(me: &Identity, f: impl FnOnce() -> R) -> R {
-    let outer = me.begin_callback();
+fn callback_of<R>(border: &Border, f: impl FnOnce() -> R) -> R {
+    let outer = border.begin_callback();
     let result = f();
-    if !me.end_callback(outer) {
+    if !border.end_callback(outer) {
         // The service forked in its callback, and this is its child: it must not
         // go on as a second one of us, on the same epoll and sockets.
         crate::process::exit_now(DTM_EXIT_BROKEN);
@@ -249,16 +249,16 @@ fn callback_of<R>(me: &Identity, f: impl FnOnce() -> R) -> R {
 /// The same for a callback about one object of the API.
 #[inline(always)]
 pub(crate) fn callback_on<R>(object: usize, f: impl FnOnce() -> R) -> R {
-    let me = role::me();
-    me.set_object(object);
-    let result = callback_of(me, f);
-    me.unset_object();
+    let border = role::border();
+    border.set_object(object);
+    let result = callback_of(border, f);
+    border.unset_object();
     result
 }
 
 /// The object of the callback that is running is gone.
 pub(crate) fn forget_object() {
-    role::me().unset_object();
+    role::border().unset_object();
 }
 
 /// The same for callbacks that hold the master up.

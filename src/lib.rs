@@ -20,6 +20,7 @@
 
 mod accept;
 mod answer;
+mod border;
 mod bpf;
 mod channel;
 mod child;

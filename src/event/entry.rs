@@ -9,7 +9,7 @@ use std::ffi::c_void;
 
 /// An entry's mark is its own address with this: a handle that does not lead to it is
 /// none of ours, and a copy of an entry is not one.
-const MAGIC: usize = 0x6474_6d21;
+const MAGIC: u32 = 0x6474_6d21;
 
 /// Its callback is running: whatever must end it waits until that has returned.
 pub(super) const IN_CALL: u8 = 1;
@@ -34,7 +34,7 @@ pub(super) const SHARED: u8 = 128;
 pub(super) const NOT_ARMED: u8 = u8::MAX;
 
 /// No result of a step that exists.
-pub(super) const UNSTEADY: u32 = u32::MAX;
+pub(super) const UNSTEADY: u8 = u8::MAX;
 
 /// The DTM_* bits and reasons that an entry keeps fit in a byte.
 pub(super) const fn small(bits: u32) -> u8 {
@@ -64,15 +64,19 @@ pub(super) enum Kind {
     },
 }
 
-/// Two cache lines; the first one serves an event, the first byte of `kind` included.
-#[repr(C, align(64))]
+/// What serves an event comes first, up to the first byte of `kind`.
+#[repr(C)]
 pub(crate) struct Entry {
-    mark: Cell<usize>,
+    mark: Cell<u32>,
     pub(super) index: u32,
     /// Changes when the entry is freed: what was said about the former one is stale.
     /// 31 bits: the top bit of a key says whose it is, see [`super::OWN`].
     generation: Cell<u32>,
     pub(super) fd: Cell<i32>,
+    /// DTM_OFF: no idle timeout.
+    pub(super) idle_ms: Cell<u32>,
+    /// Next in the queue or among the free ones.
+    pub(super) link: Cell<u32>,
     flags: Cell<u8>,
     /// DTM_READ, DTM_WRITE, DTM_HUP: what the service waits for.
     pub(super) interest: Cell<u8>,
@@ -84,23 +88,20 @@ pub(crate) struct Entry {
     pub(super) reason: Cell<u8>,
     /// Failures reported in a row without anything left to read.
     pub(super) failures: Cell<u8>,
-    /// DTM_OFF: no idle timeout.
-    pub(super) idle_ms: Cell<u32>,
-    /// Last activity, in ns.
-    pub(super) stamp: Cell<u64>,
-    pub(super) data: Cell<*mut c_void>,
-    /// Next in the queue or among the free ones.
-    pub(super) link: Cell<u32>,
     /// The result of a step that changes nothing: the interest, if that is what epoll
     /// knows and there is nothing else to see to. Else UNSTEADY. [`super::Reactor::arm`]
     /// sets it; whoever changes one of those unsets it.
-    pub(super) steady: Cell<u32>,
+    pub(super) steady: Cell<u8>,
+    /// Last activity, in ns.
+    pub(super) stamp: Cell<u64>,
+    pub(super) data: Cell<*mut c_void>,
     pub(super) kind: Cell<Kind>,
     pub(super) node: Node,
     pub(super) id: Cell<u64>,
 }
 
-const _: () = assert!(size_of::<Entry>() <= 128);
+// With what allocating costs an idle client has to stay below 128 bytes.
+const _: () = assert!(size_of::<Entry>() <= 120);
 const _: () = assert!(std::mem::offset_of!(Entry, kind) < 64);
 
 impl Entry {
@@ -110,17 +111,17 @@ impl Entry {
             index,
             generation: Cell::new(generation & GENERATION_MASK),
             fd: Cell::new(-1),
+            idle_ms: Cell::new(DTM_OFF),
+            link: Cell::new(NIL),
             flags: Cell::new(0),
             interest: Cell::new(0),
             armed: Cell::new(NOT_ARMED),
             pending: Cell::new(0),
             reason: Cell::new(0),
             failures: Cell::new(0),
-            idle_ms: Cell::new(DTM_OFF),
+            steady: Cell::new(UNSTEADY),
             stamp: Cell::new(0),
             data: Cell::new(std::ptr::null_mut()),
-            link: Cell::new(NIL),
-            steady: Cell::new(UNSTEADY),
             kind: Cell::new(Kind::Free),
             node: Node::new(),
             id: Cell::new(0),
@@ -129,7 +130,7 @@ impl Entry {
 
     /// It stays where it is now.
     pub(super) fn settle_down(&self) {
-        self.mark.set(std::ptr::from_ref(self).addr() ^ MAGIC);
+        self.mark.set(mark_of(self));
     }
 
     /// The entry behind a handle from C, alive or not.
@@ -142,7 +143,7 @@ impl Entry {
         // SAFETY: the API takes handles that libdtm gave out, whose memory is never
         // given back. For anything else this is the best that can be done: read
         // one word, and believe it only if it names this very address.
-        unsafe { ((*entry).mark.get() == entry.addr() ^ MAGIC).then(|| &*entry) }
+        unsafe { ((*entry).mark.get() == mark_of(entry)).then(|| &*entry) }
     }
 
     /// Begin a life. Links and generation are the slab's.
@@ -250,3 +251,9 @@ impl Entry {
 }
 
 const GENERATION_MASK: u32 = 0x7fff_ffff;
+
+#[inline(always)]
+fn mark_of(entry: *const Entry) -> u32 {
+    let low = entry.addr() & 0xffff_ffff;
+    u32::try_from(low).unwrap_or_default() ^ MAGIC
+}

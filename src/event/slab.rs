@@ -1,18 +1,23 @@
 //! The entries: in chunks, so that addresses hold and growing moves nothing. Memory
-//! is never given back, so a stale handle still finds an entry that says "gone".
+//! is never given back, so a stale handle still finds an entry that says "gone"; and it
+//! is touched only when it is needed, so that it costs nothing before.
 
 use super::entry::{Entry, IN_CALL, Kind, QUEUED};
 use super::wheel::{NIL, Node, Nodes};
 use crate::error::{Error, Result};
 use std::cell::{Cell, UnsafeCell};
+use std::collections::TryReserveError;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
-/// 32 KiB a chunk.
+/// Entries of a chunk: 30 KiB.
 const CHUNK: u32 = 256;
 
 pub(super) struct Slab {
     /// First entries of the chunks. Raw, for the entries are shared all along.
     chunks: UnsafeCell<Vec<NonNull<Entry>>>,
+    /// How many entries there are, free ones included. Behind them is bare memory.
+    len: Cell<u32>,
     free: Cell<u32>,
     /// Freed in this pass; events of the batch may still mean them.
     retired: Cell<u32>,
@@ -24,6 +29,7 @@ impl Slab {
     pub(super) fn new(seed: u32) -> Self {
         Self {
             chunks: UnsafeCell::default(),
+            len: Cell::new(0),
             free: Cell::new(NIL),
             retired: Cell::new(NIL),
             seed,
@@ -33,24 +39,31 @@ impl Slab {
     /// Not a RefCell: every event comes by here.
     #[inline(always)]
     fn chunks<R>(&self, f: impl FnOnce(&mut Vec<NonNull<Entry>>) -> R) -> R {
-        // SAFETY: only get(), len() and grow() pass an `f`; none of theirs calls back here.
+        // SAFETY: only place() and grow() pass an `f`; neither calls back here.
         f(unsafe { &mut *self.chunks.get() })
-    }
-
-    /// How many entries there are, free ones included.
-    pub(super) fn len(&self) -> u32 {
-        u32::try_from(self.chunks(|chunks| chunks.len())).map_or(NIL, |n| n * CHUNK)
     }
 
     #[inline(always)]
     pub(super) fn get(&self, index: u32) -> Option<&Entry> {
-        let chunk = (index / CHUNK) as usize;
-        let first = self.chunks(|chunks| chunks.get(chunk).copied())?;
-        // SAFETY: a chunk has CHUNK entries.
-        let entry = unsafe { first.add((index % CHUNK) as usize) };
-        // SAFETY: chunks live as long as the slab, and nobody has an entry for
-        // himself: everything in it that changes is a Cell.
-        Some(unsafe { entry.as_ref() })
+        if index >= self.len.get() {
+            return None;
+        }
+        // SAFETY: there are `len` entries, and chunks for them.
+        let place = unsafe { self.place(index) };
+        // SAFETY: chunks live as long as the slab, and nobody has an entry for himself:
+        // everything in it that changes is a Cell.
+        Some(unsafe { place.as_ref() })
+    }
+
+    /// Where this entry is, or will be.
+    ///
+    /// # Safety
+    /// There is a chunk for it.
+    #[inline(always)]
+    unsafe fn place(&self, index: u32) -> NonNull<Entry> {
+        let (chunk, offset) = ((index / CHUNK) as usize, (index % CHUNK) as usize);
+        // SAFETY: the caller says so, and a chunk has room for CHUNK entries.
+        self.chunks(|chunks| unsafe { chunks.get_unchecked(chunk).add(offset) })
     }
 
     /// The entry that an event means; none when its life is over.
@@ -62,15 +75,40 @@ impl Slab {
 
     /// A free entry, with the caller's `kind` and everything else at rest.
     pub(super) fn take(&self, kind: Kind, fd: i32, data: *mut std::ffi::c_void) -> Result<&Entry> {
-        if self.free.get() == NIL {
-            self.grow()?;
-        }
-        let entry = self
-            .get(self.free.get())
-            .ok_or_else(|| Error::new(-libc::ENOMEM, "no free entry in the event loop"))?;
+        let entry = match self.get(self.free.get()) {
+            Some(entry) => entry,
+            None => self.make()?,
+        };
         self.free.set(entry.link.replace(NIL));
         entry.begin(kind, fd, data);
         Ok(entry)
+    }
+
+    /// One more entry. No other is free.
+    fn make(&self) -> Result<&Entry> {
+        let index = self.len.get();
+        if index.is_multiple_of(CHUNK) {
+            self.grow().map_err(|_| no_memory())?;
+        }
+        // SAFETY: all chunks but the last one are full, and that one is not.
+        let place = unsafe { self.place(index) };
+        // SAFETY: the bare memory behind the last entry.
+        unsafe { place.write(Entry::new(index, self.seed)) };
+        self.len.set(index + 1);
+        // SAFETY: written just now, and from here on like the others, see get().
+        let entry = unsafe { place.as_ref() };
+        entry.settle_down();
+        Ok(entry)
+    }
+
+    /// Bare memory for CHUNK more entries.
+    fn grow(&self) -> std::result::Result<(), TryReserveError> {
+        self.chunks(|chunks| chunks.try_reserve(1))?;
+        let mut chunk: Vec<Entry> = Vec::new();
+        chunk.try_reserve_exact(CHUNK as usize)?;
+        let bare = NonNull::from(ManuallyDrop::new(chunk).spare_capacity_mut());
+        self.chunks(|chunks| chunks.push(bare.cast()));
+        Ok(())
     }
 
     /// End an entry's life. It can begin another one in a later pass.
@@ -95,30 +133,6 @@ impl Slab {
             entry.link.set(self.free.replace(entry.index));
         }
     }
-
-    fn grow(&self) -> Result<()> {
-        let out_of_memory = |_| Error::new(-libc::ENOMEM, "no memory for more clients or watches");
-        let start = self.len();
-        self.chunks(|chunks| chunks.try_reserve(1))
-            .map_err(out_of_memory)?;
-        let mut chunk = Vec::new();
-        chunk
-            .try_reserve_exact(CHUNK as usize)
-            .map_err(out_of_memory)?;
-        for index in start..start + CHUNK {
-            let entry = Entry::new(index, self.seed);
-            let last = index + 1 == start + CHUNK;
-            entry
-                .link
-                .set(if last { self.free.get() } else { index + 1 });
-            chunk.push(entry);
-        }
-        self.free.set(start);
-        let chunk: &mut [Entry] = Box::leak(chunk.into_boxed_slice());
-        chunk.iter().for_each(Entry::settle_down);
-        self.chunks(|chunks| chunks.push(NonNull::from(chunk).cast()));
-        Ok(())
-    }
 }
 
 impl Nodes for Slab {
@@ -133,11 +147,15 @@ impl Nodes for Slab {
 impl Drop for Slab {
     fn drop(&mut self) {
         for first in self.chunks.get_mut().drain(..) {
-            let chunk = NonNull::slice_from_raw_parts(first, CHUNK as usize);
-            // SAFETY: leaked in grow() with this length; no reference outlives self.
-            drop(unsafe { Box::from_raw(chunk.as_ptr()) });
+            // SAFETY: made in grow() with this capacity. Entries need no drop, and no
+            // reference to one outlives self.
+            drop(unsafe { Vec::from_raw_parts(first.as_ptr(), 0, CHUNK as usize) });
         }
     }
+}
+
+fn no_memory() -> Error {
+    Error::new(-libc::ENOMEM, "no memory for more clients or watches")
 }
 
 #[cfg(test)]
@@ -161,7 +179,7 @@ mod tests {
         for (n, entry) in others.iter().enumerate() {
             assert_eq!(entry.index as usize, n + 1);
         }
-        assert_eq!(slab.len(), 2 * CHUNK);
+        assert_eq!(slab.len.get(), 2 * CHUNK);
         assert!(slab.get(2 * CHUNK).is_none());
     }
 
@@ -185,6 +203,7 @@ mod tests {
     fn handles() {
         let slab = slab();
         let entry = take(&slab);
+        assert!(slab.get(entry.index + 1).is_none(), "not made yet");
         let handle: *mut u8 = entry.handle();
         assert!(std::ptr::eq(Entry::behind(handle).unwrap(), entry));
         assert!(Entry::behind(std::ptr::null::<u8>()).is_none());

@@ -68,10 +68,10 @@ impl Reactor {
     #[inline(always)]
     pub(super) fn ready(&self, entry: &Entry, bits: u32) {
         let steady = entry.steady.get();
-        if steady > INTEREST || is_trouble(bits) {
+        if steady == UNSTEADY || is_trouble(bits) {
             return self.look_closer(entry, bits);
         }
-        let events = wanted(bits) & steady;
+        let events = wanted(bits) & u32::from(steady);
         if events != 0 {
             self.run_step(entry, events);
         }
@@ -153,7 +153,8 @@ impl Reactor {
             }
         };
         entry.lower(IN_CALL);
-        if i64::from(result) != i64::from(entry.steady.get()) {
+        let steady = entry.steady.get();
+        if steady == UNSTEADY || i32::from(steady) != result {
             self.settle(entry, result);
         }
     }
@@ -223,7 +224,7 @@ impl Reactor {
             && !entry.has(FAILED)
             && !drains;
         entry.steady.set(match steady {
-            true => u32::from(interest),
+            true => interest,
             false => UNSTEADY,
         });
         done

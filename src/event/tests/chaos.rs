@@ -89,6 +89,18 @@ fn act(world: &World, dice: &Dice, all: &Handles) {
     }
 }
 
+/// An entry that says so needs nothing to be done for it.
+fn check_steady(world: &World, entry: &Entry) {
+    let steady = entry.steady.get();
+    if steady == entry::UNSTEADY {
+        return;
+    }
+    assert_eq!((entry.interest.get(), entry.armed.get()), (steady, steady));
+    assert_eq!((entry.pending.get(), entry.reason.get()), (0, 0));
+    assert!(!entry.has(entry::FAILED) && !entry.has(entry::TAKEN));
+    assert!(!entry.is_client() || !world.draining());
+}
+
 fn answer(dice: &Dice) -> i32 {
     match dice.roll() % 12 {
         0 => DTM_DONE,
@@ -141,6 +153,7 @@ proptest! {
                 act(&world, &dice, &all);
             }
             told.extend(world.turn());
+            (0..).map_while(|index| world.slab.get(index)).for_each(|e| check_steady(&world, e));
         }
         world.shutdown(DTM_CLOSE_SHUTDOWN);
         told.extend(world.turn());

@@ -125,6 +125,56 @@ fn results_that_end_a_client() {
     }
 }
 
+/// Whatever else the step did.
+#[test]
+fn results_count_after_other_changes() {
+    for answer in [i32::MIN, -1, 0xff, DTM_DONE] {
+        let world = world();
+        world.on_open(|_, _| RW);
+        let _ours = world.connect();
+        world.heard();
+        world.on_step(move |world, client, _| {
+            world.client_set_interest(client, 0).unwrap();
+            answer
+        });
+        let [_, Close(1, reason)] = world.turn()[..] else {
+            panic!("{answer} did not end it");
+        };
+        assert_eq!(reason == DTM_CLOSE_DONE, answer == DTM_DONE);
+    }
+}
+
+/// What a step asked for is done, even if its result is the one that usually changes nothing.
+#[test]
+fn a_result_as_ever_after_other_changes() {
+    let world = world();
+    let (mut ours, client) = world.connect();
+    world.heard();
+    let act: [fn(&World, Client); 3] = [
+        |world, client| world.client_wake(client).unwrap(),
+        |world, client| world.client_set_interest(client, DTM_WRITE).unwrap(),
+        |world, client| world.client_close(client).unwrap(),
+    ];
+    let told: [&[Told]; 3] = [
+        &[Step(1, DTM_READ), Step(1, DTM_WAKE)],
+        &[Step(1, DTM_READ)],
+        &[Step(1, DTM_READ), Close(1, DTM_CLOSE_ASKED)],
+    ];
+    for (act, told) in act.into_iter().zip(told) {
+        ours.write_all(b"x").unwrap();
+        world.on_step(move |world, client, events| {
+            if events == DTM_READ {
+                read(world.client_fd(client).unwrap(), 10);
+                act(world, client);
+            }
+            DTM_READ.cast_signed()
+        });
+        assert_eq!(world.turn(), told);
+        assert_eq!(world.turn(), [], "it waits for reading only");
+    }
+    assert_eq!(world.client_fd(client).unwrap_err().code, DTM_EGONE);
+}
+
 #[test]
 fn closed_by_itself_and_then_stepped_no_more() {
     let world = world();
