@@ -1,12 +1,12 @@
 /*
  * load.c - asks an echo server as fast as it can, and accounts for every request.
  *
- * Half of the clients open a connection for each request, half keep theirs. With
- * --keep they all do, and come one after the other. A server may close an idle
- * connection while the next request is on its way to it (when it is reloaded, say):
- * such a request was never read. It is sent again on a new connection and counted
- * as "sent again". Any other request without its answer is lost, and then the exit
- * status is 1.
+ * Half of the clients open a connection for each request, half keep theirs. A
+ * server may close an idle connection while the next request is on its way to
+ * it (when it is reloaded, say): such a request was never read. It is sent again
+ * on a new connection and counted as "sent again". Any other request without
+ * its answer is lost, and then the exit status is 1. With --hold the clients come
+ * one after the other, ask once, and stay.
  */
 #define _GNU_SOURCE
 #include "options.h"
@@ -35,7 +35,7 @@ static struct client {
 static struct pollfd fds[CLIENTS_MAX];
 static struct addrinfo *server;
 static volatile sig_atomic_t stopping;
-static int all_keep;
+static int holds;
 static int64_t now; /* ms */
 static unsigned long sent, answered, lost, refused, reset, again, connections;
 
@@ -145,9 +145,9 @@ static void hear(int i)
         answered++;
         c->answers++;
         c->in_flight = 0;
-        if (!c->keeps || stopping)
+        if (stopping || (!holds && !c->keeps))
             hang_up(i);
-        else
+        else if (!holds)
             begin(i);
     }
 }
@@ -169,7 +169,7 @@ static void connected(int i)
 static int may_begin(int i)
 {
     return fds[i].fd < 0 && (clients[i].in_flight || !stopping) && now >= clients[i].since &&
-           (!all_keep || i == 0 || clients[i - 1].answers > 0);
+           (!holds || i == 0 || clients[i - 1].answers > 0);
 }
 
 /* One round over all clients; 0 when there is nothing left to do. */
@@ -183,6 +183,8 @@ static int go_round(int n)
             lose(i, "no answer", ETIMEDOUT);
         else if (may_begin(i))
             begin(i);
+        else if (stopping && !clients[i].in_flight)
+            hang_up(i);
         open += fds[i].fd >= 0 || clients[i].in_flight;
     }
     poll(fds, (nfds_t)n, 10);
@@ -201,7 +203,7 @@ static const char help[] =
     "load - asks an echo server as fast as it can, and accounts for every request\n"
     "  --connect ADDR  127.0.0.1:7000 or [::1]:7000 (127.0.0.1:7000)\n"
     "  --clients N     half of them connect anew for each request (20)\n"
-    "  --keep          all keep their connections, and open them one after the other\n"
+    "  --hold          they come one after the other, ask once, and stay\n"
     "  --seconds N     how long; SIGTERM ends it, too (10)\n";
 
 int main(int argc, char **argv)
@@ -211,7 +213,7 @@ int main(int argc, char **argv)
     const struct option options[] = {
         {"--connect", &address, NULL, NULL},
         {"--clients", NULL, &number, NULL},
-        {"--keep", NULL, NULL, &all_keep},
+        {"--hold", NULL, NULL, &holds},
         {"--seconds", NULL, &seconds, NULL},
         {NULL, NULL, NULL, NULL},
     };
@@ -231,7 +233,7 @@ int main(int argc, char **argv)
     signal(SIGINT, stop);
     for (i = 0; i < (int)number; i++) {
         fds[i].fd = -1;
-        clients[i].keeps = all_keep || i % 2;
+        clients[i].keeps = i % 2;
     }
     tick();
     for (start = now; go_round((int)number);)

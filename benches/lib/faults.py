@@ -94,7 +94,7 @@ def _faults(bench, server):
 def _interleaved(bench, server, disturbances):
     """{name: [(quiet slice, disturbed one, quiet one)]}"""
     load, found = bench.load, {}
-    seconds, rounds = bench.scale((1.2, 2), (2.0, 7)) if mode_of(server) in OURS else (1.5, 1)
+    seconds, rounds = bench.scale((1.2, 2), (2.0, 6)) if mode_of(server) in OURS else (1.5, 1)
     load("target", server.port, "http")
     paced(load, 0.5)
     before = paced(load, seconds)

@@ -53,7 +53,7 @@ even() {
     ask "$dir/control" status | awk '$4 == "open" { print $5 }' | sort -n >"$dir/shares"
     [ "$(($(tail -n 1 "$dir/shares") - $(head -n 1 "$dir/shares")))" -le 2 ]
 }
-load --keep --clients 200
+load --hold --clients 200
 wait_for has_clients 200
 case $mode in
 hash | shared | lock) ;;

@@ -29,7 +29,16 @@ redis-benchmark redis-tools
 LIST
 }
 
-packages=$(missing)
+useful() { # the same of libraries that some examples are built with
+    while read -r library package; do
+        pkg-config --exists "$library" 2>/dev/null || echo "$package"
+    done <<LIST | sort -u | tr '\n' ' '
+libuv libuv1-dev
+libevent_core libevent-dev
+LIST
+}
+
+packages=$(missing)$(useful)
 [ -n "$packages" ] || exit 0
 echo "missing packages: $packages"
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
@@ -38,6 +47,8 @@ if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
         DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
             apt-get install -y --no-install-recommends $packages
 fi
+packages=$(useful)
+[ -z "$packages" ] || echo "examples that need these packages are left out: $packages"
 packages=$(missing)
 [ -z "$packages" ] && exit 0
 echo "please install: apt-get install $packages"

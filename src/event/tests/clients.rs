@@ -86,7 +86,11 @@ fn no_more_than_the_limit() {
     let (_ours, _) = world.connect();
     assert!(world.full());
     let (ours, theirs) = UnixStream::pair().unwrap();
-    assert!(world.client_add(theirs.into(), 0, 0, Peer::Unix).is_err());
+    assert!(
+        world
+            .client_add(theirs.into(), Origin::sole(0, 0, Peer::Unix))
+            .is_err()
+    );
     assert_eq!(world.heard(), [Open(1)]);
     assert!(sees_end(&ours));
 }
@@ -96,7 +100,9 @@ fn no_more_than_the_limit() {
 fn refused_by_epoll() {
     let world = world();
     let file = std::fs::File::open("/proc/self/exe").unwrap();
-    world.client_add(file.into(), 0, 0, Peer::Unix).unwrap();
+    world
+        .client_add(file.into(), Origin::sole(0, 0, Peer::Unix))
+        .unwrap();
     assert_eq!(world.heard(), [Open(1), Close(1, DTM_CLOSE_ERROR)]);
     assert_eq!(world.clients(), 0);
 }
