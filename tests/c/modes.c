@@ -15,7 +15,7 @@ enum { SKIPPED = 77 };
 
 static const struct mode modes[] = {
     {"token", DTM_ACCEPT_TOKEN, 0, true, true, true, 0, 1.5},
-    {"steer", DTM_ACCEPT_STEER, 0, true, true, true, 0, 3},
+    {"steer", DTM_ACCEPT_STEER, 0, true, true, true, 0, 2},
     {"hash", DTM_ACCEPT_HASH, 0, false, true, true, 0, 1.5},
     {"shared", DTM_ACCEPT_SHARED, 0, false, true, true, 0, 1.5},
     {"pass", DTM_ACCEPT_PASS, DTM_PASS_LEAST, true, true, true, 1, 1.5},

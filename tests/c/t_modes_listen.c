@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { WORKERS = 4, EACH = 8 };
 
@@ -122,6 +123,26 @@ static void only_unix(void)
     leave();
 }
 
+/* Only steer needs a right that root has. */
+static void without_privileges(void)
+{
+    struct service service = in_mode(WORKERS);
+    service.before = become_nobody;
+    if (mode->number == DTM_ACCEPT_STEER && getuid() == 0) {
+        launch(&service);
+        return refused_with("steer");
+    }
+    start_in_mode(&service);
+    come(&crowd, EACH * WORKERS);
+    part(&crowd, NULL);
+    settle(&crowd);
+    CHECK_EQ(command("reload"), DTM_OK);
+    CHECK_EQ(command("scale %d", WORKERS + 2), DTM_OK);
+    WAIT(count_role(DTM_ROLE_WORKER) == WORKERS + 2 && count_open(2) == WORKERS + 2);
+    come(&crowd, EACH * WORKERS);
+    leave();
+}
+
 static uint64_t switches_of_all(void)
 {
     uint64_t sum = switches_of(shared->host) + switches_of(controller()->pid);
@@ -154,6 +175,7 @@ static const struct test tests[] = {
     {"all but one worker stand still", one_stands_still},
     {"each listener has its mode", each_has_its_mode},
     {"only a Unix listener", only_unix},
+    {"without privileges", without_privileges},
     {"nobody wakes up", nobody_wakes_up},
 };
 MODES_MAIN(tests)
