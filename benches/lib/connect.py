@@ -7,6 +7,8 @@ from .bench import MODES
 
 CLIENTS, SLICE = 64, 250  # connections at once, ms
 GOALS, NGINX = {"steer": 1.03, "token": 1.08}, 0.75
+# What a schedule by tokens costs in C with nothing else in it: see benches/servers/raw.c.
+TOKEN_LIMIT = 1.03
 ROWS = {
     "together": "connect + request + close, CPU; servers and load on one CPU, which never sleeps",
     "apart": "connect + request + close, CPU; load on another CPU, so servers sleep in between",
@@ -17,15 +19,15 @@ def connect(bench):
     """connect + request + close"""
     for workers in (2, 4, 16):
         modes = bench.usable(*bench.scale(tuple(GOALS), ()))
-        peers = ["nginx", "nginx-reuseport"] if bench.quick else [
-            "raw-shared", "uv-shared", "event-shared",
+        peers = ["raw-token", "nginx", "nginx-reuseport"] if bench.quick else [
+            "raw-token", "raw-shared", "uv-shared", "event-shared",
             "nginx", "nginx-mutex", "nginx-reuseport", "haproxy",
         ]  # fmt: skip
         wanted = [bench.dtm(workers, mode) for mode in modes] + bench.peers(workers, peers)
         with bench.running(bench.raw(workers), *wanted) as alive:
             _connect(bench, workers, "together", alive)
             if not bench.quick:
-                some = ("raw-reuseport", "dtm-steer", "dtm-token", "nginx")
+                some = ("raw-reuseport", "raw-token", "dtm-steer", "dtm-token", "nginx")
                 _connect(bench, workers, "apart", [s for s in alive if s.name in some])
 
 
@@ -51,6 +53,11 @@ def _connect(bench, workers, layout, servers):
             if goal and "nginx" in names:
                 bench.row = f"{ROWS[layout]}; against nginx"
                 _against_nginx(bench, f"{where}.{mode}.cpu", f"dtm-{mode}", paired)
+    if "raw-token" in names and "dtm-token" in names:
+        bench.row = f"{ROWS[layout]}; token against the same hand-over in hand-written C"
+        ratios, noise = paired.against("dtm-token", "raw-token", "cpu"), paired.noise("cpu")
+        figure = f"{where}.token.cpu"
+        bench.add_ratios(figure, ratios, noise, goal=TOKEN_LIMIT, peer="raw-token")
     bench.row = f"{ROWS[layout]}: what the others cost, against plain reuseport"
     for name in names[1:]:
         if not name.startswith("dtm"):

@@ -2,7 +2,7 @@
  * prefork.h - listening and forking by hand, as the servers without libdtm do it:
  * no reload, no replacement of the dead, no order in leaving.
  *
- * Usage of each of them: PROGRAM PORT WORKERS shared|reuseport
+ * Usage of each of them: PROGRAM PORT WORKERS shared|reuseport (raw: or token)
  */
 #ifndef PREFORK_H
 #define PREFORK_H
@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 
 #define WORKERS_MAX 512
+
+static int prefork_workers, prefork_index; /* this worker's */
 
 static int prefork_listen(uint16_t port, int reuseport)
 {
@@ -40,7 +42,7 @@ static int prefork(int argc, char **argv, void (*serve)(int listener))
     int listeners[WORKERS_MAX], workers, reuseport, i;
 
     if (argc != 4 || (workers = atoi(argv[2])) < 1 || workers > WORKERS_MAX) {
-        fprintf(stderr, "usage: %s PORT WORKERS shared|reuseport\n", argv[0]);
+        fprintf(stderr, "usage: %s PORT WORKERS shared|reuseport|token\n", argv[0]);
         return 2;
     }
     reuseport = strcmp(argv[3], "reuseport") == 0;
@@ -51,6 +53,8 @@ static int prefork(int argc, char **argv, void (*serve)(int listener))
         if (fork() != 0)
             continue;
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        prefork_workers = workers;
+        prefork_index = i;
         work_init();
         serve(listeners[i]);
         _exit(1);
