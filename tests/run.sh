@@ -7,7 +7,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-ALL="fmt clippy cargo header gcc symbols clang consumers docs flow asan valgrind demo"
+ALL="fmt clippy cargo header gcc symbols clang consumers docs cost flow asan valgrind demo"
 OUT=build/gates
 LOGS=$OUT/log
 JOBS=$(nproc 2>/dev/null || echo 2)
@@ -147,6 +147,12 @@ stage_docs() {
     [ -f $OUT/gcc/lib/libdtm.so ] || stage_gcc
     gate "documents" "the programs are in README.md and docs/porting/" \
         sh tests/gates/readme.sh "$OUT/gcc/lib"
+}
+
+stage_cost() {
+    [ -f $OUT/gcc/lib/libdtm.so ] || stage_gcc
+    gate "instructions per step" "what is new on the way of each event? src/event/pass.rs, src/border.rs" \
+        sh tests/gates/instructions.sh "$OUT/gcc/lib"
 }
 
 stage_flow() {

@@ -132,10 +132,20 @@ static void from_the_host(dtm_t *rt)
     CHECK_EQ(dtm_watch_add(rt, 0, DTM_READ, NULL, NULL, NULL, &watch), DTM_EROLE);
 }
 
-static void *from_a_thread(void *rt)
+struct owned {
+    dtm_t *rt;
+    dtm_client_t *client;
+};
+
+static void *from_a_thread(void *data)
 {
+    struct owned *owned = data;
     dtm_self_t self;
-    intptr_t code = dtm_self(rt, &self, sizeof self);
+    CHECK_EQ(dtm_client_fd(owned->client), DTM_EROLE);
+    CHECK(!dtm_client_data(owned->client));
+    CHECK_EQ(dtm_client_set_busy(owned->client, 0), DTM_EROLE);
+    CHECK_EQ(dtm_client_set_busy(owned->client, 1), DTM_EROLE);
+    intptr_t code = dtm_self(owned->rt, &self, sizeof self);
     return (void *)code;
 }
 
@@ -148,7 +158,9 @@ static int from_a_fork(dtm_t *rt, dtm_client_t *client)
     if (pid == 0) {
         dtm_self_t self;
         int wrong = dtm_self(rt, &self, sizeof self) != DTM_EFORKED ||
-                    dtm_client_fd(client) != DTM_EFORKED ||
+                    dtm_client_fd(client) != DTM_EFORKED || dtm_client_data(client) ||
+                    dtm_client_set_busy(client, 0) != DTM_EFORKED ||
+                    dtm_client_set_busy(client, 1) != DTM_EFORKED ||
                     dtm_client_close(client) != DTM_EFORKED || dtm_leave(rt) != DTM_EFORKED ||
                     dtm_request(DTM_CMD_SHUTDOWN) != DTM_EFORKED ||
                     dtm_run(rt, NULL, 0) != DTM_EFORKED;
@@ -186,7 +198,8 @@ static void fork_a_keeper(void)
 }
 
 static jmp_buf back;
-static dtm_client_t *stale;
+static dtm_client_t *jumper, *stale;
+static bool asks_about_jumper;
 
 static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *reply,
                        size_t size)
@@ -212,9 +225,10 @@ static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *
         CHECK(dtm_new(&config, &callbacks, NULL, &second) < 0);
         dtm_free(rt); /* not here */
     } else if (!strcmp(line, "thread")) {
+        struct owned owned = {rt, client};
         pthread_t thread;
         void *result;
-        CHECK_EQ(pthread_create(&thread, NULL, from_a_thread, rt), 0);
+        CHECK_EQ(pthread_create(&thread, NULL, from_a_thread, &owned), 0);
         CHECK_EQ(pthread_join(thread, &result), 0);
         code = (int)(intptr_t)result;
     } else if (!strcmp(line, "keeper")) {
@@ -258,6 +272,7 @@ static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *
         close(dtm_client_fd(client));
         return NO_REPLY;
     } else if (!strcmp(line, "jump")) {
+        jumper = client;
         longjmp(back, 1);
     } else if (!strcmp(line, "nonsense")) {
         return 0x12340000;
@@ -463,7 +478,10 @@ static int32_t run_with_a_way_back(dtm_t *rt)
     if (setjmp(back) == 0)
         return dtm_run(rt, &shared->result, sizeof shared->result);
     dtm_self_t self; /* a worker is here now, above the frames that it has left */
-    dtm_self(rt, &self, sizeof self);
+    if (asks_about_jumper)
+        dtm_client_fd(jumper);
+    else
+        dtm_self(rt, &self, sizeof self);
     ADD(shared->wrong_calls, 1); /* never reached */
     for (;;)
         pause();
@@ -484,6 +502,14 @@ static void longjmp_out(void)
     WAIT(count_open(1) == 3);
     finish();
     CHECK_EQ(shared->result.deaths, 1);
+}
+
+/* The same, noticed by a call that is quick because it is about the step's own client. */
+static void longjmp_and_ask(void)
+{
+    asks_about_jumper = true;
+    longjmp_out();
+    asks_about_jumper = false;
 }
 
 /* I07: descriptors of the runtime closed behind its back. */
@@ -699,6 +725,7 @@ static const struct test tests[] = {
     {"I04 a fork that returns from the event callback", stray_master},
     {"I05 exit in a callback", exit_in_a_callback},
     {"I06 longjmp out of a callback", longjmp_out},
+    {"I06 and then a call about its client", longjmp_and_ask},
     {"I07 closed descriptors", closed_descriptors},
     {"a step result that means nothing", nonsense_result},
     {"I08 threads at fork", threads},

@@ -28,6 +28,7 @@ static int32_t on_back_end(dtm_t *rt, dtm_watch_t *watch, uint32_t events, void 
     (void)rt, (void)data;
     char text[64];
     shared->custom[WATCH_EVENTS] |= (int)events;
+    CHECK_EQ(dtm_client_fd((dtm_client_t *)watch), DTM_EGONE); /* alive, but no client */
     if (events & DTM_READ) {
         ssize_t n = recv(dtm_watch_fd(watch), text, sizeof text, MSG_DONTWAIT);
         if (n == 0)
