@@ -198,13 +198,18 @@ impl Seat {
         self.pool.rewatch(door);
     }
 
+    /// Is there another worker that takes clients?
+    pub(crate) fn has_successor(&self) -> bool {
+        self.pool.words.open_slots().any(|slot| slot != self.slot)
+    }
+
     /// Take no client any more. False: there is no other worker that does.
     pub(crate) fn leave(&self) -> bool {
         self.row().go_away(away::LEAVING);
         self.doors()
             .for_each(|door| self.pool.hand_over(self.slot, door));
         lock::give(&self.pool, self.slot, self.spawn);
-        self.pool.words.open_slots().any(|slot| slot != self.slot)
+        self.has_successor()
     }
 
     // --- The accept lock ---

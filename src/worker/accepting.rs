@@ -78,8 +78,9 @@ impl Worker {
     /// comes before any work, for what was begun cannot be begun by another.
     pub(super) fn take_passed(&self, frame: &Frame<'_>, attached: &mut Attached) {
         let (listener, id) = (frame.head.arg, frame.head.arg2);
-        let leaving = self.child.is_leaving();
-        let wanted = self.is_open() && !self.paused.get() && !leaving && !self.reactor().full();
+        let serving = self.is_open() && !self.paused.get() && !self.child.is_leaving();
+        let alone = self.was_open.get() && !self.seat.has_successor();
+        let wanted = (serving || alone) && !self.reactor().full();
         match (attached.fds.pop(), usize::try_from(listener)) {
             (Some(client), Ok(listener)) if wanted => {
                 // Counted first: with the answer, the master looks at the load again.

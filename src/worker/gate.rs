@@ -90,6 +90,7 @@ impl Worker {
     fn open(&self) {
         if self.gate.get() == Gate::Shut {
             self.gate.set(Gate::Open);
+            self.was_open.set(true);
             ::log::debug!("gate open");
         }
     }

@@ -26,6 +26,7 @@ pub(crate) struct Worker {
     pub(crate) child: Child,
     seat: Seat,
     gate: Cell<Gate>,
+    was_open: Cell<bool>,
     /// A message since the last Sync was refused: the code.
     refused: Cell<i32>,
     /// dtm_set_load(); DTM_OFF: the number of clients.
@@ -74,6 +75,7 @@ impl Worker {
             child,
             seat,
             gate: Cell::new(Gate::Init),
+            was_open: Cell::new(false),
             refused: Cell::new(0),
             load: Cell::new(DTM_OFF),
             counts_busy: config.accept_busy,
