@@ -53,10 +53,8 @@ static void hand_on(int listener)
     int tokens = prefork_workers > 1 ? prefork_workers / 2 : 1;
     int next = (prefork_index + tokens) % prefork_workers;
 
-    if (next != prefork_index) {
-        epoll_ctl(epolls[next], EPOLL_CTL_ADD, listener, &event); /* it may stand there */
+    if (next != prefork_index && epoll_ctl(epolls[next], EPOLL_CTL_ADD, listener, &event) == 0)
         epoll_ctl(epoll, EPOLL_CTL_DEL, listener, NULL);
-    }
 }
 
 static void go_on(struct client *client)
