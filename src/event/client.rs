@@ -1,6 +1,6 @@
 //! Clients: accepted, asked and told by the API, drained, closed.
 
-use super::entry::{BUSY, Entry, IN_CALL, Kind, TAKEN, small};
+use super::entry::{BUSY, Entry, IN_CALL, Kind, NOT_ARMED, RELEASED, TAKEN, small};
 use super::handle::{Object, alive, ask, open, own_or};
 use super::reactor::Reactor;
 use super::step::Verdict;
@@ -54,7 +54,14 @@ fn change_busy(entry: &Entry, busy: bool) -> Option<i32> {
 
 #[inline(never)]
 extern "C" fn set_busy_of_another(client: *const dtm_client_t, busy: bool) -> i32 {
-    guard::enter(SERVING, |rt| super::of(rt)?.client_set_busy(client, busy))
+    guard::enter(SERVING, |rt| {
+        let reactor = super::of(rt)?;
+        reactor.client_set_busy(client, busy)?;
+        if reactor.setup.busy_counts {
+            rt.tell_others();
+        }
+        Ok(())
+    })
 }
 
 impl Reactor {
@@ -219,5 +226,20 @@ impl Reactor {
     pub(crate) fn client_close(&self, client: *const dtm_client_t) -> Result<()> {
         self.ask_to_end(open_client(client)?, DTM_CLOSE_ASKED);
         Ok(())
+    }
+
+    /// Give the fd away, open. In the client's own callbacks too: what open and step
+    /// return means nothing then.
+    pub(crate) fn client_release(&self, client: *const dtm_client_t) -> Result<i32> {
+        let entry = alive(client, Object::Client)?;
+        if entry.has(RELEASED) {
+            return Err(Error::new(DTM_EGONE, "the client is released already"));
+        }
+        entry.raise(RELEASED);
+        if entry.armed.replace(NOT_ARMED) != NOT_ARMED {
+            self.poller.delete(entry.fd.get());
+        }
+        self.end(entry, DTM_CLOSE_ASKED);
+        Ok(entry.fd.get())
     }
 }

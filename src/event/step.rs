@@ -8,7 +8,8 @@
 //! DTM_CLOSE_PEER. The peer's mere shutdown is told once, when DTM_HUP is wanted.
 
 use super::entry::{
-    BUSY, ENDING, Entry, FAILED, HUNG_UP, IN_CALL, Kind, NOT_ARMED, TAKEN, UNSTEADY, small,
+    BUSY, ENDING, Entry, FAILED, HUNG_UP, IN_CALL, Kind, NOT_ARMED, RELEASED, TAKEN, UNSTEADY,
+    small,
 };
 use super::handle::Object;
 use super::poller::{INTEREST, is_trouble, report, unread, wanted};
@@ -254,8 +255,12 @@ impl Reactor {
         self.disarm_timer(entry);
         // Out of epoll first: what other processes may hold open would go on reporting.
         let ours = entry.armed.get() == NOT_ARMED || self.poller.delete(entry.fd.get());
-        self.call_close(entry, i32::from(entry.reason.get()));
-        if ours {
+        if !entry.has(RELEASED) {
+            self.call_close(entry, i32::from(entry.reason.get()));
+        }
+        if entry.has(RELEASED) {
+            // By that callback, or before: whoever has it closes it.
+        } else if ours {
             // SAFETY: the entry owns the fd. Not an OwnedFd: should the service have
             // closed it by mistake, EBADF here is its only consequence.
             unsafe { libc::close(entry.fd.get()) };
