@@ -2123,7 +2123,9 @@ DTM_API int32_t dtm_log(const dtm_t *rt, uint32_t level, const char *text);
 
 /**
  * The client's socket, non-blocking. Read and write it; never close it, and leave
- * its place in epoll to libdtm.
+ * its place in epoll to libdtm. A duplicate (dup(), SCM_RIGHTS) must be closed before
+ * the client is: epoll would go on reporting it. Children that the service forks
+ * may have it.
  *
  * Process: worker, controller
  * Thread: owner
@@ -2498,7 +2500,7 @@ DTM_API int32_t dtm_extend(dtm_t *rt, uint32_t ms);
 DTM_API int32_t dtm_counter_register(dtm_t *rt, const char *name);
 
 /**
- * Add to a counter of this process's slot. One atomic addition.
+ * Add to a counter of this process's slot. One addition, without a lock.
  *
  * Process: worker, controller, func
  * Thread: owner

@@ -1,14 +1,15 @@
 //! The two borders. [`enter`]: C calls us: who calls, from where, and no panic
 //! gets out. [`callback`]: we call C: remember how deep, to notice a longjmp.
 
+use crate::answer::{Answer, answer, remembered};
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::role::{self, Identity};
 use crate::runtime::Runtime;
-use std::cell::{Cell, RefCell};
-use std::ffi::CString;
+use crate::stack;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::*};
+use std::sync::atomic::{AtomicPtr, Ordering::*};
 
 /// Every role.
 pub(crate) const ANY: u32 = DTM_ROLE_HOST | DTM_ROLE_MASTER | CHILD;
@@ -18,63 +19,10 @@ pub(crate) const CHILD: u32 = DTM_ROLE_WORKER | DTM_ROLE_CONTROLLER | DTM_ROLE_F
 pub(crate) const SERVING: u32 = DTM_ROLE_WORKER | DTM_ROLE_CONTROLLER;
 
 static RUNTIME: AtomicPtr<Runtime> = AtomicPtr::new(std::ptr::null_mut());
-/// What the runtime was working on is lost: no call is let in any more.
-static POISONED: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
-    static LAST: RefCell<Option<CString>> = const { RefCell::new(None) };
     /// dtm_new() or a refusal is under way, which a signal handler must not disturb.
     static OCCUPIED: Cell<bool> = const { Cell::new(false) };
-    /// Upper end of this thread's own stack; 0: unknown. A service that switches
-    /// stacks calls us from outside of it, and is not checked for longjmp.
-    static STACK_TOP: Cell<usize> = const { Cell::new(0) };
-}
-
-/// What a C function answers, and what it answers on failure.
-pub(crate) trait Answer {
-    type C;
-    fn done(self) -> Self::C;
-    fn failed(code: i32) -> Self::C;
-}
-
-impl Answer for i32 {
-    type C = i32;
-    fn done(self) -> i32 {
-        self
-    }
-    fn failed(code: i32) -> i32 {
-        code
-    }
-}
-
-impl Answer for () {
-    type C = i32;
-    fn done(self) -> i32 {
-        DTM_OK
-    }
-    fn failed(code: i32) -> i32 {
-        code
-    }
-}
-
-impl Answer for u64 {
-    type C = u64;
-    fn done(self) -> u64 {
-        self
-    }
-    fn failed(_: i32) -> u64 {
-        0
-    }
-}
-
-impl Answer for *mut std::ffi::c_void {
-    type C = Self;
-    fn done(self) -> Self {
-        self
-    }
-    fn failed(_: i32) -> Self {
-        std::ptr::null_mut()
-    }
 }
 
 /// C calls us on a runtime handle.
@@ -85,7 +33,7 @@ pub(crate) fn enter_rt<T: Answer>(
     f: impl FnOnce(&'static Runtime) -> Result<T>,
 ) -> T::C {
     if !role::me().admits(allowed)
-        && let Err(code) = reconsider(allowed, rt.is_null(), role::stack_position())
+        && let Err(code) = reconsider(allowed, rt.is_null(), stack::position())
     {
         return T::failed(code);
     }
@@ -102,7 +50,7 @@ pub(crate) fn enter<T: Answer>(
     f: impl FnOnce(&'static Runtime) -> Result<T>,
 ) -> T::C {
     if !role::me().admits(allowed) {
-        return hesitate::<T>(allowed, role::stack_position(), || guarded(f));
+        return hesitate::<T>(allowed, stack::position(), || guarded(f));
     }
     guarded(f)
 }
@@ -112,7 +60,7 @@ pub(crate) fn enter<T: Answer>(
 #[inline(always)]
 pub(crate) fn look<T: Answer>(allowed: u32, f: impl FnOnce() -> Result<T>) -> T::C {
     if !role::me().admits(allowed) {
-        return hesitate::<T>(allowed, role::stack_position(), || answer(f()));
+        return hesitate::<T>(allowed, stack::position(), || answer(f()));
     }
     answer(f())
 }
@@ -167,14 +115,6 @@ fn runtime() -> &'static Runtime {
     unsafe { &*RUNTIME.load(Relaxed) }
 }
 
-#[inline(always)]
-fn answer<T: Answer>(result: Result<T>) -> T::C {
-    match result {
-        Ok(value) => value.done(),
-        Err(error) => T::failed(remembered(error)),
-    }
-}
-
 /// C calls us before there is a runtime.
 pub(crate) fn enter_fresh<T: Answer>(f: impl FnOnce() -> Result<T>) -> T::C {
     if OCCUPIED.replace(true) {
@@ -193,8 +133,7 @@ pub(crate) fn enter_fresh<T: Answer>(f: impl FnOnce() -> Result<T>) -> T::C {
     }
 }
 
-/// The quick look said no. Say why, or that there is nothing wrong after all: a service
-/// that switches stacks may call from anywhere.
+/// The quick look said no. Say why, or that there is nothing wrong after all.
 #[cold]
 #[inline(never)]
 fn reconsider(allowed: u32, null: bool, sp: usize) -> std::result::Result<(), i32> {
@@ -232,7 +171,7 @@ fn admit(allowed: u32, sp: usize) -> Result<()> {
             "called from another thread than the runtime's own",
         ));
     }
-    if POISONED.load(Relaxed) {
+    if me.is_poisoned() {
         return Err(Error::new(
             DTM_EPANIC,
             "the runtime was left by an internal error or a longjmp",
@@ -253,7 +192,8 @@ fn admit(allowed: u32, sp: usize) -> Result<()> {
 /// from above it. Its frames, and our own state between them, are gone.
 fn check_depth(sp: usize) -> Result<()> {
     match role::me().callback_began() {
-        Some(mark) if sp > mark && sp <= STACK_TOP.get() => {}
+        // A service that switches stacks may call from anywhere else.
+        Some(mark) if sp > mark && stack::is_own(sp) => {}
         _ => return Ok(()),
     }
     ::log::error!("a callback was left by longjmp: this process cannot go on");
@@ -285,7 +225,6 @@ fn give_up() {
     if role::current() & CHILD != 0 {
         crate::process::exit_now(DTM_EXIT_BROKEN);
     }
-    POISONED.store(true, Relaxed);
     role::me().poison();
 }
 
@@ -333,22 +272,6 @@ pub(crate) fn timed<R>(name: &str, f: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Note where this thread's stack ends. Called by dtm_run().
-pub(crate) fn note_stack() {
-    // SAFETY: plain queries about the calling thread; attr is initialised by
-    // pthread_getattr_np when that returns 0, and destroyed.
-    unsafe {
-        let mut attr: libc::pthread_attr_t = std::mem::zeroed();
-        if libc::pthread_getattr_np(libc::pthread_self(), &raw mut attr) == 0 {
-            let (mut base, mut size) = (std::ptr::null_mut(), 0);
-            if libc::pthread_attr_getstack(&raw const attr, &raw mut base, &raw mut size) == 0 {
-                STACK_TOP.set(base.addr() + size);
-            }
-            libc::pthread_attr_destroy(&raw mut attr);
-        }
-    }
-}
-
 /// Make the runtime known to the process. False if there is one already.
 pub(crate) fn publish(runtime: *mut Runtime) -> bool {
     let null = std::ptr::null_mut();
@@ -361,27 +284,8 @@ pub(crate) fn publish(runtime: *mut Runtime) -> bool {
 pub(crate) fn retract() {
     role::resign();
     RUNTIME.store(std::ptr::null_mut(), Release);
-    POISONED.store(false, Relaxed);
 }
 
 pub(crate) fn published() -> *mut Runtime {
     RUNTIME.load(Acquire)
-}
-
-/// Keep an error's text for dtm_last_error(). Returns its code.
-#[cold]
-#[inline(never)]
-fn remembered(error: Error) -> i32 {
-    let text = CString::new(error.text.replace('\0', "?")).unwrap_or_default();
-    // Borrowed already: a signal handler's call has failed in the middle of ours.
-    LAST.with(|last| {
-        if let Ok(mut last) = last.try_borrow_mut() {
-            *last = Some(text);
-        }
-    });
-    error.code
-}
-
-pub(crate) fn last_error() -> *const std::ffi::c_char {
-    LAST.with_borrow(|last| last.as_deref().unwrap_or_default().as_ptr())
 }

@@ -19,6 +19,7 @@
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::type_complexity))]
 
 mod accept;
+mod answer;
 mod bpf;
 mod channel;
 mod child;
@@ -39,5 +40,6 @@ mod role;
 mod runtime;
 mod shm;
 mod signal;
+mod stack;
 mod sys;
 mod worker;

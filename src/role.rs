@@ -4,6 +4,7 @@
 
 use crate::error::{Context, Error, Result};
 use crate::ffi::*;
+use crate::stack;
 use std::sync::atomic::{
     AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*, compiler_fence,
 };
@@ -78,28 +79,6 @@ fn this_thread() -> usize {
     id
 }
 
-/// Where the stack is, give or take a frame.
-#[inline(always)]
-pub(crate) fn stack_position() -> usize {
-    let sp: usize;
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: reads a register.
-    unsafe {
-        std::arch::asm!("mov {}, rsp", out(reg) sp, options(nomem, nostack, preserves_flags));
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: reads a register.
-    unsafe {
-        std::arch::asm!("mov {}, sp", out(reg) sp, options(nomem, nostack, preserves_flags));
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    {
-        let here = 0u8;
-        sp = (&raw const here).addr();
-    }
-    sp
-}
-
 /// Make the page. Once per process image.
 pub(crate) fn init() -> Result<()> {
     if std::ptr::eq(me(), &raw const NOBODY) {
@@ -148,7 +127,9 @@ pub(crate) fn assume(
     if me.mark.load(Relaxed) == 0 {
         me.mark.store(NO_CALLBACK, Relaxed);
     }
-    me.open.store(role, Relaxed);
+    if !me.is_poisoned() {
+        me.open.store(role, Relaxed);
+    }
     me.role.store(role, Release);
 }
 
@@ -176,14 +157,14 @@ impl Identity {
     pub(crate) fn admits(&self, allowed: u32) -> bool {
         self.admits.load(Relaxed) & allowed != 0
             && self.on_owner_thread()
-            && stack_position() <= self.mark.load(Relaxed)
+            && stack::position() <= self.mark.load(Relaxed)
     }
 
     /// Is the running callback about this object, and the one who asks?
     #[inline(always)]
     pub(crate) fn is_about(&self, object: usize) -> bool {
         self.object.load(Relaxed) == object ^ this_thread()
-            && stack_position() <= self.mark.load(Relaxed)
+            && stack::position() <= self.mark.load(Relaxed)
     }
 
     #[inline(always)]
@@ -211,10 +192,14 @@ impl Identity {
         self.admits.store(self.open.load(Relaxed), Relaxed);
     }
 
-    /// Nobody may call any more.
+    /// What the runtime was working on is lost: nobody may call any more.
     pub(crate) fn poison(&self) {
         self.open.store(0, Relaxed);
         self.close();
+    }
+
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.role() != 0 && self.open.load(Relaxed) == 0
     }
 
     /// The library's own code is running on this thread, so whoever asks is a signal
@@ -227,7 +212,7 @@ impl Identity {
     #[inline(always)]
     pub(crate) fn begin_callback(&self) -> usize {
         let outer = self.mark.load(Relaxed);
-        self.mark.store(stack_position(), Relaxed);
+        self.mark.store(stack::position(), Relaxed);
         self.reopen();
         outer
     }

@@ -23,7 +23,7 @@ class Bench:
         self.programs, self.quick = os.path.abspath(programs), quick
         self.figures, self.plots, self.noise = [], {}, []
         self.row, self.auto, self.began = "", "refused", time.monotonic()
-        self.directory = tempfile.mkdtemp(prefix="dtm-bench-")
+        self.directory = tempfile.mkdtemp(prefix="run-", dir=self.programs)
         cpus = sorted(os.sched_getaffinity(0))
         self.all_cpus = set(cpus)
         self.load_cpus, self.server_cpus = {cpus[0]}, {cpus[-1]}

@@ -36,7 +36,7 @@ def _connect(bench, workers, layout, servers):
             servers[0],
             servers[1:],
             lambda server: slices.connect(bench.load, server, CLIENTS, SLICE),
-            bench.scale(4, 10),
+            bench.scale(4, 8),
             lambda text: bench.say(f"{where}: {text}"),
         )
     slices.account(bench, f"{where}.raw", paired)

@@ -36,7 +36,7 @@ def _growth(bench, kind, servers):
             servers[0],
             servers[1:],
             lambda server: slices.connect(bench.load, server, 8, 250, idle=IDLE),
-            bench.scale(3, 8),
+            bench.scale(3, 6),
             lambda text: bench.say(f"{where}: {text}"),
         )
     first = slices.account(bench, f"{where}.w2", paired)

@@ -37,7 +37,7 @@ def _paired(bench, where, layout, kind, servers):
             servers[0],
             servers[1:],
             lambda server: slices.keepalive(bench.load, server, kind, CLIENTS, SLICE),
-            bench.scale(3, 10),
+            bench.scale(3, 8),
             lambda text: bench.say(f"{where}, {layout}: {text}"),
         )
 

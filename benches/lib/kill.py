@@ -5,8 +5,7 @@ import signal
 
 from . import process
 from .load import lost
-from .paced import OURS, WORKERS, mode_of, paced
-from .stats import RESTLESS, spread
+from .paced import OURS, WORKERS, doubts, mode_of, paced
 
 ROW = "kill -9 of any worker, five a second, at 2,000 connections a second"
 
@@ -45,7 +44,6 @@ def _kill(bench, server):
 
     stuck = sum(hurt["stuck"] for _, hurt in pairs)
     ended = sum(lost(hurt) for _, hurt in pairs) - stuck
-    noise = spread([before["p99"] for before, _ in pairs])
     ours = server.name.startswith("dtm-")
     bench.row = ROW if ours else "kill -9 of any worker: the other servers"
     note = f"{len(killed)} killed; {ended} requests ended with the worker that had them"
@@ -55,5 +53,5 @@ def _kill(bench, server):
         [hurt["p99"] / before["p99"] for before, hurt in pairs],
         peer="before",
         goal=2 if ours else None,
-        why=f"p99 before itself varied by {noise:.0%}" if noise > RESTLESS else "",
+        why=doubts([before for before, _ in pairs]) if ours else "",
     )

@@ -1,8 +1,12 @@
 """Slices of new connections at a fixed rate, while something happens to the workers."""
 
+import statistics
 import time
 
+from .stats import RESTLESS, spread
+
 WORKERS, RATE, PERIOD, BLOCKED = 4, 2000, 0.2, 0.05
+STARVED = 2e6  # ns; on a machine with time for it, an undisturbed p99 is a tenth of that
 OURS = ("steer", "token")  # the modes with goals
 
 
@@ -15,6 +19,16 @@ def paced(load, seconds, disturb=None):
         disturb()
         turn += PERIOD
     return load.finish()
+
+
+def doubts(undisturbed):
+    """Why slices in which nothing was done are no measure for others; empty: they are."""
+    p99 = [result["p99"] for result in undisturbed]
+    if statistics.median(p99) > STARVED:
+        return f"p99 was {statistics.median(p99) / 1e6:.1f} ms even undisturbed"
+    if spread(p99) > RESTLESS:
+        return f"p99 varied by {spread(p99):.0%} even undisturbed"
+    return ""
 
 
 def mode_of(server):

@@ -55,7 +55,7 @@ TAILS = [(0.5, "50 %"), (0.1, "90 %"), (0.01, "99 %"), (0.001, "99.9 %")]
 
 def cdf(data, path):
     """Lines: which part of the new connections was served within a time."""
-    servers = _sorted(data, 6)
+    servers = _sorted(data, 12)
     width, height, columns = 260, 170, min(3, len(servers))
     rows = math.ceil(len(servers) / columns)
     svg = Svg(columns * (width + 60) + 20, rows * (height + 70) + 90)

@@ -82,6 +82,12 @@ class Server:
     def cpu_ns(self):
         return process.cpu_ns(self.pids)
 
+    def settle(self, patience=2.0):
+        """Until it has done what there was to do: no CPU for a tenth of a second."""
+        deadline, last = time.monotonic() + patience, -1
+        while time.monotonic() < deadline and last != (last := self.cpu_ns()):
+            time.sleep(0.1)
+
     def stop(self):
         if self.process:
             process.end(self.process, signal.SIGTERM)

@@ -1,7 +1,5 @@
 """Who serves how many of 2,000 long-lived connections."""
 
-import time
-
 PATTERNS = ("slow", "burst", "churn")
 HELD = 2000
 
@@ -22,12 +20,12 @@ def _patterns(bench, server):
     for pattern in PATTERNS:
         if pattern == "churn":  # goes on from the burst
             load("drop")
-            time.sleep(0.2)
+            server.settle()
             left = sum(load("shares")["shares"].values())
             load("open", HELD - left, 2000)
         else:
             load("close")
-            time.sleep(0.2)
+            server.settle()
             load("open", HELD, 1000 if pattern == "slow" else 0)
         found[pattern] = _skew(load, server.workers, HELD)
     load("close")

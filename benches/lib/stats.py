@@ -12,8 +12,10 @@ def quartiles(values):
 
 
 def spread(values):
-    """Distance of the quartiles, in parts of the median."""
+    """Distance of the quartiles, in parts of the median; of the ends, where there are few."""
     low, middle, high = quartiles(values)
+    if len(values) < 4:
+        low, high = min(values), max(values)
     return (high - low) / middle if middle else 0.0
 
 

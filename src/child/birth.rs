@@ -58,6 +58,7 @@ pub(crate) fn settle(rt: &'static Runtime, birth: &Birth, lifeline_end: &OwnedFd
     // Deaths of a service's own children are its own affair.
     handler::restore(Some(libc::SIGCHLD));
     lifeline::arm(config.orphan, birth.master, lifeline_end);
+    crate::process::fork::notice_forks();
     if rt.flags & DTM_F_IGNORE_SIGPIPE != 0 {
         ignore_sigpipe();
     }

@@ -3,6 +3,7 @@
 
 use super::{CONTROL, Controller, PAUSE};
 use crate::error::Result;
+use crate::event::Origin;
 use crate::net::{self, AcceptError};
 use std::os::fd::BorrowedFd;
 
@@ -37,7 +38,10 @@ impl Controller {
             // SAFETY: the listener stays open as long as the runtime.
             match net::accept(unsafe { BorrowedFd::borrow_raw(fd) }) {
                 Ok(Some((client, peer))) => {
-                    if let Err(error) = self.reactor().client_add(client, -1, tag, peer) {
+                    if let Err(error) = self
+                        .reactor()
+                        .client_add(client, Origin::sole(-1, tag, peer))
+                    {
                         ::log::warn!("an operator was refused: {error}");
                     }
                 }

@@ -1,12 +1,13 @@
 //! Clients: accepted, asked and told by the API, drained, closed.
 
-use super::entry::{BUSY, Entry, IN_CALL, Kind, NOT_ARMED, RELEASED, TAKEN, small};
+use super::entry::{BUSY, Entry, IN_CALL, Kind, NOT_ARMED, SHARED, TAKEN, small};
 use super::handle::{Object, alive, ask, open, own_or};
 use super::reactor::Reactor;
 use super::step::Verdict;
+use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::ffi::*;
-use crate::guard::{self, Answer, SERVING};
+use crate::guard::{self, SERVING};
 use crate::net::Peer;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
@@ -64,16 +65,37 @@ extern "C" fn set_busy_of_another(client: *const dtm_client_t, busy: bool) -> i3
     })
 }
 
+/// Where a client comes from.
+pub(crate) struct Origin {
+    pub(crate) listener: i32,
+    pub(crate) tag: u64,
+    pub(crate) peer: Peer,
+    /// Another process has its socket, too.
+    pub(crate) shared: bool,
+}
+
+impl Origin {
+    /// Nobody else has its socket.
+    pub(crate) fn sole(listener: i32, tag: u64, peer: Peer) -> Self {
+        Self {
+            listener,
+            tag,
+            peer,
+            shared: false,
+        }
+    }
+}
+
 impl Reactor {
     /// A new client: its open callback runs here, and the close callback too if it
     /// is refused there. An error says that it was closed before any callback ran.
-    pub(crate) fn client_add(
-        &self,
-        fd: OwnedFd,
-        listener: i32,
-        tag: u64,
-        peer: Peer,
-    ) -> Result<()> {
+    pub(crate) fn client_add(&self, fd: OwnedFd, from: Origin) -> Result<()> {
+        let Origin {
+            listener,
+            tag,
+            peer,
+            shared,
+        } = from;
         if self.full() || self.down.get() {
             return Err(Error::new(-libc::ENOSPC, "no room for another client"));
         }
@@ -84,6 +106,9 @@ impl Reactor {
         };
         let entry = self.slab.take(kind, fd.as_raw_fd(), std::ptr::null_mut())?;
         let _ = fd.into_raw_fd(); // the entry owns it now
+        if shared {
+            entry.raise(SHARED);
+        }
         self.stir();
         self.clients.set(self.clients.get() + 1);
         self.last_id.set(self.last_id.get() + 1);
@@ -232,14 +257,15 @@ impl Reactor {
     /// return means nothing then.
     pub(crate) fn client_release(&self, client: *const dtm_client_t) -> Result<i32> {
         let entry = alive(client, Object::Client)?;
-        if entry.has(RELEASED) {
-            return Err(Error::new(DTM_EGONE, "the client is released already"));
+        let fd = entry.fd.get();
+        if fd < 0 {
+            return Err(Error::new(DTM_EGONE, "the client was released before"));
         }
-        entry.raise(RELEASED);
         if entry.armed.replace(NOT_ARMED) != NOT_ARMED {
-            self.poller.delete(entry.fd.get());
+            self.poller.delete(fd);
         }
+        entry.fd.set(-1);
         self.end(entry, DTM_CLOSE_ASKED);
-        Ok(entry.fd.get())
+        Ok(fd)
     }
 }

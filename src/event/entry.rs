@@ -27,8 +27,8 @@ pub(super) const ENDING: u8 = 32;
 /// The last report was a failure.
 pub(super) const FAILED: u8 = 64;
 
-/// Its fd was given away: it ends without a close callback.
-pub(super) const RELEASED: u8 = 128;
+/// Another process may have the fd, too.
+pub(super) const SHARED: u8 = 128;
 
 /// `armed` of an fd that is not in epoll.
 pub(super) const NOT_ARMED: u8 = u8::MAX;

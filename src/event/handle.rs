@@ -1,12 +1,14 @@
 //! What clients and watches have in common behind the API: handles that may be
 //! stale, interest, wake-ups, idle timeouts, and being closed by somebody else.
 
+use super::clock::NS_PER_MS;
 use super::entry::{Entry, IN_CALL, TAKEN, small};
 use super::poller::INTEREST;
-use super::reactor::{NS_PER_MS, Reactor};
+use super::reactor::Reactor;
+use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::ffi::*;
-use crate::guard::{self, Answer};
+use crate::guard;
 
 /// What a handle should lead to.
 #[derive(Clone, Copy, Debug)]

@@ -2,12 +2,12 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `reactor` | the loop: one pass waits, then serves whatever is due |
+//! | `reactor`, `pass` | the loop: one pass waits, then serves whatever is due |
 //! | `step` | what a step's result means; the end of an entry |
 //! | `client`, `watch`, `timer`, `handle` | the operations behind the C API |
 //! | `foreign` | the loop as one fd inside of somebody else's loop |
 //! | `slab`, `entry` | the objects, and handles that outlive them safely |
-//! | `wheel`, `queue` | when and in which order |
+//! | `wheel`, `queue`, `clock` | when and in which order |
 //! | `poller` | epoll |
 //!
 //! Callbacks of the service re-enter all of this. So everything takes `&self`, state
@@ -15,9 +15,11 @@
 //! inside of another one's library call: what it asks for waits in the queue.
 
 mod client;
+mod clock;
 mod entry;
 mod foreign;
 mod handle;
+mod pass;
 mod poller;
 mod queue;
 mod reactor;
@@ -30,6 +32,7 @@ mod wheel;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use client::Origin;
 pub(crate) use reactor::{ASLEEP, BOUNDARY, OWN, Owner, Reactor, Setup, TOKENS};
 
 pub(crate) use client::{ask_client, client_origin, set_busy};

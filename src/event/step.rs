@@ -7,13 +7,13 @@
 //! but when PATIENCE reports in a row find nothing to read, it is closed with
 //! DTM_CLOSE_PEER. The peer's mere shutdown is told once, when DTM_HUP is wanted.
 
+use super::clock::NS_PER_MS;
 use super::entry::{
-    BUSY, ENDING, Entry, FAILED, HUNG_UP, IN_CALL, Kind, NOT_ARMED, RELEASED, TAKEN, UNSTEADY,
-    small,
+    BUSY, ENDING, Entry, FAILED, HUNG_UP, IN_CALL, Kind, NOT_ARMED, SHARED, TAKEN, UNSTEADY, small,
 };
 use super::handle::Object;
 use super::poller::{INTEREST, is_trouble, report, unread, wanted};
-use super::reactor::{NS_PER_MS, Reactor};
+use super::reactor::Reactor;
 use crate::error::Result;
 use crate::ffi::*;
 use crate::guard;
@@ -253,13 +253,12 @@ impl Reactor {
         }
         entry.raise(ENDING);
         self.disarm_timer(entry);
-        // Out of epoll first: what other processes may hold open would go on reporting.
-        let ours = entry.armed.get() == NOT_ARMED || self.poller.delete(entry.fd.get());
-        if !entry.has(RELEASED) {
+        let ours = self.leave_epoll(entry);
+        if entry.fd.get() >= 0 {
             self.call_close(entry, i32::from(entry.reason.get()));
         }
-        if entry.has(RELEASED) {
-            // By that callback, or before: whoever has it closes it.
+        if entry.fd.get() < 0 {
+            // Released, before or by that callback: whoever has it closes it.
         } else if ours {
             // SAFETY: the entry owns the fd. Not an OwnedFd: should the service have
             // closed it by mistake, EBADF here is its only consequence.
@@ -276,6 +275,14 @@ impl Reactor {
             self.clients.set(self.clients.get() - 1);
         }
         self.give(entry);
+    }
+
+    /// Before its fd is closed. The kernel takes it out of epoll by itself when the
+    /// last descriptor of it goes; one that somebody else has would keep it there,
+    /// reporting for ever. False: it is not the fd that was put there.
+    fn leave_epoll(&self, entry: &Entry) -> bool {
+        let sole = entry.is_client() && !entry.has(SHARED) && !crate::process::fork::has_forked();
+        sole || entry.armed.get() == NOT_ARMED || self.poller.delete(entry.fd.get())
     }
 
     fn call_close(&self, entry: &Entry, reason: i32) {

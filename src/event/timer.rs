@@ -1,8 +1,9 @@
 //! The service's timers.
 
+use super::clock::Clock;
 use super::entry::{Entry, Kind};
 use super::handle::{Object, alive};
-use super::reactor::{Clock, Reactor};
+use super::reactor::Reactor;
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::guard::callback;

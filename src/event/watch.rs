@@ -3,9 +3,10 @@
 use super::entry::{Entry, Kind};
 use super::handle::{Object, ask, interest_bits, open};
 use super::reactor::Reactor;
+use crate::answer::Answer;
 use crate::error::{Error, Result};
 use crate::ffi::*;
-use crate::guard::{Answer, CHILD, forget_object};
+use crate::guard::{CHILD, forget_object};
 use std::ffi::c_void;
 
 fn open_watch<'a>(watch: *const dtm_watch_t) -> Result<&'a Entry> {

@@ -7,7 +7,9 @@ use crate::guard::{SERVING, enter};
 use std::ffi::{c_char, c_void};
 
 /// The client's socket, non-blocking. Read and write it; never close it, and leave
-/// its place in epoll to libdtm.
+/// its place in epoll to libdtm. A duplicate (dup(), SCM_RIGHTS) must be closed before
+/// the client is: epoll would go on reporting it. Children that the service forks
+/// may have it.
 ///
 /// Process: worker, controller
 /// Thread: owner

@@ -231,7 +231,7 @@ pub unsafe extern "C" fn dtm_run(
                 "dtm_run() runs once in the life of a runtime",
             ));
         }
-        guard::note_stack();
+        crate::stack::note_top();
         rt.stage.set(Stage::Running);
         role::assume(
             DTM_ROLE_MASTER,

@@ -1,7 +1,7 @@
 //! Version, error names and texts.
 
 use super::consts::*;
-use crate::guard;
+use crate::answer;
 use std::ffi::{CStr, c_char};
 
 /// The library's version, such as "0.1.0".
@@ -68,5 +68,5 @@ pub extern "C" fn dtm_errname(code: i32) -> *const c_char {
 /// Owns: library; valid until the next failed call in this thread
 #[unsafe(no_mangle)]
 pub extern "C" fn dtm_last_error() -> *const c_char {
-    guard::last_error()
+    answer::last_error()
 }

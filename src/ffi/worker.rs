@@ -36,7 +36,6 @@ pub unsafe extern "C" fn dtm_draining(rt: *const dtm_t) -> i32 {
 pub unsafe extern "C" fn dtm_leave(rt: *mut dtm_t) -> i32 {
     enter_rt(rt, CHILD, |rt| {
         child(rt)?.leave(Order::Drain, Cause::Asked);
-        crate::event::of(rt)?.stir();
         handler::raise(0); // a loop of the service's own may sleep next
         Ok(())
     })
@@ -124,7 +123,7 @@ pub unsafe extern "C" fn dtm_counter_register(rt: *mut dtm_t, name: *const c_cha
     })
 }
 
-/// Add to a counter of this process's slot. One atomic addition.
+/// Add to a counter of this process's slot. One addition, without a lock.
 ///
 /// Process: worker, controller, func
 /// Thread: owner
@@ -172,9 +171,13 @@ pub unsafe extern "C" fn dtm_counter_get(
     })
 }
 
+#[cold]
+fn unborn() -> Error {
+    Error::new(DTM_ESTATE, "too early: this process is being born")
+}
+
 pub(super) fn child(rt: &'static Runtime) -> Result<&'static crate::child::Child> {
-    rt.child()
-        .ok_or_else(|| Error::new(DTM_ESTATE, "too early: this process is being born"))
+    rt.child().ok_or_else(unborn)
 }
 
 /// The caller's bytes. An empty message may have a NULL pointer.
@@ -215,5 +218,10 @@ fn counter_index(rt: &Runtime, counter: u32) -> Result<usize> {
     usize::try_from(counter)
         .ok()
         .filter(|c| *c < known)
-        .ok_or_else(|| Error::invalid(format!("counter {counter}: {known} are registered")))
+        .ok_or_else(|| unknown_counter(counter, known))
+}
+
+#[cold]
+fn unknown_counter(counter: u32, known: usize) -> Error {
+    Error::invalid(format!("counter {counter}: {known} are registered"))
 }

@@ -57,9 +57,10 @@ impl Board {
         }
     }
 
-    /// Add to one of the service's counters.
+    /// Add to one of the service's counters. Only the slot's own process, too.
     pub(crate) fn count(&self, slot: usize, counter: usize, delta: u64) {
-        self.counters(slot)[counter].fetch_add(delta, Relaxed);
+        let word = &self.counters(slot)[counter];
+        word.store(word.load(Relaxed).wrapping_add(delta), Relaxed);
     }
 
     /// One of the service's counters; of all slots together without `slot`.

@@ -3,6 +3,7 @@
 use super::{PAUSE, Worker};
 use crate::accept::Door;
 use crate::channel::{Attached, Frame, Kind};
+use crate::event::Origin;
 use crate::net::{self, AcceptError, Peer};
 use crate::shm::Gauge;
 use std::os::fd::OwnedFd;
@@ -41,7 +42,7 @@ impl Worker {
                 self.seat.accepted(door);
                 #[cfg(feature = "fault")]
                 crate::fault::hit("token.armed");
-                self.welcome(client, door.listener, peer);
+                self.welcome(client, door.listener, peer, false);
                 true
             }
             Ok(None) => {
@@ -55,13 +56,17 @@ impl Worker {
         }
     }
 
-    fn welcome(&self, client: OwnedFd, listener: usize, peer: Peer) {
+    /// `shared`: the master has it, too, until it hears our answer.
+    fn welcome(&self, client: OwnedFd, listener: usize, peer: Peer, shared: bool) {
         let board = &self.child.shared.board;
         board.add(self.child.birth.slot, Gauge::Accepted, 1);
         let index = u32::try_from(listener).unwrap_or(u32::MAX);
         let tag = self.rt.listener(index).map_or(0, |(_, tag)| tag);
-        let number = i32::try_from(listener).unwrap_or(-1);
-        if let Err(error) = self.reactor().client_add(client, number, tag, peer) {
+        let from = Origin {
+            shared,
+            ..Origin::sole(i32::try_from(listener).unwrap_or(-1), tag, peer)
+        };
+        if let Err(error) = self.reactor().client_add(client, from) {
             ::log::warn!("a client was refused: {error}");
         }
         if self.reactor().full() {
@@ -81,7 +86,7 @@ impl Worker {
                 self.seat.was_passed(listener);
                 self.child.link.must_send(Kind::Taken, id, 0, &[]);
                 let peer = net::peer_of(&client);
-                self.welcome(client, listener, peer);
+                self.welcome(client, listener, peer, true);
             }
             (client, _) => {
                 drop(client);

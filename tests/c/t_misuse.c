@@ -174,6 +174,17 @@ static bool fork_a_stray(void)
     return pid == 0;
 }
 
+/* A fork that keeps all that is open, until it is killed. */
+static void fork_a_keeper(void)
+{
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0)
+        for (;;)
+            pause();
+    SET(shared->custom[LAST_STRAY], (int)pid);
+}
+
 static jmp_buf back;
 static dtm_client_t *stale;
 
@@ -206,6 +217,8 @@ static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *
         CHECK_EQ(pthread_create(&thread, NULL, from_a_thread, rt), 0);
         CHECK_EQ(pthread_join(thread, &result), 0);
         code = (int)(intptr_t)result;
+    } else if (!strcmp(line, "keeper")) {
+        fork_a_keeper();
     } else if (!strcmp(line, "fork")) {
         code = from_a_fork(rt, client);
     } else if (!strcmp(line, "stray")) {
@@ -373,6 +386,28 @@ static void event_that_strays(dtm_t *rt, const dtm_event_t *event, void *user_da
 {
     base_event(rt, event, user_data);
     fork_a_stray();
+}
+
+/* A client that a fork of the service's own has, too, is not reported for ever when
+ * it is gone here. */
+static void kept_client(void)
+{
+    struct service service = misused();
+    service.config.workers = 1;
+    start(&service);
+    pid_t worker = nth_open(0)->pid;
+    int fd = dial(shared->port[0]);
+    ask(fd, "keeper");
+    hang_up(fd);
+    WAIT(GET(shared->closed[DTM_CLOSE_DONE]) + GET(shared->closed[DTM_CLOSE_PEER]) > 0);
+    for (int asleep = 0; asleep < 50; asleep++) {
+        WAIT(state_of(worker) == 'S');
+        observe(1);
+        CHECK_EQ(state_of(worker), 'S');
+    }
+    CHECK(serves());
+    kill(GET(shared->custom[LAST_STRAY]), SIGKILL);
+    finish();
 }
 
 /* All that dtm_run() leaves is what the service itself forked. */
@@ -661,6 +696,7 @@ static const struct test tests[] = {
     {"I03 stale handle", stale_handle},
     {"I03 signal handler", signal_handler},
     {"I04 a fork of the service's own", forked_by_the_service},
+    {"I04 a fork that keeps a client", kept_client},
     {"I04 a fork that returns from its step", stray_worker},
     {"I04 a fork that returns from the event callback", stray_master},
     {"I05 exit in a callback", exit_in_a_callback},

@@ -1,6 +1,6 @@
 /*
  * The service changes under load, in every accept mode, and nobody outside notices:
- * new generations, more and fewer workers, more and fewer tokens. A2, D14, E05, E06
+ * new generations, more and fewer workers, more and fewer tokens. A2, D14, E05
  * flow: M17, W4, L15
  */
 #include "modes.h"
@@ -43,26 +43,6 @@ static void reloads(void)
     }
     leave(load);
     CHECK_EQ(shared->result.reloads, 10);
-}
-
-/* E06: connections that came while nobody of the old generation looked are the new
- * one's, wherever they were queued. */
-static void queued_at_a_reload(void)
-{
-    int fds[MANY];
-    struct service service = in_mode(WORKERS);
-    start(&service);
-    const struct kid *old[WORKERS] = {nth_open(0), nth_open(1), nth_open(2)};
-    for (int i = 0; i < WORKERS; i++)
-        stop_kid(old[i]);
-    call(fds, MANY);
-    CHECK_EQ(command("reload"), DTM_OK);
-    WAIT(answered(fds, MANY) >= MANY - mode->ahead * WORKERS);
-    for (int i = 0; i < WORKERS; i++)
-        kill(old[i]->pid, SIGCONT);
-    hear_all(fds, MANY, NULL);
-    WAIT(count_role(DTM_ROLE_WORKER) == WORKERS);
-    leave(NULL);
 }
 
 /* E05: a request that was sent on an idle connection before the old generation was
@@ -176,9 +156,8 @@ static void everything(void)
 }
 
 static const struct test tests[] = {
-    {"10 reloads under load", reloads},     {"queued at a reload", queued_at_a_reload},
-    {"idle at a reload", idle_at_a_reload}, {"20 resizes under load", resizes},
-    {"resized shares", resized_shares},     {"20 token counts under load", tokens},
-    {"everything at once", everything},
+    {"10 reloads under load", reloads},     {"idle at a reload", idle_at_a_reload},
+    {"20 resizes under load", resizes},     {"resized shares", resized_shares},
+    {"20 token counts under load", tokens}, {"everything at once", everything},
 };
 MODES_MAIN(tests)

@@ -1,14 +1,9 @@
-#define _GNU_SOURCE /* SOCK_NONBLOCK */
 /*
- * No room, in every accept mode: out of descriptors, full workers, a full queue,
- * clients that have left before they were accepted. B05, B06, E03, E04
+ * No room, in every accept mode: out of descriptors, without listeners, full. B05, B06
  * flow: L4, W6
  */
 #include "modes.h"
 
-#include <errno.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -184,71 +179,37 @@ static void all_are_full(void)
     leave();
 }
 
-/* E03: they have connected, and reset, before anybody accepted them. */
-static void gone_before(void)
+/* Full and not full a thousand times: no change of that is missed. */
+static void full_again_and_again(void)
 {
-    const struct linger abort_ = {.l_onoff = 1};
-    int fds[2 * MANY];
     struct service service = in_mode(WORKERS);
+    with_most(&service, 2);
     start_in_mode(&service);
-    for (int round = 0; round < 5; round++) {
-        for (uint32_t i = 0; i < WORKERS; i++)
-            stop_kid(nth_open(i));
-        for (int i = 0; i < 2 * MANY; i++)
-            fds[i] = dial(shared->port[0]);
-        for (int i = 0; i < 2 * MANY; i += 2) {
-            CHECK_EQ(setsockopt(fds[i], SOL_SOCKET, SO_LINGER, &abort_, sizeof abort_), 0);
-            hang_up(fds[i]);
-        }
-        for (uint32_t i = 0; i < WORKERS; i++)
-            kill(nth_open(i)->pid, SIGCONT);
-        for (int i = 1; i < 2 * MANY; i += 2)
-            join(&crowd, fds[i]);
-        part(&crowd, NULL);
-    }
-    settle(&crowd);
-    WAIT(schedule().load_max == 0);
-    CHECK_EQ(shared->accept.accepted, shared->opened);
+    struct load *load = load_start(8);
+    WAIT(GET(load->answered) >= 3000);
+    load_stop(load);
+    lost_nothing(load);
+    WAIT(schedule().willing == WORKERS);
     leave();
 }
 
-/* Connect without waiting for it. */
-static int begin_dial(void)
+/* Out of descriptors and not, one worker after the other, the master too. */
+static void descriptors_come_and_go(void)
 {
-    struct sockaddr_in in = {.sin_family = AF_INET,
-                             .sin_port = htons((uint16_t)shared->port[0])};
-    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    CHECK(fd >= 0);
-    CHECK(connect(fd, (struct sockaddr *)&in, sizeof in) == 0 || errno == EINPROGRESS);
-    return fd;
-}
-
-/* E04: more than the queue can hold, and all workers are stopped. */
-static void overflow(void)
-{
-    enum { CROWDED = 100 };
-    int fds[CROWDED];
     struct service service = in_mode(WORKERS);
-    service.backlog = 8;
     start_in_mode(&service);
-    for (uint32_t i = 0; i < WORKERS; i++)
-        stop_kid(nth_open(i));
-    for (int i = 0; i < CROWDED; i++)
-        fds[i] = begin_dial();
-    for (uint32_t i = 0; i < WORKERS; i++)
-        kill(nth_open(i)->pid, SIGCONT);
-    for (int i = 0; i < CROWDED; i++) {
-        struct pollfd pollfd = {.fd = fds[i], .events = POLLOUT};
-        WAIT(poll(&pollfd, 1, 0) == 1); /* the kernel tries again after a second */
-        say(fds[i], "done");
-        pollfd.events = POLLIN;
-        WAIT(poll(&pollfd, 1, 0) == 1);
-        hang_up(fds[i]);
+    struct load *load = load_start(4);
+    for (uint32_t i = 0; i < 4 * (WORKERS + 1); i++) {
+        uint32_t n = i % (WORKERS + 1);
+        pid_t pid = n < WORKERS ? nth_open(n)->pid : shared->host;
+        int before = GET(load->answered);
+        limit_files(pid, 3);
+        WAIT(GET(load->answered) > before + 20 || pid == shared->host);
+        limit_files(pid, UINT64_MAX);
+        WAIT(GET(load->answered) > before + 40);
     }
-    settle(&crowd);
-    CHECK(serves());
-    WAIT(schedule().load_max == 0);
+    load_stop(load);
+    lost_nothing(load);
     leave();
 }
 
@@ -259,7 +220,7 @@ static const struct test tests[] = {
     {"no listeners in one worker", no_listeners_in_one},
     {"one worker is full", one_is_full},
     {"all workers are full", all_are_full},
-    {"gone before they are accepted", gone_before},
-    {"the queue overflows", overflow},
+    {"full again and again", full_again_and_again},
+    {"descriptors come and go", descriptors_come_and_go},
 };
 MODES_MAIN(tests)

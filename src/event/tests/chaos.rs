@@ -78,7 +78,9 @@ fn act(world: &World, dice: &Dice, all: &Handles) {
         (15, ..) => {
             let (ours, theirs) = UnixStream::pair().unwrap();
             theirs.set_nonblocking(true).unwrap();
-            world.client_add(theirs.into(), 0, 0, Peer::Unix).unwrap();
+            world
+                .client_add(theirs.into(), Origin::sole(0, 0, Peer::Unix))
+                .unwrap();
             all.ours.borrow_mut().push(ours);
         }
         (16, ..) => {

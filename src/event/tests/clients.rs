@@ -1,4 +1,6 @@
 use super::*;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::os::fd::BorrowedFd;
 
 const RW: i32 = (DTM_READ | DTM_WRITE).cast_signed();
 
@@ -86,7 +88,11 @@ fn no_more_than_the_limit() {
     let (_ours, _) = world.connect();
     assert!(world.full());
     let (ours, theirs) = UnixStream::pair().unwrap();
-    assert!(world.client_add(theirs.into(), 0, 0, Peer::Unix).is_err());
+    assert!(
+        world
+            .client_add(theirs.into(), Origin::sole(0, 0, Peer::Unix))
+            .is_err()
+    );
     assert_eq!(world.heard(), [Open(1)]);
     assert!(sees_end(&ours));
 }
@@ -96,7 +102,9 @@ fn no_more_than_the_limit() {
 fn refused_by_epoll() {
     let world = world();
     let file = std::fs::File::open("/proc/self/exe").unwrap();
-    world.client_add(file.into(), 0, 0, Peer::Unix).unwrap();
+    world
+        .client_add(file.into(), Origin::sole(0, 0, Peer::Unix))
+        .unwrap();
     assert_eq!(world.heard(), [Open(1), Close(1, DTM_CLOSE_ERROR)]);
     assert_eq!(world.clients(), 0);
 }
@@ -334,10 +342,19 @@ fn released_by_its_own_callbacks() {
 
     let from_close = release(&kept);
     world.on_close(move |world, client, _| from_close(world, client));
-    let (ours, client) = world.connect();
+    let (mut ours, client) = world.connect();
     world.client_close(client).unwrap();
     assert_eq!(world.turn(), [Open(3), Close(3, DTM_CLOSE_ASKED)]);
     assert_eq!(world.clients(), 0);
+    ours.write_all(b"x").unwrap();
+    // SAFETY: it lives as long as the world.
+    let epoll = unsafe { BorrowedFd::borrow_raw(world.epoll_fd()) };
+    let mut fds = [PollFd::new(epoll, PollFlags::POLLIN)];
+    assert_eq!(
+        poll(&mut fds, PollTimeout::ZERO),
+        Ok(0),
+        "it is in nobody's epoll"
+    );
     assert!(is_ours(kept.get(), &ours));
 }
 

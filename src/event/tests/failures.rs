@@ -119,7 +119,9 @@ fn reset_by_the_peer() {
     theirs.set_nonblocking(true).unwrap();
     let world = world();
     world.on_open(|_, _| DTM_HUP.cast_signed());
-    world.client_add(theirs.into(), 0, 0, Peer::Unix).unwrap();
+    world
+        .client_add(theirs.into(), Origin::sole(0, 0, Peer::Unix))
+        .unwrap();
     world.heard();
     let at_once = libc::linger {
         l_onoff: 1,

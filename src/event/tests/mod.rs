@@ -236,7 +236,8 @@ impl World {
     fn connect(&self) -> (UnixStream, Client) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
-        self.client_add(theirs.into(), 0, 7, Peer::Unix).unwrap();
+        self.client_add(theirs.into(), Origin::sole(0, 7, Peer::Unix))
+            .unwrap();
         (ours, self.last.get())
     }
 

@@ -10,7 +10,7 @@ fn beat() -> &'static AtomicU64 {
 }
 
 fn now_ns() -> u64 {
-    reactor::Clock::read().ns()
+    clock::Clock::read().ns()
 }
 
 #[test]
