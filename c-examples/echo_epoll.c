@@ -46,16 +46,25 @@ static int32_t client_open(dtm_t *rt, dtm_client_t *client, void *user_data)
     return DTM_TAKEN;
 }
 
-/* Asked for by conn_step(), or a drain's idea. */
+/* close() alone would leave it in the epoll as long as the master, which may have
+ * passed it on, holds it, too. */
+static void conn_end(struct conn *conn)
+{
+    int fd = dtm_client_release(conn->client);
+
+    loop_control(EPOLL_CTL_DEL, fd, 0, NULL);
+    close(fd);
+    free(conn);
+}
+
+/* A drain closes it, or client_open() refused it. */
 static void client_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void *user_data)
 {
     struct conn *conn = dtm_client_data(client);
 
     (void)rt, (void)reason, (void)user_data;
-    if (!conn)
-        return; /* refused by client_open() */
-    loop_control(EPOLL_CTL_DEL, dtm_client_fd(client), 0, NULL);
-    free(conn);
+    if (conn)
+        conn_end(conn);
 }
 
 static void conn_wait(struct conn *conn, uint32_t events)
@@ -77,7 +86,7 @@ static void conn_step(struct conn *conn)
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n <= 0) {
-            dtm_client_close(conn->client);
+            conn_end(conn);
             return;
         }
         conn->used = (size_t)n;
@@ -85,7 +94,7 @@ static void conn_step(struct conn *conn)
     }
     n = send(fd, conn->buf + conn->sent, conn->used - conn->sent, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
-        dtm_client_close(conn->client);
+        conn_end(conn);
         return;
     }
     if (n > 0)

@@ -15,6 +15,13 @@ static struct event_base *base; /* this worker's own */
 
 /* ---- One client ---------------------------------------------------------- */
 
+/* bufferevent_free() closes the descriptor: libdtm gives it away. */
+static void conn_end(struct bufferevent *io, dtm_client_t *client)
+{
+    dtm_client_release(client);
+    bufferevent_free(io);
+}
+
 /* Reads only when all was sent: a client that does not read its echo is not read either. */
 static void on_read(struct bufferevent *io, void *client)
 {
@@ -33,13 +40,14 @@ static void on_written(struct bufferevent *io, void *client)
 /* The peer has ended, or the connection is broken. */
 static void on_end(struct bufferevent *io, short what, void *client)
 {
-    (void)io, (void)what;
-    dtm_client_close(client);
+    (void)what;
+    conn_end(io, client);
 }
 
 static int32_t client_open(dtm_t *rt, dtm_client_t *client, void *user_data)
 {
-    struct bufferevent *io = bufferevent_socket_new(base, dtm_client_fd(client), 0);
+    struct bufferevent *io =
+        bufferevent_socket_new(base, dtm_client_fd(client), BEV_OPT_CLOSE_ON_FREE);
 
     (void)rt, (void)user_data;
     if (!io)
@@ -50,13 +58,14 @@ static int32_t client_open(dtm_t *rt, dtm_client_t *client, void *user_data)
     return DTM_TAKEN;
 }
 
+/* A drain closes it, or client_open() refused it. */
 static void client_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void *user_data)
 {
     struct bufferevent *io = dtm_client_data(client);
 
     (void)rt, (void)reason, (void)user_data;
     if (io)
-        bufferevent_free(io);
+        conn_end(io, client);
 }
 
 /* ---- The loop ------------------------------------------------------------ */

@@ -7,8 +7,6 @@
 #define _GNU_SOURCE
 #include "echo_main.h"
 
-#include <fcntl.h>
-#include <unistd.h>
 #include <uv.h>
 
 static uv_loop_t loop; /* this worker's own */
@@ -21,6 +19,18 @@ struct conn {
 };
 
 /* ---- One client ---------------------------------------------------------- */
+
+static void on_closed(uv_handle_t *io)
+{
+    free(io->data);
+}
+
+/* uv_close() closes the descriptor: libdtm gives it away. */
+static void conn_end(struct conn *conn)
+{
+    dtm_client_release(conn->client);
+    uv_close((uv_handle_t *)&conn->io, on_closed);
+}
 
 static void on_buffer(uv_handle_t *io, size_t size, uv_buf_t *buf)
 {
@@ -38,9 +48,9 @@ static void on_written(uv_write_t *rest, int status)
     struct conn *conn = rest->data;
 
     if (status == UV_ECANCELED)
-        return; /* by client_close() */
+        return; /* by conn_end() */
     if (status < 0 || uv_read_start((uv_stream_t *)&conn->io, on_buffer, on_read) != 0)
-        dtm_client_close(conn->client);
+        conn_end(conn);
     else
         dtm_client_set_busy(conn->client, 0);
 }
@@ -53,7 +63,7 @@ static void on_read(uv_stream_t *io, ssize_t n, const uv_buf_t *buf)
     int sent;
 
     if (n < 0)
-        dtm_client_close(conn->client);
+        conn_end(conn);
     if (n <= 0)
         return;
     rest = uv_buf_init(buf->base, (unsigned)n);
@@ -67,20 +77,13 @@ static void on_read(uv_stream_t *io, ssize_t n, const uv_buf_t *buf)
     if (rest.len > 0) {
         uv_read_stop(io);
         if (uv_write(&conn->rest, io, &rest, 1, on_written) != 0)
-            dtm_client_close(conn->client);
+            conn_end(conn);
     }
 }
 
-static void on_closed(uv_handle_t *io)
-{
-    free(io->data);
-}
-
-/* libuv closes what it is given, and so does libdtm: each gets its own descriptor. */
 static int32_t client_open(dtm_t *rt, dtm_client_t *client, void *user_data)
 {
     struct conn *conn = malloc(sizeof *conn);
-    int fd;
 
     (void)rt, (void)user_data;
     if (!conn)
@@ -88,23 +91,24 @@ static int32_t client_open(dtm_t *rt, dtm_client_t *client, void *user_data)
     uv_tcp_init(&loop, &conn->io);
     conn->io.data = conn->rest.data = conn;
     conn->client = client;
-    fd = fcntl(dtm_client_fd(client), F_DUPFD_CLOEXEC, 0);
-    if (fd < 0 || uv_tcp_open(&conn->io, fd) != 0 ||
-        uv_read_start((uv_stream_t *)&conn->io, on_buffer, on_read) != 0) {
+    if (uv_tcp_open(&conn->io, dtm_client_fd(client)) != 0) {
         uv_close((uv_handle_t *)&conn->io, on_closed);
-        return -EMFILE;
+        return -ENOTSUP;
     }
     dtm_client_set_data(client, conn);
+    if (uv_read_start((uv_stream_t *)&conn->io, on_buffer, on_read) != 0)
+        conn_end(conn);
     return DTM_TAKEN;
 }
 
+/* A drain closes it, or client_open() refused it. */
 static void client_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void *user_data)
 {
     struct conn *conn = dtm_client_data(client);
 
     (void)rt, (void)reason, (void)user_data;
     if (conn)
-        uv_close((uv_handle_t *)&conn->io, on_closed);
+        conn_end(conn);
 }
 
 /* ---- The loop ------------------------------------------------------------ */

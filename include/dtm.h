@@ -366,7 +366,8 @@
 
 /**
  * Result of `client_open` in a service with its own event loop: the service
- * polls the fd itself; libdtm only counts the client until dtm_client_close().
+ * polls the fd itself; libdtm only counts the client, until dtm_client_release()
+ * or dtm_client_close().
  */
 #define DTM_TAKEN 1024
 
@@ -776,7 +777,7 @@
 
 /**
  * One connected client of a worker or of the controller. Valid from its open
- * callback until its close callback returns, in that process only.
+ * callback until its close callback returns or dtm_client_release(), in that process only.
  */
 typedef struct dtm_client_t dtm_client_t;
 
@@ -1047,7 +1048,8 @@ typedef int32_t (*dtm_client_step_cb)(dtm_t *rt,
 
 /**
  * Worker or controller: the end of a client, exactly once for each that was
- * opened, with DTM_CLOSE_*. The fd is still open here and closed afterwards.
+ * opened and not released, with DTM_CLOSE_*. The fd is still open here and closed
+ * afterwards, see dtm_client_release().
  */
 typedef void (*dtm_client_close_cb)(dtm_t *rt,
                                     dtm_client_t *client,
@@ -2129,7 +2131,7 @@ DTM_API int32_t dtm_log(const dtm_t *rt, uint32_t level, const char *text);
  * Thread: owner
  * Signal: unsafe
  * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: borrowed: libdtm closes it after the close callback
+ * Owns: borrowed: libdtm closes it after the close callback; dtm_client_release() gives it away
  */
 DTM_API int32_t dtm_client_fd(const dtm_client_t *client);
 
@@ -2260,6 +2262,19 @@ DTM_API int32_t dtm_client_set_timeout(dtm_client_t *client, uint32_t idle_ms);
  * Owns: the handle is stale when the close callback has returned
  */
 DTM_API int32_t dtm_client_close(dtm_client_t *client);
+
+/**
+ * Give the fd away: return it, open and no longer libdtm's; the client is over. The
+ * close callback does not run. In that callback itself: leave the fd open afterwards.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the fd is the caller's; the handle is stale, in the client's own callback when that returns
+ */
+DTM_API
+int32_t dtm_client_release(dtm_client_t *client);
 
 /**
  * Put any fd that epoll can take (socket, pipe, eventfd, ...) into this process's

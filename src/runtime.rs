@@ -283,6 +283,16 @@ impl Runtime {
         self.reactor.get()
     }
 
+    /// Clients or load of this worker may have changed. After a pass the others are told
+    /// anyway; a loop of the service's own may sleep for long before the next.
+    pub(crate) fn tell_others(&self) {
+        if let (Some(Process::Worker(worker)), Some(reactor)) = (self.process.get(), self.reactor())
+            && reactor.is_between_passes()
+        {
+            worker.tell_others();
+        }
+    }
+
     /// Its loop; only called by a child about itself.
     pub(crate) fn reactor_or_exit(&self) -> &Reactor {
         match self.reactor.get() {

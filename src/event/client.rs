@@ -1,6 +1,6 @@
 //! Clients: accepted, asked and told by the API, drained, closed.
 
-use super::entry::{BUSY, Entry, IN_CALL, Kind, SHARED, TAKEN, small};
+use super::entry::{BUSY, Entry, IN_CALL, Kind, NOT_ARMED, SHARED, TAKEN, small};
 use super::handle::{Object, alive, ask, open, own_or};
 use super::reactor::Reactor;
 use super::step::Verdict;
@@ -55,7 +55,14 @@ fn change_busy(entry: &Entry, busy: bool) -> Option<i32> {
 
 #[inline(never)]
 extern "C" fn set_busy_of_another(client: *const dtm_client_t, busy: bool) -> i32 {
-    guard::enter(SERVING, |rt| super::of(rt)?.client_set_busy(client, busy))
+    guard::enter(SERVING, |rt| {
+        let reactor = super::of(rt)?;
+        reactor.client_set_busy(client, busy)?;
+        if reactor.setup.busy_counts {
+            rt.tell_others();
+        }
+        Ok(())
+    })
 }
 
 /// Where a client comes from.
@@ -244,5 +251,21 @@ impl Reactor {
     pub(crate) fn client_close(&self, client: *const dtm_client_t) -> Result<()> {
         self.ask_to_end(open_client(client)?, DTM_CLOSE_ASKED);
         Ok(())
+    }
+
+    /// Give the fd away, open. In the client's own callbacks too: what open and step
+    /// return means nothing then.
+    pub(crate) fn client_release(&self, client: *const dtm_client_t) -> Result<i32> {
+        let entry = alive(client, Object::Client)?;
+        let fd = entry.fd.get();
+        if fd < 0 {
+            return Err(Error::new(DTM_EGONE, "the client was released before"));
+        }
+        if entry.armed.replace(NOT_ARMED) != NOT_ARMED {
+            self.poller.delete(fd);
+        }
+        entry.fd.set(-1);
+        self.end(entry, DTM_CLOSE_ASKED);
+        Ok(fd)
     }
 }

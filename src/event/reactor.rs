@@ -178,6 +178,11 @@ impl Reactor {
         self.set_rare(NEWS);
     }
 
+    /// A loop of the service's own has the floor.
+    pub(crate) fn is_between_passes(&self) -> bool {
+        self.now.get() == 0
+    }
+
     /// End an entry's life.
     pub(super) fn give(&self, entry: &Entry) {
         self.set_rare(FREED);

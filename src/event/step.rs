@@ -255,8 +255,12 @@ impl Reactor {
         entry.raise(ENDING);
         self.disarm_timer(entry);
         let ours = self.leave_epoll(entry);
-        self.call_close(entry, i32::from(entry.reason.get()));
-        if ours {
+        if entry.fd.get() >= 0 {
+            self.call_close(entry, i32::from(entry.reason.get()));
+        }
+        if entry.fd.get() < 0 {
+            // Released, before or by that callback: whoever has it closes it.
+        } else if ours {
             // SAFETY: the entry owns the fd. Not an OwnedFd: should the service have
             // closed it by mistake, EBADF here is its only consequence.
             unsafe { libc::close(entry.fd.get()) };

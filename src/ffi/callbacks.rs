@@ -65,7 +65,8 @@ pub type dtm_client_step_cb = Option<
     ) -> i32,
 >;
 /// Worker or controller: the end of a client, exactly once for each that was
-/// opened, with DTM_CLOSE_*. The fd is still open here and closed afterwards.
+/// opened and not released, with DTM_CLOSE_*. The fd is still open here and closed
+/// afterwards, see dtm_client_release().
 pub type dtm_client_close_cb = Option<
     unsafe extern "C-unwind" fn(
         rt: *mut dtm_t,

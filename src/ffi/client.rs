@@ -15,7 +15,7 @@ use std::ffi::{c_char, c_void};
 /// Thread: owner
 /// Signal: unsafe
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
-/// Owns: borrowed: libdtm closes it after the close callback
+/// Owns: borrowed: libdtm closes it after the close callback; dtm_client_release() gives it away
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_fd(client: *const dtm_client_t) -> i32 {
     event::ask_client(client, event::Entry::fd)
@@ -175,6 +175,23 @@ pub unsafe extern "C" fn dtm_client_set_timeout(client: *mut dtm_client_t, idle_
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_client_close(client: *mut dtm_client_t) -> i32 {
     enter(SERVING, |rt| event::of(rt)?.client_close(client))
+}
+
+/// Give the fd away: return it, open and no longer libdtm's; the client is over. The
+/// close callback does not run. In that callback itself: leave the fd open afterwards.
+///
+/// Process: worker, controller
+/// Thread: owner
+/// Signal: unsafe
+/// Fork: not inherited; DTM_EFORKED in a process the service forked
+/// Owns: the fd is the caller's; the handle is stale, in the client's own callback when that returns
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dtm_client_release(client: *mut dtm_client_t) -> i32 {
+    enter(SERVING, |rt| {
+        let fd = event::of(rt)?.client_release(client)?;
+        rt.tell_others();
+        Ok(fd)
+    })
 }
 
 /// Terminated, and cut to `size`.

@@ -96,7 +96,8 @@ pub const DTM_KEEP: i32 = 0x100;
 /// Step result: final state. The close callback runs and the fd is closed.
 pub const DTM_DONE: i32 = 0x200;
 /// Result of `client_open` in a service with its own event loop: the service
-/// polls the fd itself; libdtm only counts the client until dtm_client_close().
+/// polls the fd itself; libdtm only counts the client, until dtm_client_release()
+/// or dtm_client_close().
 pub const DTM_TAKEN: i32 = 0x400;
 
 /// Close reason: the step returned DTM_DONE.

@@ -8,7 +8,7 @@ pub struct dtm_t {
 }
 
 /// One connected client of a worker or of the controller. Valid from its open
-/// callback until its close callback returns, in that process only.
+/// callback until its close callback returns or dtm_client_release(), in that process only.
 pub struct dtm_client_t {
     _p: [u8; 0],
 }

@@ -13,6 +13,7 @@ use crate::ffi::*;
 use crate::guard::callback;
 use crate::runtime::{Process, Runtime};
 use crate::shm::Gauge;
+use crate::signal::handler;
 use gate::Gate;
 use std::cell::Cell;
 
@@ -210,6 +211,14 @@ impl Worker {
     pub(crate) fn set_load(&self, load: u32) {
         self.load.set(load);
         self.reactor().stir();
+        self.rt.tell_others();
+    }
+
+    pub(crate) fn tell_others(&self) {
+        self.publish();
+        if self.child.leaving().is_some() && self.reactor().clients() == 0 {
+            handler::raise(0); // a pass will say that it should leave
+        }
     }
 
     /// Tell the others how things stand: one store each.

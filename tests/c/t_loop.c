@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MAINS, RETURNED, OWN_EVENTS };
+enum { MAINS, RETURNED, OWN_EVENTS, RELEASED };
 
 static int own = -1; /* this worker's own epoll */
 static dtm_t *runtime;
@@ -39,8 +39,10 @@ static void own_event(dtm_client_t *client)
         dtm_client_set_busy(client, 0);
         return;
     }
-    int32_t code = dtm_client_close(client);
-    CHECK(code == DTM_OK || code == DTM_EGONE); /* asked for already, but not done yet */
+    CHECK_EQ(dtm_client_release(client), fd);
+    CHECK_EQ(dtm_client_close(client), DTM_EGONE);
+    ADD(shared->custom[RELEASED], 1);
+    CHECK_EQ(close(fd), 0);
 }
 
 static int32_t own_loop(dtm_t *rt, void *user_data)
@@ -155,7 +157,7 @@ static void taken(void)
     CHECK(!strcmp(ask(a, "echo"), "echo") && !strcmp(ask(b, "echo"), "echo"));
     CHECK(shared->custom[OWN_EVENTS] >= 2);
     hang_up(a);
-    WAIT(GET(shared->closed[DTM_CLOSE_ASKED]) == 1);
+    WAIT(GET(shared->custom[RELEASED]) == 1);
     CHECK_EQ(command("reload"), DTM_OK); /* b is idle: the drain closes it */
     CHECK(!hear(b));
     hang_up(b);
@@ -163,6 +165,28 @@ static void taken(void)
     WAIT(count_role(DTM_ROLE_WORKER) == 3);
     finish();
     CHECK_EQ(shared->result.killed, 0);
+    CHECK_EQ(shared->closed[DTM_CLOSE_ASKED], 0);
+}
+
+/* What the others know of a worker is true although it makes no pass. */
+static void load_between_passes(void)
+{
+    struct service service = a_service();
+    service.callbacks.worker_main = own_loop;
+    service.callbacks.client_open = take_client;
+    service.callbacks.client_step = NULL;
+    service.callbacks.client_close = client_ended;
+    service.config.workers = 1;
+    start(&service);
+    int a = dial(shared->port[0]), b = dial(shared->port[0]);
+    CHECK(ask(a, "echo") && ask(b, "echo"));
+    command("accept 0");
+    CHECK_EQ(shared->accept.load_max, 2);
+    hang_up(a);
+    WAIT(command("accept 0") == DTM_OK && shared->accept.load_max == 1);
+    hang_up(b);
+    WAIT(command("accept 0") == DTM_OK && shared->accept.load_max == 0);
+    finish();
 }
 
 /* dtm_leave() in the service's own loop, where no pass of libdtm's is under way. */
@@ -208,6 +232,7 @@ static const struct test tests[] = {
     {"libdtm inside another loop", inside_another_loop},
     {"worker_main that blocks in dtm_loop_dispatch", blocking},
     {"clients that the service polls itself", taken},
+    {"the load between passes", load_between_passes},
     {"dtm_leave in the service's own loop", leaving},
     {"SIGTERM taken by the service's own loop", signals_taken},
 };

@@ -161,7 +161,8 @@ static int from_a_fork(dtm_t *rt, dtm_client_t *client)
                     dtm_client_fd(client) != DTM_EFORKED || dtm_client_data(client) ||
                     dtm_client_set_busy(client, 0) != DTM_EFORKED ||
                     dtm_client_set_busy(client, 1) != DTM_EFORKED ||
-                    dtm_client_close(client) != DTM_EFORKED || dtm_leave(rt) != DTM_EFORKED ||
+                    dtm_client_close(client) != DTM_EFORKED ||
+                    dtm_client_release(client) != DTM_EFORKED || dtm_leave(rt) != DTM_EFORKED ||
                     dtm_request(DTM_CMD_SHUTDOWN) != DTM_EFORKED ||
                     dtm_run(rt, NULL, 0) != DTM_EFORKED;
         dtm_free(rt);
@@ -247,6 +248,7 @@ static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *
         CHECK_EQ(dtm_client_fd(NULL), DTM_EINVAL);
         CHECK_EQ(dtm_client_wake((dtm_client_t *)rubbish), DTM_EINVAL);
         CHECK_EQ(dtm_client_close((dtm_client_t *)((char *)client + 1)), DTM_EINVAL);
+        CHECK_EQ(dtm_client_release((dtm_client_t *)rubbish), DTM_EINVAL);
         CHECK_EQ(dtm_client_set_interest(client, 0x8000), DTM_EINVAL);
         CHECK_EQ(dtm_client_peer(client, NULL, 8), DTM_EINVAL);
         CHECK(dtm_client_peer(client, text, sizeof text) > 8);
@@ -255,6 +257,7 @@ static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *
         stale = client;
     } else if (!strcmp(line, "stale")) {
         CHECK_EQ(dtm_client_close(stale), DTM_EGONE);
+        CHECK_EQ(dtm_client_release(stale), DTM_EGONE);
         CHECK_EQ(dtm_client_wake(stale), DTM_EGONE);
         CHECK_EQ(dtm_client_id(stale), 0);
         CHECK(!dtm_client_data(stale));

@@ -27,6 +27,8 @@ struct Handles {
     /// Peers' ends.
     ours: RefCell<Vec<UnixStream>>,
     released: RefCell<Vec<usize>>,
+    /// The same of clients, by id.
+    given_away: RefCell<Vec<u64>>,
 }
 
 /// One random act, as a service might commit it anywhere.
@@ -36,7 +38,7 @@ fn act(world: &World, dice: &Dice, all: &Handles) {
     let timer = dice.pick(&all.timers.borrow());
     let small = u32::from(dice.roll() & 7);
     // Most of these fail, on stale handles. None may do harm.
-    match (dice.roll() % 20, client, watch, timer) {
+    match (dice.roll() % 21, client, watch, timer) {
         (0, Some(c), ..) => drop(world.client_close(c)),
         (1 | 2, Some(c), ..) => drop(world.client_wake(c)),
         (3, Some(c), ..) => drop(world.client_set_interest(c, small)),
@@ -49,6 +51,14 @@ fn act(world: &World, dice: &Dice, all: &Handles) {
             let name = world.watch_data(w).map(|data| data.addr());
             if let Ok(fd) = world.watch_release(w) {
                 all.released.borrow_mut().push(name.unwrap());
+                // SAFETY: released to us.
+                drop(unsafe { OwnedFd::from_raw_fd(fd) });
+            }
+        }
+        (20, Some(c), ..) => {
+            let id = world.client_id(c);
+            if let Ok(fd) = world.client_release(c) {
+                all.given_away.borrow_mut().push(id.unwrap());
                 // SAFETY: released to us.
                 drop(unsafe { OwnedFd::from_raw_fd(fd) });
             }
@@ -179,7 +189,9 @@ proptest! {
                 Fired(_) | Own(..) => {}
             }
         }
-        prop_assert!(clients.values().all(|open| !open));
+        for (id, open) in clients {
+            prop_assert!(!open || all.given_away.borrow().contains(&id));
+        }
         prop_assert_eq!(world.clients(), 0);
         prop_assert_eq!(world.busy(), 0);
         prop_assert_eq!(world.next_deadline(), None);
