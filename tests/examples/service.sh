@@ -88,6 +88,10 @@ wait_for has_at_least $((clients / 2))
 end_load
 lost_nothing 'after kill -9'
 
+one_drains() {
+    ask "$dir/control" status | grep -q ' draining 1$'
+}
+
 # A drain closes a client that has nothing to say, and finishes with one that has
 # sent a little more than there is room for its answers, which it does not read yet.
 mkfifo "$dir/words"
@@ -111,7 +115,8 @@ ask "$dir/control" reload >"$dir/answer" &
 asker=$!
 wait "$idle" || fail "the idle client: $?"
 exec 3>&-
-ask "$dir/control" status | grep -q ' draining 1$' || fail 'the busy client was not waited for'
+# The idle one's worker leaves a moment later than its client.
+wait_for one_drains
 touch "$dir/go"
 wait "$busy" || fail "the busy client: $?"
 cmp "$dir/noise" "$dir/echoed" || fail 'the busy client did not get all'
