@@ -219,8 +219,8 @@ static void signals_taken(void)
 {
     struct service service = a_service();
     service.callbacks.worker_main = deaf_loop;
-    service.config.drain_timeout_ms = 500;
-    service.config.kill_grace_ms = 500;
+    service.config.drain_timeout_ms = 5000;
+    service.config.kill_grace_ms = 5000;
     start(&service);
     CHECK_EQ(command("reload"), DTM_OK);
     WAIT(count_role(DTM_ROLE_WORKER) == 3);
