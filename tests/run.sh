@@ -156,7 +156,7 @@ stage_cost() {
 }
 
 stage_flow() {
-    gate "flow table" "give each id a line in tests/flow.tsv and a 'flow:' comment in its test" \
+    gate "flow and fault tables" "a line in tests/flow.tsv or tests/faults.tsv, and the id in a comment of its test" \
         sh tests/gates/flow_table.sh
 }
 

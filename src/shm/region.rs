@@ -126,6 +126,7 @@ mod tests {
     use super::*;
     use std::sync::atomic::Ordering::Relaxed;
 
+    /// B09: nobody cuts the memory off under a reader.
     #[test]
     fn size_is_sealed() {
         let region = Region::new("test", 8192).unwrap();

@@ -1,6 +1,7 @@
 /*
  * Forking forbidden by the controller: nothing is forked, and nothing forgotten.
  * flow: M3, M10, M15, M16, M18, M19, C8
+ * faults: D05, D06, D07, D08
  */
 #include "peer.h"
 

@@ -1,6 +1,7 @@
 /*
  * The master is gone, without a word: so is everybody else, and the port is free.
  * flow: M1, M8
+ * faults: A14, A15, O1, O2
  */
 #include "peer.h"
 

@@ -1,6 +1,7 @@
 /*
  * A new generation, all or nothing, and nobody outside notices.
  * flow: M8, M16, M17, M20, W2, W4, C4, L3, L5, L15
+ * faults: D01, D02, R2, R3, R4
  */
 #include "peer.h"
 

@@ -1,6 +1,7 @@
 /*
  * The table role x signal.
  * flow: S1, M4, M18, M21, W9, C13, L1, L8
+ * faults: C05
  */
 #include "peer.h"
 

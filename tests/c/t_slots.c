@@ -2,6 +2,7 @@
  * A slot reused 1,000 times: what was meant for an old spawn never reaches a new
  * one, and nothing grows.
  * flow: M2, M13, M20, L6
+ * faults: F06
  */
 #include "peer.h"
 
