@@ -514,6 +514,17 @@
 #define DTM_SIGNALS_DTM 1
 
 /**
+ * A drain closes idle clients at once.
+ */
+#define DTM_IDLE_CLOSE 0
+
+/**
+ * A drain keeps idle clients until their next request has been answered, or the
+ * deadline (later version).
+ */
+#define DTM_IDLE_KEEP 1
+
+/**
  * When the master is gone: every process leaves at once; the kernel kills it
  * even when it is stopped or hangs, and the ports are free.
  */
@@ -629,6 +640,18 @@
 #define DTM_CMD_ACCEPT_TOKENS 14
 
 /**
+ * Set the log level of every process to `arg`, a DTM_LOG_*, until a configuration is
+ * loaded (later version: DTM_ENOTSUP).
+ */
+#define DTM_CMD_LOG_LEVEL 15
+
+/**
+ * Give slots that were given up another chance, and end all back-off (later version:
+ * DTM_ENOTSUP).
+ */
+#define DTM_CMD_RESET 16
+
+/**
  * Restart policy: whenever the process ends.
  */
 #define DTM_RESTART_ALWAYS 0
@@ -687,6 +710,31 @@
  * Life event: the configuration was loaded; `status` is DTM_OK or why not.
  */
 #define DTM_EVENT_CONFIG 7
+
+/**
+ * Life event: a worker hangs and will be killed; its report is stored (later version).
+ */
+#define DTM_EVENT_HANG 8
+
+/**
+ * Life event: a slot was given up, see `respawn_budget` (later version).
+ */
+#define DTM_EVENT_FAILED 9
+
+/**
+ * Life event: a worker is being replaced before its end (later version).
+ */
+#define DTM_EVENT_RECYCLE 10
+
+/**
+ * Life event: the number of workers changes (later version).
+ */
+#define DTM_EVENT_SCALE 11
+
+/**
+ * Life event: an upgrade ended; `status` is DTM_OK or why it failed (later version).
+ */
+#define DTM_EVENT_UPGRADE 12
 
 /**
  * Why dtm_run() returned: a signal or a command asked for a graceful end.
@@ -946,6 +994,192 @@ typedef struct {
      * DTM_PASS_*: whom DTM_ACCEPT_PASS gives a client.
      */
     uint32_t accept_pass;
+    /**
+     * DTM_IDLE_*: what a drain does with idle clients; default DTM_IDLE_CLOSE (later version).
+     */
+    uint32_t drain_idle;
+    /**
+     * Workers of a new generation that must be ready and healthy before the rest of
+     * it is forked, 1..=512, or DTM_OFF: all at once; default 1 (later version).
+     */
+    uint32_t canary;
+    /**
+     * Most old generations that drain at a time, 1..=16; default 2 (later version).
+     */
+    uint32_t old_generations;
+    /**
+     * Time that a new binary has to be ready, in ms; default 120,000 (later version).
+     */
+    uint32_t upgrade_timeout_ms;
+    /**
+     * Deaths within `respawn_window_ms` after which a slot is given up, 1.., or
+     * DTM_OFF; default 10 (later version).
+     */
+    uint32_t respawn_budget;
+    /**
+     * See `respawn_budget`, in ms; default 60,000 (later version).
+     */
+    uint32_t respawn_window_ms;
+    /**
+     * Replace a worker that has accepted so many clients; default off (later version).
+     */
+    uint32_t recycle_clients;
+    /**
+     * Replace a worker after so many requests: a client that was busy and is idle
+     * again; default off (later version).
+     */
+    uint32_t recycle_requests;
+    /**
+     * Replace a worker of this age, in ms; default off (later version).
+     */
+    uint32_t recycle_age_ms;
+    /**
+     * Replace a worker that has had no client for so long, in ms; default off (later version).
+     */
+    uint32_t recycle_idle_ms;
+    /**
+     * Percent of each of these limits that is added per worker index, so that they do not
+     * all end at once, 1..=100, or DTM_OFF; default 10 (later version).
+     */
+    uint32_t recycle_stagger;
+    /**
+     * No worker is recycled before this age, in ms; default 10,000 (later version).
+     */
+    uint32_t recycle_min_age_ms;
+    /**
+     * Most workers that are recycled at a time, 1..=64; default 1 (later version).
+     */
+    uint32_t recycle_parallel;
+    /**
+     * Recycle a worker that uses more memory, in MiB; default off (later version).
+     */
+    uint32_t memory_soft_mib;
+    /**
+     * Kill a worker that uses more memory, in MiB; default off (later version).
+     */
+    uint32_t memory_hard_mib;
+    /**
+     * Least number of workers under automatic scaling, 1..=512; default off: the number
+     * is fixed (later version).
+     */
+    uint32_t workers_min;
+    /**
+     * Largest number of workers under automatic scaling, 1..=512; default off (later version).
+     */
+    uint32_t workers_max;
+    /**
+     * Idle workers that automatic scaling keeps ready, 1..=512; default 1 (later version).
+     */
+    uint32_t workers_spare;
+    /**
+     * How often automatic scaling decides, in ms; default 1,000 (later version).
+     */
+    uint32_t scale_period_ms;
+    /**
+     * 1: dtm_run() goes into the background; the parent leaves when the first generation
+     * is open, its exit status tells whether it did; default 0 (later version).
+     */
+    uint32_t daemonize;
+    /**
+     * Titles of the processes in ps; DTM_OFF: none; default on (later version).
+     */
+    uint32_t process_titles;
+    /**
+     * Priority of the children, -20..=19; 0: unchanged (later version).
+     */
+    int32_t nice;
+    /**
+     * RLIMIT_NOFILE of all processes; default unchanged (later version).
+     */
+    uint32_t rlimit_nofile;
+    /**
+     * RLIMIT_CORE of the children, in MiB, or DTM_OFF: unlimited; default unchanged (later
+     * version).
+     */
+    uint32_t rlimit_core_mib;
+    /**
+     * 1: the console may listen on TCP beyond loopback; needs a password; default 0 (later
+     * version).
+     */
+    uint32_t control_remote;
+    /**
+     * File that holds the master's pid while it runs; default none (later version).
+     */
+    const char *pid_file;
+    /**
+     * User that the children run as; default unchanged (later version).
+     */
+    const char *user;
+    /**
+     * Group that the children run as; default the user's (later version).
+     */
+    const char *group;
+    /**
+     * Root directory of the children; default unchanged (later version).
+     */
+    const char *chroot;
+    /**
+     * Working directory of all processes; default unchanged (later version).
+     */
+    const char *working_dir;
+    /**
+     * Working directory of the children, where core files go; default unchanged (later
+     * version).
+     */
+    const char *core_dir;
+    /**
+     * `auto` (worker i on the i-th CPU that this process may use), lists such as
+     * `0-3;4,5` (worker 0; worker 1, then from the start again) or `off`, the default
+     * (later version).
+     */
+    const char *cpu_affinity;
+    /**
+     * Capabilities that the children keep when they change their user, such as
+     * `cap_net_bind_service, cap_net_raw`; default none (later version).
+     */
+    const char *capabilities;
+    /**
+     * umask of the children, octal, such as `027`; default unchanged (later version).
+     */
+    const char *umask;
+    /**
+     * Users and groups (`@wheel`) that are operators on a Unix control socket, as in
+     * `root,alice,@wheel`; default root and the service's own user (later version).
+     */
+    const char *control_operators;
+    /**
+     * Password of the console (AUTH); default none (later version).
+     */
+    const char *control_password;
+    /**
+     * Address for /metrics, /healthz and /readyz over HTTP; default none (later version).
+     */
+    const char *metrics_listen;
+    /**
+     * Name of this host in a fleet; default the machine's (later version).
+     */
+    const char *host;
+    /**
+     * Most connections to the console, 1..=10000; default 64 (later version).
+     */
+    uint32_t control_clients;
+    /**
+     * Idle time after which a console connection is closed, in ms, or DTM_OFF; default
+     * 600,000 (later version).
+     */
+    uint32_t control_timeout_ms;
+    /**
+     * Longest time that one call of the store may take, in ms; default 1,000 (later version).
+     */
+    uint32_t store_timeout_ms;
+    /**
+     * Lease of a host in a fleet, in ms; default 10,000 (later version).
+     */
+    uint32_t fleet_lease_ms;
+    /**
+     * Hosts that a fleet-wide action may work on at a time, 1..; default 1 (later version).
+     */
+    uint32_t fleet_unavailable;
     /**
      * Reserved, 0.
      */
@@ -2847,7 +3081,7 @@ DTM_SIZE_(dtm_phase_t, 72);
 DTM_SIZE_(dtm_action_t, 56);
 DTM_SIZE_(dtm_action_info_t, 40);
 DTM_SIZE_(dtm_store_t, 128);
-DTM_SIZE_(dtm_config_t, 144);
+DTM_SIZE_(dtm_config_t, 368);
 DTM_SIZE_(dtm_callbacks_t, 184);
 #undef DTM_SIZE_
 #endif

@@ -2,7 +2,7 @@
 //! that ranges, defaults and messages are the same.
 
 use super::Settings;
-use super::value::Kind::{self, Name, Number, Size, Time};
+use super::value::Kind::{self, Mebi, Name, Number, Signed, Size, Time};
 use crate::error::Error;
 use crate::ffi::*;
 use std::fmt::Display;
@@ -89,12 +89,56 @@ pub(super) const KEYS: &[Key] = &[
     key!(signals, "signals", Name(SIGNALS), 0, MAX, DTM_SIGNALS_DEFAULT).fixed(),
     key!(orphan, "orphan", Name(ORPHAN), 0, MAX, DTM_ORPHAN_EXIT),
     key!(log_level, "log_level", Name(LEVELS), 0, MAX, DTM_LOG_INFO),
+    key!(drain_idle, "drain_idle", Name(IDLE), 0, MAX, DTM_IDLE_CLOSE),
+    key!(canary, "canary", Number, 1, 512, 1).or_off(),
+    key!(old_generations, "old_generations", Number, 1, 16, 2),
+    key!(upgrade_timeout_ms, "upgrade_timeout", Time, 1, MAX, 120_000),
+    key!(respawn_budget, "respawn_budget", Number, 1, MAX, 10).or_off(),
+    key!(respawn_window_ms, "respawn_window", Time, 1, MAX, 60_000),
+    key!(recycle_clients, "recycle_clients", Number, 1, MAX, DTM_OFF).or_off(),
+    key!(recycle_requests, "recycle_requests", Number, 1, MAX, DTM_OFF).or_off(),
+    key!(recycle_age_ms, "recycle_age", Time, 1, MAX, DTM_OFF).or_off(),
+    key!(recycle_idle_ms, "recycle_idle", Time, 1, MAX, DTM_OFF).or_off(),
+    key!(recycle_stagger, "recycle_stagger", Number, 1, 100, 10).or_off(),
+    key!(recycle_min_age_ms, "recycle_min_age", Time, 1, MAX, 10_000),
+    key!(recycle_parallel, "recycle_parallel", Number, 1, 64, 1),
+    key!(memory_soft_mib, "memory_soft", Mebi, 1, MAX, DTM_OFF).or_off(),
+    key!(memory_hard_mib, "memory_hard", Mebi, 1, MAX, DTM_OFF).or_off(),
+    key!(workers_min, "workers_min", Number, 1, 512, DTM_OFF).or_off(),
+    key!(workers_max, "workers_max", Number, 1, 512, DTM_OFF).or_off(),
+    key!(workers_spare, "workers_spare", Number, 1, 512, 1),
+    key!(scale_period_ms, "scale_period", Time, 1, MAX, 1_000),
+    key!(daemonize, "daemonize", Name(NO_YES), 0, MAX, 0).fixed(),
+    key!(process_titles, "process_titles", Name(ON_OFF), 1, MAX, 1),
+    key!(nice, "nice", Signed, (-20i32).cast_unsigned(), 19, 0),
+    key!(rlimit_nofile, "rlimit_nofile", Number, 1, MAX, 0).fixed(),
+    key!(rlimit_core_mib, "rlimit_core", Mebi, 1, MAX, 0).or_off(),
+    key!(control_remote, "control_remote", Name(NO_YES), 0, MAX, 0).fixed(),
+    key!(control_clients, "control_clients", Number, 1, 10_000, 64),
+    key!(control_timeout_ms, "control_timeout", Time, 1, MAX, 600_000).or_off(),
+    key!(store_timeout_ms, "store_timeout", Time, 1, MAX, 1_000),
+    key!(fleet_lease_ms, "fleet_lease", Time, 1, MAX, 10_000),
+    key!(fleet_unavailable, "fleet_unavailable", Number, 1, MAX, 1),
 ];
 
+#[rustfmt::skip] // a table
 pub(super) const TEXT_KEYS: &[TextKey] = &[
     text!(name, "name", true, check_name),
     text!(log_target, "log_target", false, check_target),
     text!(store, "store", true, |_| None),
+    text!(pid_file, "pid_file", true, check_path),
+    text!(user, "user", true, |_| None),
+    text!(group, "group", true, |_| None),
+    text!(chroot, "chroot", true, check_path),
+    text!(working_dir, "working_dir", true, check_path),
+    text!(core_dir, "core_dir", false, check_path),
+    text!(cpu_affinity, "cpu_affinity", false, |_| None),
+    text!(capabilities, "capabilities", true, |_| None),
+    text!(umask, "umask", false, check_umask),
+    text!(control_operators, "control_operators", false, |_| None),
+    text!(control_password, "control_password", false, |_| None),
+    text!(metrics_listen, "metrics_listen", true, |_| None),
+    text!(host, "host", true, check_name),
 ];
 
 const MODES: &[(&str, u32)] = &[
@@ -109,6 +153,9 @@ const MODES: &[(&str, u32)] = &[
 const LOADS: &[(&str, u32)] = &[("clients", DTM_LOAD_CLIENTS), ("busy", DTM_LOAD_BUSY)];
 const PASSES: &[(&str, u32)] = &[("least", DTM_PASS_LEAST), ("rotate", DTM_PASS_ROTATE)];
 const SIGNALS: &[(&str, u32)] = &[("default", DTM_SIGNALS_DEFAULT), ("dtm", DTM_SIGNALS_DTM)];
+const IDLE: &[(&str, u32)] = &[("close", DTM_IDLE_CLOSE), ("keep", DTM_IDLE_KEEP)];
+const NO_YES: &[(&str, u32)] = &[("no", 0), ("yes", 1)];
+const ON_OFF: &[(&str, u32)] = &[("on", 1), ("off", DTM_OFF)];
 const ORPHAN: &[(&str, u32)] = &[("exit", DTM_ORPHAN_EXIT), ("drain", DTM_ORPHAN_DRAIN)];
 const LEVELS: &[(&str, u32)] = &[
     ("error", DTM_LOG_ERROR),
@@ -123,6 +170,15 @@ fn check_name(text: &str) -> Option<&'static str> {
     let letter = |c: u8| c.is_ascii_alphanumeric() || b"._-".contains(&c);
     let good = (1..=32).contains(&text.len()) && text.bytes().all(letter);
     (!good).then_some("1..32 letters, digits, `.`, `_` or `-`")
+}
+
+fn check_path(text: &str) -> Option<&'static str> {
+    (!text.starts_with('/')).then_some("an absolute path")
+}
+
+fn check_umask(text: &str) -> Option<&'static str> {
+    let good = u32::from_str_radix(text, 8).is_ok_and(|mask| mask <= 0o777);
+    (!good).then_some("octal, 000..777")
 }
 
 fn check_target(text: &str) -> Option<&'static str> {
@@ -149,6 +205,10 @@ impl Key {
     pub(super) fn check(&self, value: u32) -> bool {
         match self.kind {
             Name(names) => names.iter().any(|(_, known)| *known == value),
+            Signed => {
+                let range = self.min.cast_signed()..=self.max.cast_signed();
+                range.contains(&value.cast_signed())
+            }
             _ if value == DTM_OFF => self.or_off,
             _ => (self.min..=self.max).contains(&value),
         }
@@ -156,10 +216,16 @@ impl Key {
 
     /// A value of a file or of the environment.
     pub(super) fn parse(&self, text: &str) -> Option<u32> {
+        if text == "off" && self.or_off {
+            return Some(DTM_OFF);
+        }
         self.kind.parse(text).filter(|value| self.check(*value))
     }
 
     pub(super) fn show(&self, value: u32) -> String {
+        if value == DTM_OFF && !matches!(self.kind, Name(_) | Signed) {
+            return "off".into();
+        }
         self.kind.show(value)
     }
 
@@ -250,7 +316,8 @@ mod tests {
                 assert_eq!(key.parse(&key.show(key.min)), Some(key.min), "{}", key.name);
                 assert_eq!(key.parse(&key.show(key.max)), Some(key.max), "{}", key.name);
                 assert!(!key.check(key.min - 1), "{}", key.name);
-                assert_eq!(key.check(DTM_OFF), key.or_off, "{}", key.name);
+                let off = key.or_off || matches!(key.kind, Signed);
+                assert_eq!(key.check(DTM_OFF), off, "{}", key.name);
             }
         }
     }

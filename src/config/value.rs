@@ -1,7 +1,5 @@
 //! How values are written: numbers, sizes, times, names. Pure.
 
-use crate::ffi::DTM_OFF;
-
 /// What a value is written as. All of them are one u32 in the C struct.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
@@ -9,6 +7,10 @@ pub(super) enum Kind {
     Number,
     /// `65536`, `64k`, `16m`, `1g`
     Size,
+    /// `512m`, `2g`, in MiB
+    Mebi,
+    /// `-5`, as two's complement
+    Signed,
     /// `100ms`, `30s`, `20m`, `2h`, `1d`, in milliseconds
     Time,
     /// One of these names.
@@ -24,6 +26,7 @@ const TIMES: &[(&str, u32)] = &[
     ("ms", 1),
 ];
 const SIZES: &[(&str, u32)] = &[("g", 1 << 30), ("m", 1 << 20), ("k", 1 << 10), ("", 1)];
+const MEBIS: &[(&str, u32)] = &[("t", 1 << 20), ("g", 1 << 10), ("m", 1)];
 
 impl Kind {
     /// `None`: cannot be read. Ranges are checked elsewhere.
@@ -31,7 +34,8 @@ impl Kind {
         match self {
             Kind::Number => with_unit(text, &[("", 1)]),
             Kind::Size => with_unit(text, SIZES),
-            Kind::Time if text == "off" => Some(DTM_OFF),
+            Kind::Mebi => with_unit(text, MEBIS),
+            Kind::Signed => text.parse::<i32>().ok().map(i32::cast_unsigned),
             Kind::Time => with_unit(text, TIMES),
             Kind::Name(names) => names
                 .iter()
@@ -43,9 +47,10 @@ impl Kind {
     /// As a file would say it.
     pub(super) fn show(self, value: u32) -> String {
         let units = match self {
-            Kind::Time if value == DTM_OFF => return "off".into(),
             Kind::Time => TIMES,
             Kind::Size => SIZES,
+            Kind::Mebi => MEBIS,
+            Kind::Signed => return value.cast_signed().to_string(),
             Kind::Name(names) => {
                 let known = names.iter().find(|(_, v)| *v == value);
                 return known.map_or_else(|| value.to_string(), |(name, _)| (*name).into());
@@ -84,7 +89,6 @@ mod tests {
             assert_eq!(Kind::Time.parse(text), Some(ms), "{text}");
             assert_eq!(Kind::Time.show(ms), text);
         }
-        assert_eq!(Kind::Time.parse("off"), Some(DTM_OFF));
         for text in [
             "30",
             "",
@@ -129,14 +133,14 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_shown_can_be_read(value: u32) {
-            for kind in [Kind::Number, Kind::Size, Kind::Time] {
+            for kind in [Kind::Number, Kind::Size, Kind::Mebi, Kind::Signed, Kind::Time] {
                 prop_assert_eq!(kind.parse(&kind.show(value)), Some(value));
             }
         }
 
         #[test]
         fn anything_can_be_tried(text in ".*") {
-            for kind in [Kind::Number, Kind::Size, Kind::Time, Kind::Name(&[("a", 1)])] {
+            for kind in [Kind::Number, Kind::Size, Kind::Mebi, Kind::Signed, Kind::Time, Kind::Name(&[("a", 1)])] {
                 let _ = kind.parse(&text);
             }
         }

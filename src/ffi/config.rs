@@ -83,6 +83,106 @@ pub struct dtm_config_t {
     pub store: *const c_char,
     /// DTM_PASS_*: whom DTM_ACCEPT_PASS gives a client.
     pub accept_pass: u32,
+    /// DTM_IDLE_*: what a drain does with idle clients; default DTM_IDLE_CLOSE (later version).
+    pub drain_idle: u32,
+    /// Workers of a new generation that must be ready and healthy before the rest of
+    /// it is forked, 1..=512, or DTM_OFF: all at once; default 1 (later version).
+    pub canary: u32,
+    /// Most old generations that drain at a time, 1..=16; default 2 (later version).
+    pub old_generations: u32,
+    /// Time that a new binary has to be ready, in ms; default 120,000 (later version).
+    pub upgrade_timeout_ms: u32,
+    /// Deaths within `respawn_window_ms` after which a slot is given up, 1.., or
+    /// DTM_OFF; default 10 (later version).
+    pub respawn_budget: u32,
+    /// See `respawn_budget`, in ms; default 60,000 (later version).
+    pub respawn_window_ms: u32,
+    /// Replace a worker that has accepted so many clients; default off (later version).
+    pub recycle_clients: u32,
+    /// Replace a worker after so many requests: a client that was busy and is idle
+    /// again; default off (later version).
+    pub recycle_requests: u32,
+    /// Replace a worker of this age, in ms; default off (later version).
+    pub recycle_age_ms: u32,
+    /// Replace a worker that has had no client for so long, in ms; default off (later version).
+    pub recycle_idle_ms: u32,
+    /// Percent of each of these limits that is added per worker index, so that they do not
+    /// all end at once, 1..=100, or DTM_OFF; default 10 (later version).
+    pub recycle_stagger: u32,
+    /// No worker is recycled before this age, in ms; default 10,000 (later version).
+    pub recycle_min_age_ms: u32,
+    /// Most workers that are recycled at a time, 1..=64; default 1 (later version).
+    pub recycle_parallel: u32,
+    /// Recycle a worker that uses more memory, in MiB; default off (later version).
+    pub memory_soft_mib: u32,
+    /// Kill a worker that uses more memory, in MiB; default off (later version).
+    pub memory_hard_mib: u32,
+    /// Least number of workers under automatic scaling, 1..=512; default off: the number
+    /// is fixed (later version).
+    pub workers_min: u32,
+    /// Largest number of workers under automatic scaling, 1..=512; default off (later version).
+    pub workers_max: u32,
+    /// Idle workers that automatic scaling keeps ready, 1..=512; default 1 (later version).
+    pub workers_spare: u32,
+    /// How often automatic scaling decides, in ms; default 1,000 (later version).
+    pub scale_period_ms: u32,
+    /// 1: dtm_run() goes into the background; the parent leaves when the first generation
+    /// is open, its exit status tells whether it did; default 0 (later version).
+    pub daemonize: u32,
+    /// Titles of the processes in ps; DTM_OFF: none; default on (later version).
+    pub process_titles: u32,
+    /// Priority of the children, -20..=19; 0: unchanged (later version).
+    pub nice: i32,
+    /// RLIMIT_NOFILE of all processes; default unchanged (later version).
+    pub rlimit_nofile: u32,
+    /// RLIMIT_CORE of the children, in MiB, or DTM_OFF: unlimited; default unchanged (later
+    /// version).
+    pub rlimit_core_mib: u32,
+    /// 1: the console may listen on TCP beyond loopback; needs a password; default 0 (later
+    /// version).
+    pub control_remote: u32,
+    /// File that holds the master's pid while it runs; default none (later version).
+    pub pid_file: *const c_char,
+    /// User that the children run as; default unchanged (later version).
+    pub user: *const c_char,
+    /// Group that the children run as; default the user's (later version).
+    pub group: *const c_char,
+    /// Root directory of the children; default unchanged (later version).
+    pub chroot: *const c_char,
+    /// Working directory of all processes; default unchanged (later version).
+    pub working_dir: *const c_char,
+    /// Working directory of the children, where core files go; default unchanged (later
+    /// version).
+    pub core_dir: *const c_char,
+    /// `auto` (worker i on the i-th CPU that this process may use), lists such as
+    /// `0-3;4,5` (worker 0; worker 1, then from the start again) or `off`, the default
+    /// (later version).
+    pub cpu_affinity: *const c_char,
+    /// Capabilities that the children keep when they change their user, such as
+    /// `cap_net_bind_service, cap_net_raw`; default none (later version).
+    pub capabilities: *const c_char,
+    /// umask of the children, octal, such as `027`; default unchanged (later version).
+    pub umask: *const c_char,
+    /// Users and groups (`@wheel`) that are operators on a Unix control socket, as in
+    /// `root,alice,@wheel`; default root and the service's own user (later version).
+    pub control_operators: *const c_char,
+    /// Password of the console (AUTH); default none (later version).
+    pub control_password: *const c_char,
+    /// Address for /metrics, /healthz and /readyz over HTTP; default none (later version).
+    pub metrics_listen: *const c_char,
+    /// Name of this host in a fleet; default the machine's (later version).
+    pub host: *const c_char,
+    /// Most connections to the console, 1..=10000; default 64 (later version).
+    pub control_clients: u32,
+    /// Idle time after which a console connection is closed, in ms, or DTM_OFF; default
+    /// 600,000 (later version).
+    pub control_timeout_ms: u32,
+    /// Longest time that one call of the store may take, in ms; default 1,000 (later version).
+    pub store_timeout_ms: u32,
+    /// Lease of a host in a fleet, in ms; default 10,000 (later version).
+    pub fleet_lease_ms: u32,
+    /// Hosts that a fleet-wide action may work on at a time, 1..; default 1 (later version).
+    pub fleet_unavailable: u32,
     /// Reserved, 0.
     pub reserved: u32,
 }
@@ -140,6 +240,49 @@ pub(crate) unsafe fn settings(config: *const dtm_config_t) -> Result<Settings> {
         accept_pass: c.accept_pass,
         log_target: text("log_target", c.log_target)?,
         store: text("store", c.store)?,
+        drain_idle: c.drain_idle,
+        canary: c.canary,
+        old_generations: c.old_generations,
+        upgrade_timeout_ms: c.upgrade_timeout_ms,
+        respawn_budget: c.respawn_budget,
+        respawn_window_ms: c.respawn_window_ms,
+        recycle_clients: c.recycle_clients,
+        recycle_requests: c.recycle_requests,
+        recycle_age_ms: c.recycle_age_ms,
+        recycle_idle_ms: c.recycle_idle_ms,
+        recycle_stagger: c.recycle_stagger,
+        recycle_min_age_ms: c.recycle_min_age_ms,
+        recycle_parallel: c.recycle_parallel,
+        memory_soft_mib: c.memory_soft_mib,
+        memory_hard_mib: c.memory_hard_mib,
+        workers_min: c.workers_min,
+        workers_max: c.workers_max,
+        workers_spare: c.workers_spare,
+        scale_period_ms: c.scale_period_ms,
+        daemonize: c.daemonize,
+        process_titles: c.process_titles,
+        nice: c.nice.cast_unsigned(),
+        rlimit_nofile: c.rlimit_nofile,
+        rlimit_core_mib: c.rlimit_core_mib,
+        control_remote: c.control_remote,
+        pid_file: text("pid_file", c.pid_file)?,
+        user: text("user", c.user)?,
+        group: text("group", c.group)?,
+        chroot: text("chroot", c.chroot)?,
+        working_dir: text("working_dir", c.working_dir)?,
+        core_dir: text("core_dir", c.core_dir)?,
+        cpu_affinity: text("cpu_affinity", c.cpu_affinity)?,
+        capabilities: text("capabilities", c.capabilities)?,
+        umask: text("umask", c.umask)?,
+        control_operators: text("control_operators", c.control_operators)?,
+        control_password: text("control_password", c.control_password)?,
+        metrics_listen: text("metrics_listen", c.metrics_listen)?,
+        host: text("host", c.host)?,
+        control_clients: c.control_clients,
+        control_timeout_ms: c.control_timeout_ms,
+        store_timeout_ms: c.store_timeout_ms,
+        fleet_lease_ms: c.fleet_lease_ms,
+        fleet_unavailable: c.fleet_unavailable,
         environment: std::env::var("LIBDTM_LOG").ok(),
         own_loop: false,
     })

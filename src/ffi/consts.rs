@@ -176,6 +176,12 @@ pub const DTM_SIGNALS_DEFAULT: u32 = 0;
 /// reload, SIGALRM loadconf.
 pub const DTM_SIGNALS_DTM: u32 = 1;
 
+/// A drain closes idle clients at once.
+pub const DTM_IDLE_CLOSE: u32 = 0;
+/// A drain keeps idle clients until their next request has been answered, or the
+/// deadline (later version).
+pub const DTM_IDLE_KEEP: u32 = 1;
+
 /// When the master is gone: every process leaves at once; the kernel kills it
 /// even when it is stopped or hangs, and the ports are free.
 pub const DTM_ORPHAN_EXIT: u32 = 0;
@@ -232,6 +238,12 @@ pub const DTM_CMD_ACCEPT_MODE: u32 = 13;
 /// Set the number of accept tokens to `arg`, 1..=64 (0: the default), until a
 /// configuration is loaded.
 pub const DTM_CMD_ACCEPT_TOKENS: u32 = 14;
+/// Set the log level of every process to `arg`, a DTM_LOG_*, until a configuration is
+/// loaded (later version: DTM_ENOTSUP).
+pub const DTM_CMD_LOG_LEVEL: u32 = 15;
+/// Give slots that were given up another chance, and end all back-off (later version:
+/// DTM_ENOTSUP).
+pub const DTM_CMD_RESET: u32 = 16;
 
 // ---- funcs, life events, actions -------------------------------------------
 
@@ -261,6 +273,17 @@ pub const DTM_EVENT_EXIT: u32 = 5;
 pub const DTM_EVENT_RELOAD: u32 = 6;
 /// Life event: the configuration was loaded; `status` is DTM_OK or why not.
 pub const DTM_EVENT_CONFIG: u32 = 7;
+
+/// Life event: a worker hangs and will be killed; its report is stored (later version).
+pub const DTM_EVENT_HANG: u32 = 8;
+/// Life event: a slot was given up, see `respawn_budget` (later version).
+pub const DTM_EVENT_FAILED: u32 = 9;
+/// Life event: a worker is being replaced before its end (later version).
+pub const DTM_EVENT_RECYCLE: u32 = 10;
+/// Life event: the number of workers changes (later version).
+pub const DTM_EVENT_SCALE: u32 = 11;
+/// Life event: an upgrade ended; `status` is DTM_OK or why it failed (later version).
+pub const DTM_EVENT_UPGRADE: u32 = 12;
 
 /// Why dtm_run() returned: a signal or a command asked for a graceful end.
 pub const DTM_END_GRACEFUL: u32 = 1;

@@ -124,9 +124,7 @@ pub unsafe extern "C" fn dtm_command(
     enter_rt(rt, DTM_ROLE_CONTROLLER, |rt| {
         // SAFETY: a struct as the header asks for.
         let command = unsafe { read_struct(command, COMMAND_MIN) }?;
-        if !(DTM_CMD_LOADCONF..=DTM_CMD_ACCEPT_TOKENS).contains(&command.kind)
-            || command.reserved != 0
-        {
+        if !(DTM_CMD_LOADCONF..=DTM_CMD_RESET).contains(&command.kind) || command.reserved != 0 {
             return Err(Error::invalid(format!(
                 "command.kind = {}: must be DTM_CMD_*",
                 command.kind

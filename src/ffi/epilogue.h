@@ -22,7 +22,7 @@ DTM_SIZE_(dtm_phase_t, 72);
 DTM_SIZE_(dtm_action_t, 56);
 DTM_SIZE_(dtm_action_info_t, 40);
 DTM_SIZE_(dtm_store_t, 128);
-DTM_SIZE_(dtm_config_t, 144);
+DTM_SIZE_(dtm_config_t, 368);
 DTM_SIZE_(dtm_callbacks_t, 184);
 #undef DTM_SIZE_
 #endif

@@ -76,14 +76,14 @@ layout! {
         size: 0, scheme: 8, open: 16, close: 24, ping: 32, get: 40, list: 48, cas: 56, del: 64,
         lease: 72, unlease: 80, watch_fd: 88, begin: 96, commit: 104, rollback: 112, data: 120,
     }
-    dtm_config_t: 144 {
+    dtm_config_t: 368 {
         size: 0, flags: 8, name: 16, config_file: 24, workers: 32, max_processes: 36,
         accept_mode: 40, accept_tokens: 44, max_clients: 48, client_timeout_ms: 52,
         watch_timeout_ms: 56, drain_timeout_ms: 60, kill_grace_ms: 64, start_timeout_ms: 68,
         hang_timeout_ms: 72, respawn_delay_ms: 76, respawn_delay_max_ms: 80, respawn_reset_ms:
         84, nofork_max_ms: 88, worker_tick_ms: 92, controller_tick_ms: 96, channel_queue: 100,
         signals: 104, orphan: 108, log_level: 112, accept_load: 116, log_target: 120, store: 128,
-        accept_pass: 136, reserved: 140,
+        accept_pass: 136, drain_idle: 140, canary: 144, old_generations: 148, upgrade_timeout_ms: 152, respawn_budget: 156, respawn_window_ms: 160, recycle_clients: 164, recycle_requests: 168, recycle_age_ms: 172, recycle_idle_ms: 176, recycle_stagger: 180, recycle_min_age_ms: 184, recycle_parallel: 188, memory_soft_mib: 192, memory_hard_mib: 196, workers_min: 200, workers_max: 204, workers_spare: 208, scale_period_ms: 212, daemonize: 216, process_titles: 220, nice: 224, rlimit_nofile: 228, rlimit_core_mib: 232, control_remote: 236, pid_file: 240, user: 248, group: 256, chroot: 264, working_dir: 272, core_dir: 280, cpu_affinity: 288, capabilities: 296, umask: 304, control_operators: 312, control_password: 320, metrics_listen: 328, host: 336, control_clients: 344, control_timeout_ms: 348, store_timeout_ms: 352, fleet_lease_ms: 356, fleet_unavailable: 360, reserved: 364,
     }
     dtm_callbacks_t: 184 {
         size: 0, config_load: 8, config_revert: 16, event: 24, log: 32, worker_init: 40,
