@@ -5,12 +5,14 @@ mod file;
 mod ini;
 mod keys;
 mod layers;
+mod supervision;
 mod value;
 
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::log::{LogConfig, Target};
 use keys::{KEYS, TEXT_KEYS};
+pub(crate) use supervision::Supervision;
 
 /// Most clients a worker can have.
 pub(crate) const MAX_CLIENTS: u32 = 1 << 24;
@@ -174,6 +176,7 @@ pub(crate) struct Config {
     pub(crate) signals: SignalTable,
     pub(crate) orphan: Orphan,
     pub(crate) log: LogConfig,
+    pub(crate) supervision: Supervision,
     /// The same, by key.
     values: Settings,
 }
@@ -238,7 +241,13 @@ impl Config {
         let v = &mut values;
         // By default there is room for a reload: two generations, two controllers.
         let room = v.max_processes / 2 - 1;
-        default(&mut v.workers, || machine.cpus.min(512).min(room));
+        let bounds = match v.workers_min {
+            DTM_OFF => (1, u32::MAX),
+            min => (min, v.workers_max.max(min)),
+        };
+        default(&mut v.workers, || {
+            machine.cpus.min(512).min(room).clamp(bounds.0, bounds.1)
+        });
         default(&mut v.accept_tokens, || {
             default_tokens(v.workers, v.own_loop)
         });
@@ -257,6 +266,7 @@ impl Config {
                 v.respawn_delay_ms, v.respawn_delay_max_ms
             )));
         }
+        supervision::check(v)?;
         v.max_clients = clients(v.max_clients, v.max_processes, machine.nofile)?;
         Ok(Self::from(values))
     }
@@ -319,6 +329,7 @@ impl From<Settings> for Config {
                     .and_then(Target::parse)
                     .unwrap_or(Target::Stderr),
             },
+            supervision: Supervision::of(&v),
             values: v,
         }
     }

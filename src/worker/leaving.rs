@@ -6,10 +6,10 @@ use super::gate::Gate;
 use crate::accept::Door;
 use crate::child::{Cause, DEADLINE};
 use crate::ffi::*;
-use crate::guard::callback;
 use crate::master::policy::Order;
 use crate::net;
 use crate::process::lifeline;
+use crate::shm::Doing;
 
 /// At the very end of a service, clients that are queued already are still
 /// served, but not for ever.
@@ -54,7 +54,9 @@ impl Worker {
         self.reactor().start_drain();
         if let Some(drain) = self.rt.callbacks.worker_drain {
             // SAFETY: the service's function, with the arguments it declared.
-            callback(|| unsafe { drain(self.rt.handle(), self.rt.user_data) });
+            self.child.calls(Doing::Drain, || unsafe {
+                drain(self.rt.handle(), self.rt.user_data)
+            });
         }
     }
 

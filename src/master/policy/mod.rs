@@ -84,7 +84,7 @@ impl Policy {
             Event::Begin => self.begin(now, out),
             Event::Forked { slot, spawn, pid } => self.forked(slot, spawn, pid, now, out),
             Event::ForkFailed { slot, banned } => self.fork_failed(slot, banned, now),
-            Event::Ready { slot, spawn } => self.ready(slot, spawn, out),
+            Event::Ready { slot, spawn } => self.ready(slot, spawn, now, out),
             Event::Updated { slot, spawn } => self.updated(slot, spawn, now, out),
             Event::Died { slot, spawn, exit } => self.died(slot, spawn, exit, now, out),
             Event::Ban(on) => self.ban(on, out),

@@ -110,7 +110,7 @@ impl Policy {
         self.serving = generation;
         for slot in 0..self.slots.len() {
             if self.slots[slot].generation == generation && self.slots[slot].is_worker() {
-                self.open(slot, out);
+                self.open(slot, now, out);
             }
         }
         self.retire_others(generation, now, out);

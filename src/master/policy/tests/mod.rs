@@ -4,6 +4,7 @@
 use super::*;
 use proptest::prelude::*;
 
+mod supervision;
 mod world;
 
 use world::{World, running, settings};
