@@ -68,6 +68,8 @@ pub(crate) fn settle(rt: &'static Runtime, birth: &Birth, lifeline_end: &OwnedFd
     }
     if let Ok(shared) = rt.shared() {
         shared.narrow(birth.role);
+        let slot = birth.slot;
+        crate::log::keep_complaints(move |text| shared.words.say(slot, text));
     }
 }
 

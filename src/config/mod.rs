@@ -5,14 +5,12 @@ mod file;
 mod ini;
 mod keys;
 mod layers;
-mod supervision;
 mod value;
 
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::log::{LogConfig, Target};
 use keys::{KEYS, TEXT_KEYS};
-pub(crate) use supervision::Supervision;
 
 /// Most clients a worker can have.
 pub(crate) const MAX_CLIENTS: u32 = 1 << 24;
@@ -148,6 +146,13 @@ pub(crate) enum Orphan {
     Exit,
 }
 
+/// What a drain does with idle clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DrainIdle {
+    Close,
+    Keep,
+}
+
 /// Every value in force. Durations are in milliseconds; `None` is off.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -175,8 +180,10 @@ pub(crate) struct Config {
     pub(crate) channel_queue: usize,
     pub(crate) signals: SignalTable,
     pub(crate) orphan: Orphan,
+    pub(crate) drain_idle: DrainIdle,
+    pub(crate) canary: Option<u32>,
+    pub(crate) old_generations: u32,
     pub(crate) log: LogConfig,
-    pub(crate) supervision: Supervision,
     /// The same, by key.
     values: Settings,
 }
@@ -241,13 +248,7 @@ impl Config {
         let v = &mut values;
         // By default there is room for a reload: two generations, two controllers.
         let room = v.max_processes / 2 - 1;
-        let bounds = match v.workers_min {
-            DTM_OFF => (1, u32::MAX),
-            min => (min, v.workers_max.max(min)),
-        };
-        default(&mut v.workers, || {
-            machine.cpus.min(512).min(room).clamp(bounds.0, bounds.1)
-        });
+        default(&mut v.workers, || machine.cpus.min(512).min(room));
         default(&mut v.accept_tokens, || {
             default_tokens(v.workers, v.own_loop)
         });
@@ -266,7 +267,6 @@ impl Config {
                 v.respawn_delay_ms, v.respawn_delay_max_ms
             )));
         }
-        supervision::check(v)?;
         v.max_clients = clients(v.max_clients, v.max_processes, machine.nofile)?;
         Ok(Self::from(values))
     }
@@ -321,6 +321,13 @@ impl From<Settings> for Config {
             } else {
                 Orphan::Drain
             },
+            drain_idle: if v.drain_idle == DTM_IDLE_KEEP {
+                DrainIdle::Keep
+            } else {
+                DrainIdle::Close
+            },
+            canary: (v.canary != DTM_OFF).then_some(v.canary),
+            old_generations: v.old_generations,
             log: LogConfig {
                 level: crate::log::filter(v.log_level),
                 target: v
@@ -329,7 +336,6 @@ impl From<Settings> for Config {
                     .and_then(Target::parse)
                     .unwrap_or(Target::Stderr),
             },
-            supervision: Supervision::of(&v),
             values: v,
         }
     }

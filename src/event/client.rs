@@ -1,5 +1,6 @@
 //! Clients: accepted, asked and told by the API, drained, closed.
 
+use super::clock::{Clock, NS_PER_MS};
 use super::entry::{BUSY, Entry, IN_CALL, Kind, NOT_ARMED, SHARED, TAKEN, small};
 use super::handle::{Object, alive, ask, open, own_or};
 use super::reactor::Reactor;
@@ -9,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::guard::{self, SERVING};
 use crate::net::Peer;
-use crate::shm::Doing;
+use std::cell::RefCell;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 /// `idle_ms` of a client whose open callback may still set it.
@@ -135,7 +136,6 @@ impl Reactor {
         let Some(open) = self.setup.open else {
             return DTM_KEEP;
         };
-        self.begin(Doing::Open, entry);
         entry.raise(IN_CALL);
         let (rt, client, user_data) = (self.setup.rt, entry.handle(), self.setup.user_data);
         // SAFETY: the service's function, with a living client.
@@ -162,24 +162,11 @@ impl Reactor {
                 entry.raise(BUSY);
                 self.busy.set(self.busy.get().wrapping_add(1));
             }
-            (true, false) => return self.leave_busy(entry, true),
+            (true, false) => {
+                entry.lower(BUSY);
+                self.busy.set(self.busy.get().wrapping_sub(1));
+            }
             _ => return,
-        }
-        if self.setup.busy_counts {
-            self.stir();
-        }
-    }
-
-    /// `served`: what it was busy with was a request, and is done.
-    #[inline(always)]
-    pub(super) fn leave_busy(&self, entry: &Entry, served: bool) {
-        if !entry.has(BUSY) {
-            return;
-        }
-        entry.lower(BUSY);
-        self.busy.set(self.busy.get().wrapping_sub(1));
-        if served {
-            self.progress.get().count_request();
         }
         if self.setup.busy_counts {
             self.stir();
@@ -206,6 +193,51 @@ impl Reactor {
             }
             self.enqueue(entry);
         });
+    }
+
+    /// The same, but idle clients stay until their next request: so none that is on
+    /// its way is lost.
+    pub(crate) fn start_patient_drain(&self) {
+        if !self.draining() {
+            let now = match self.now.get() {
+                0 => Clock::read().floor_ms() * NS_PER_MS,
+                now => now,
+            };
+            self.spares.set(now.max(1));
+            self.start_drain();
+        }
+    }
+
+    /// The time for the drain is over: busy clients are closed, those that were spared
+    /// are not any more. How many of them were busy.
+    pub(crate) fn expire_drain(&self) -> u32 {
+        self.spares.set(0);
+        let busy = self.busy();
+        self.each(Entry::is_client, |entry| {
+            if entry.has(BUSY) {
+                self.end(entry, DTM_CLOSE_DEADLINE);
+            } else {
+                self.enqueue(entry);
+            }
+        });
+        busy
+    }
+
+    /// Busy clients, for people: at most so many.
+    pub(crate) fn busy_clients(&self, most: usize) -> Vec<String> {
+        let found = RefCell::new(Vec::new());
+        let now = self.now_ms();
+        self.each(Entry::is_client, |entry| {
+            let Kind::Client { peer, .. } = entry.kind.get() else {
+                return;
+            };
+            if entry.has(BUSY) && found.borrow().len() < most {
+                let quiet = now.saturating_sub(entry.stamp.get() / NS_PER_MS);
+                let line = format!("client {peer}, quiet for {quiet} ms");
+                found.borrow_mut().push(line);
+            }
+        });
+        found.into_inner()
     }
 
     /// Close every client, now; one whose step is running, when that returns.

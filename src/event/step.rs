@@ -17,7 +17,6 @@ use super::reactor::Reactor;
 use crate::error::Result;
 use crate::ffi::*;
 use crate::guard;
-use crate::shm::Doing;
 
 const PATIENCE: u8 = 8;
 
@@ -142,7 +141,6 @@ impl Reactor {
         entry.stamp.set(self.now.get());
         entry.raise(IN_CALL);
         let result = if entry.is_client() {
-            self.progress.get().step(entry.id(), entry.fd());
             let (rt, user_data) = (self.setup.rt, self.setup.user_data);
             let (client, step) = (entry.handle(), self.client_step);
             // SAFETY: the service's function, with a living client.
@@ -170,7 +168,6 @@ impl Reactor {
         else {
             return Some(DTM_DONE);
         };
-        self.begin(Doing::WatchStep, entry);
         let (rt, watch, data) = (self.setup.rt, entry.handle(), entry.data.get());
         let life = entry.key();
         // SAFETY: the service's function, with a living watch.
@@ -239,7 +236,14 @@ impl Reactor {
         self.draining.get()
             && entry.is_client()
             && !entry.has(BUSY)
+            && !self.is_spared(entry)
             && !(reads && unread(entry.fd.get()) > 0)
+    }
+
+    /// Nothing came from it since the drain began, and such clients may stay.
+    fn is_spared(&self, entry: &Entry) -> bool {
+        let since = self.spares.get();
+        since != 0 && entry.stamp.get() <= since
     }
 
     /// The end, exactly once, for the first reason there was. An entry whose callback
@@ -275,7 +279,7 @@ impl Reactor {
         }
         if entry.is_client() {
             self.stir();
-            self.leave_busy(entry, reason == DTM_CLOSE_DONE);
+            self.set_busy(entry, false);
             self.clients.set(self.clients.get() - 1);
         }
         self.give(entry);
@@ -294,7 +298,6 @@ impl Reactor {
         match entry.kind.get() {
             Kind::Client { .. } => {
                 if let Some(close) = self.setup.close {
-                    self.begin(Doing::Close, entry);
                     let client = entry.handle();
                     // SAFETY: the service's function, with a client that lives until it returns.
                     let call = || unsafe { close(rt, client, reason, self.setup.user_data) };
@@ -304,7 +307,6 @@ impl Reactor {
             Kind::Watch {
                 close: Some(close), ..
             } => {
-                self.begin(Doing::WatchClose, entry);
                 let (watch, data) = (entry.handle(), entry.data.get());
                 // SAFETY: the service's function, with a watch that lives until it returns.
                 let call = || unsafe { close(rt, watch, reason, data) };

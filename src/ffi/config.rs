@@ -83,20 +83,27 @@ pub struct dtm_config_t {
     pub store: *const c_char,
     /// DTM_PASS_*: whom DTM_ACCEPT_PASS gives a client.
     pub accept_pass: u32,
-    /// DTM_IDLE_*: what a drain does with idle clients; default DTM_IDLE_CLOSE (later version).
+    /// DTM_IDLE_*: what a drain does with idle clients; default DTM_IDLE_CLOSE: workers
+    /// leave soon, and a client whose next request crosses the close has to send it
+    /// again. DTM_IDLE_KEEP loses none, if the service ends its answers with a hint to
+    /// close while dtm_draining().
     pub drain_idle: u32,
-    /// Workers of a new generation that must be ready and healthy before the rest of
-    /// it is forked, 1..=512, or DTM_OFF: all at once; default 1 (later version).
+    /// Workers of a new generation that must be up to date and healthy before the rest
+    /// of it is forked, 1..=512, or DTM_OFF: all at once; default 1: a generation that
+    /// cannot start costs one process and no time for the others. Each part has
+    /// `start_timeout_ms` of its own.
     pub canary: u32,
-    /// Most old generations that drain at a time, 1..=16; default 2 (later version).
+    /// Most old generations alive at a time, 1..=16; default 2: one that has drained
+    /// since the last reload, and one before it whose clients take long. With one more,
+    /// the oldest closes what it has left, with DTM_CLOSE_DEADLINE, before the new
+    /// generation opens.
     pub old_generations: u32,
     /// Time that a new binary has to be ready, in ms; default 120,000 (later version).
     pub upgrade_timeout_ms: u32,
-    /// Deaths within `respawn_window_ms` after which a slot is given up
-    /// (DTM_WORKER_FAILED), 1.., or DTM_OFF; default 10. The last worker that serves and
-    /// the controller are never given up.
+    /// Deaths within `respawn_window_ms` after which a slot is given up, 1.., or
+    /// DTM_OFF; default 10 (later version).
     pub respawn_budget: u32,
-    /// See `respawn_budget`, in ms; default 60,000.
+    /// See `respawn_budget`, in ms; default 60,000 (later version).
     pub respawn_window_ms: u32,
     /// Replace a worker that has accepted so many clients; default off (later version).
     pub recycle_clients: u32,

@@ -56,6 +56,23 @@ thread_local! {
     /// calls back, against its rules) is lost instead of recursing.
     static SINK: Cell<Option<Box<Sink>>> = const { Cell::new(None) };
     static LOST_INSIDE: Cell<u64> = const { Cell::new(0) };
+    /// In a child: where warnings and errors are kept for the master, besides.
+    static KEEPER: Cell<Option<Keeper>> = const { Cell::new(None) };
+}
+
+type Keeper = Box<dyn Fn(&str)>;
+
+/// From now on this hears of every warning and error of this process, whatever the
+/// target does with them.
+pub(crate) fn keep_complaints(keeper: impl Fn(&str) + 'static) {
+    KEEPER.set(Some(Box::new(keeper)));
+}
+
+fn complain(text: Arguments<'_>) {
+    if let Ok(Some(keeper)) = KEEPER.try_with(Cell::take) {
+        keeper(&text.to_string());
+        KEEPER.set(Some(keeper));
+    }
 }
 
 /// Open the target for this process. What was open before (also: inherited) is
@@ -184,9 +201,13 @@ impl Log for Facade {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if self.enabled(record.metadata())
-            && with_sink(|sink| sink.log(record.level(), *record.args())).is_none()
-        {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        if record.level() <= Level::Warn {
+            complain(*record.args());
+        }
+        if with_sink(|sink| sink.log(record.level(), *record.args())).is_none() {
             let _ = LOST_INSIDE.try_with(|lost| lost.set(lost.get() + 1));
         }
     }

@@ -1,6 +1,6 @@
 //! Carry out what the policy decided.
 
-use super::policy::{Action, Event, Job, Order};
+use super::policy::{Action, Asker, Event, Job, Note, Order};
 use super::{Master, prepare};
 use crate::channel::Kind;
 use crate::config::AcceptMode;
@@ -33,9 +33,40 @@ impl Master {
             }
             Action::KeepConfig => self.rt.keep_config(),
             Action::Reply { asker, code, text } => self.reply(asker, code, &text),
+            Action::EndReload {
+                askers,
+                generation,
+                code,
+                text,
+                blame,
+            } => self.end_reload(askers, generation, code, text, blame),
             Action::Note(note) => self.note(&note),
             Action::Finish { fast, signal } => self.finish = Some((fast, signal)),
         }
+    }
+
+    /// The answer says what the process had to say that the reload failed of.
+    fn end_reload(
+        &mut self,
+        askers: Vec<Asker>,
+        generation: u32,
+        code: i32,
+        mut text: String,
+        blame: Option<usize>,
+    ) {
+        let words = blame.map_or_else(Vec::new, |slot| self.shared.words.read(slot));
+        if !words.is_empty() {
+            text.push_str("; its last words: ");
+            text.push_str(&words.join(" | "));
+        }
+        for asker in askers {
+            self.reply(asker, code, &text);
+        }
+        self.note(&Note::ReloadEnds {
+            generation,
+            code,
+            text,
+        });
     }
 
     /// What an action led to is heard before whatever else waits: so the policy never
@@ -52,10 +83,10 @@ impl Master {
         let Some(child) = &self.policy.slots()[slot].child else {
             return;
         };
-        let order = if order == Order::Stop {
-            shm::Order::Stop
-        } else {
-            shm::Order::Drain
+        let order = match order {
+            Order::Drain => shm::Order::Drain,
+            Order::Expire => shm::Order::Expire,
+            Order::Stop => shm::Order::Stop,
         };
         self.shared.table.set_order(slot, child.spawn, order);
         self.tell(slot, Kind::Nudge, 0);

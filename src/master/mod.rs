@@ -74,6 +74,8 @@ pub(crate) struct Master {
     /// Out of descriptors: it accepts nothing until then.
     exhausted_until: Option<u64>,
     swept: u64,
+    /// Clients that the dead had closed at a drain's deadline.
+    late_clients: u64,
     terminal: bool,
     finish: Option<(bool, i32)>,
 }
@@ -86,6 +88,8 @@ const NOT_STARTED: dtm_result_t = dtm_result_t {
     deaths: 0,
     killed: 0,
     reloads: 0,
+    failed_reloads: 0,
+    late_clients: 0,
 };
 
 /// dtm_run(): everything, from the first fork to the last trace.
@@ -131,6 +135,8 @@ impl Master {
             deaths: stats.deaths,
             killed: stats.killed,
             reloads: stats.reloads,
+            failed_reloads: stats.failed_reloads,
+            late_clients: self.late_clients,
         };
         (result, outcome.map(|_| ()))
     }

@@ -11,7 +11,7 @@ use crate::ffi::*;
 use crate::process::fork;
 use crate::process::lifeline::Lifeline;
 use crate::runtime::{Runtime, Shared};
-use crate::shm::{Ban, Board, Locks, Table};
+use crate::shm::{Ban, Board, LastWords, Locks, Table};
 use crate::signal::mask;
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
 use std::collections::VecDeque;
@@ -44,9 +44,9 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         table: Table::new(slots)?,
         ban: Ban::new(config.nofork_max)?,
         board: Board::new(slots)?,
-        progress: crate::shm::ProgressTable::new(slots)?,
         schedule,
         locks: Locks::new(rt.locks.names())?,
+        words: LastWords::new(slots)?,
     });
     let pairs = (0..slots)
         .map(|_| Pair::new())
@@ -75,6 +75,7 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         watched: vec![false; sockets.len()],
         exhausted_until: None,
         swept: crate::sys::now_ms(),
+        late_clients: 0,
         // SAFETY: a plain query about standard input.
         terminal: unsafe { libc::isatty(0) } == 1,
         finish: None,
@@ -111,8 +112,8 @@ pub(super) fn settings(config: &Config, rt: &Runtime) -> Settings {
         respawn_ms: config.respawn_delay,
         respawn_max_ms: config.respawn_delay_max,
         respawn_reset_ms: config.respawn_reset,
-        budget: config.supervision.respawn_budget,
-        window_ms: config.supervision.respawn_window,
+        canary: config.canary,
+        old_generations: config.old_generations,
     }
 }
 

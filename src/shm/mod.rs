@@ -6,7 +6,7 @@
 //! | [`Table`] | master | every child, read-only |
 //! | [`Ban`] | controller | master |
 //! | [`Board`] | each child its own row | all |
-//! | [`ProgressTable`] | each child its own row, and one word the master | master |
+//! | [`LastWords`] | each child its own | master, when a child has failed |
 //! | [`Locks`] | who takes one, and the master for the dead | all |
 //!
 //! The master never takes a decision from memory that a child can write without
@@ -14,17 +14,16 @@
 
 mod ban;
 mod board;
+mod last_words;
 mod latch;
 mod lock;
-#[allow(dead_code, reason = "hang detection follows")]
-mod progress;
 mod region;
 mod table;
 
 pub(crate) use ban::{Ban, Notice};
 pub(crate) use board::{Board, Gauge};
+pub(crate) use last_words::LastWords;
 pub(crate) use latch::Latch;
 pub(crate) use lock::{Locks, owner};
-pub(crate) use progress::{Doing, Progress, ProgressTable};
 pub(crate) use region::Region;
 pub(crate) use table::{Order, Row, Table};

@@ -5,15 +5,19 @@ use super::Worker;
 use super::gate::Gate;
 use crate::accept::Door;
 use crate::child::{Cause, DEADLINE};
+use crate::config::DrainIdle;
 use crate::ffi::*;
+use crate::guard::callback;
 use crate::master::policy::Order;
 use crate::net;
 use crate::process::lifeline;
-use crate::shm::Doing;
+use crate::shm::Gauge;
 
 /// At the very end of a service, clients that are queued already are still
 /// served, but not for ever.
 const LAST_TURNS: u32 = 1024;
+/// So many stragglers are named in the log; a line each.
+const NAMED: usize = 8;
 
 impl Worker {
     /// After every pass: begin to leave, or end it.
@@ -28,6 +32,9 @@ impl Worker {
         }
         if !self.drain_began.replace(true) {
             self.begin_drain(cause);
+        }
+        if order == Order::Expire && !self.expired.get() {
+            self.expire();
         }
         if self.reactor().clients() == 0 {
             self.done.set(Some(status(cause)));
@@ -50,13 +57,16 @@ impl Worker {
             Cause::Orphaned => Some(u64::from(lifeline::DRAIN_SECONDS) * 1000),
             _ => self.rt.config().drain_timeout,
         };
-        self.reactor().own_timer(DEADLINE, limit);
-        self.reactor().start_drain();
+        // Half of it, to say then who is still busy.
+        self.reactor().own_timer(DEADLINE, limit.map(|ms| ms / 2));
+        self.drain_limit.set(limit.unwrap_or(0));
+        match self.rt.config().drain_idle {
+            DrainIdle::Close => self.reactor().start_drain(),
+            DrainIdle::Keep => self.reactor().start_patient_drain(),
+        }
         if let Some(drain) = self.rt.callbacks.worker_drain {
             // SAFETY: the service's function, with the arguments it declared.
-            self.child.calls(Doing::Drain, || unsafe {
-                drain(self.rt.handle(), self.rt.user_data)
-            });
+            callback(|| unsafe { drain(self.rt.handle(), self.rt.user_data) });
         }
     }
 
@@ -72,10 +82,48 @@ impl Worker {
         }
     }
 
+    /// The drain's timer: half of its time is over, then all of it, then what comes
+    /// after it.
     pub(super) fn deadline(&self) {
-        let clients = self.reactor().clients();
-        ::log::warn!("drain deadline: closing {clients} clients that are still busy");
-        self.reactor().close_clients(DTM_CLOSE_DEADLINE);
+        let limit = self.drain_limit.replace(0);
+        if limit > 0 && !self.expired.get() {
+            self.name_the_busy("is still busy", limit - limit / 2);
+            return self.reactor().own_timer(DEADLINE, Some(limit - limit / 2));
+        }
+        self.expire();
+    }
+
+    /// The time is over. Those whose last request is being read are served it yet.
+    fn expire(&self) {
+        let reactor = self.reactor();
+        let late = if self.expired.replace(true) {
+            let left = reactor.clients();
+            reactor.close_clients(DTM_CLOSE_DEADLINE);
+            left
+        } else {
+            self.name_the_busy("is closed at the drain's deadline", 0);
+            reactor.own_timer(DEADLINE, Some(self.rt.config().kill_grace / 2));
+            reactor.expire_drain()
+        };
+        if late > 0 {
+            ::log::warn!("drain deadline: {late} clients were still busy and are closed");
+        }
+        let board = &self.child.shared.board;
+        board.add(self.child.birth.slot, Gauge::Late, u64::from(late));
+    }
+
+    fn name_the_busy(&self, what: &str, left_ms: u64) {
+        let busy = self.reactor().busy();
+        for client in self.reactor().busy_clients(NAMED) {
+            ::log::warn!("drain: {client}, {what}");
+        }
+        let more = busy.saturating_sub(u32::try_from(NAMED).unwrap_or(0));
+        if more > 0 {
+            ::log::warn!("drain: {more} more clients, too");
+        }
+        if busy > 0 && left_ms > 0 {
+            ::log::warn!("drain: {busy} busy clients have {left_ms} ms left");
+        }
     }
 }
 

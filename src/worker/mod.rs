@@ -10,8 +10,9 @@ use crate::child::{self, Child, DEADLINE, Duties, TICK};
 use crate::error::Result;
 use crate::event::{BOUNDARY, Reactor, Setup};
 use crate::ffi::*;
+use crate::guard::callback;
 use crate::runtime::{Process, Runtime};
-use crate::shm::{Doing, Gauge};
+use crate::shm::Gauge;
 use crate::signal::handler;
 use gate::Gate;
 use std::cell::Cell;
@@ -37,6 +38,10 @@ pub(crate) struct Worker {
     /// Out of descriptors a moment ago.
     exhausted: Cell<bool>,
     drain_began: Cell<bool>,
+    /// How long the drain may take, until half of it is over, ms.
+    drain_limit: Cell<u64>,
+    /// Its time is over.
+    expired: Cell<bool>,
     /// The exit status, once everything is over.
     done: Cell<Option<i32>>,
 }
@@ -82,13 +87,14 @@ impl Worker {
             paused: Cell::new(false),
             exhausted: Cell::new(false),
             drain_began: Cell::new(false),
+            drain_limit: Cell::new(0),
+            expired: Cell::new(false),
             done: Cell::new(None),
         };
         rt.become_process(reactor, Process::Worker(worker))?;
         match rt.process() {
             Some(Process::Worker(worker)) => {
-                worker.reactor().set_beat(worker.seat.row().beat());
-                worker.reactor().set_progress(worker.child.progress());
+                worker.reactor().set_beat(Some(worker.seat.row().beat()));
                 Ok(worker)
             }
             _ => Err(crate::error::Error::new(
@@ -102,9 +108,7 @@ impl Worker {
         crate::signal::mask::set(&self.child.mask);
         if let Some(init) = self.rt.callbacks.worker_init {
             // SAFETY: the service's function, with the arguments it declared.
-            let code = self.child.calls(Doing::Init, || unsafe {
-                init(self.rt.handle(), self.rt.user_data)
-            });
+            let code = callback(|| unsafe { init(self.rt.handle(), self.rt.user_data) });
             if code < 0 {
                 ::log::error!("worker_init failed with {code}");
                 return DTM_EXIT_INIT;
@@ -128,9 +132,7 @@ impl Worker {
             return self.done.set(Some(DTM_EXIT_INIT));
         }
         // SAFETY: the service's function, with the arguments it declared.
-        let status = self.child.calls(Doing::Main, || unsafe {
-            main(self.rt.handle(), self.rt.user_data)
-        });
+        let status = callback(|| unsafe { main(self.rt.handle(), self.rt.user_data) });
         if self.done.get().is_none() {
             self.done.set(Some(status & 0xff));
         }
@@ -140,9 +142,7 @@ impl Worker {
         self.reactor().shutdown(DTM_CLOSE_SHUTDOWN);
         if let Some(exit) = self.rt.callbacks.worker_exit {
             // SAFETY: the service's function, with the arguments it declared.
-            self.child.calls(Doing::Exit, || unsafe {
-                exit(self.rt.handle(), self.rt.user_data)
-            });
+            callback(|| unsafe { exit(self.rt.handle(), self.rt.user_data) });
         }
         self.done.get().unwrap_or(0)
     }
@@ -208,9 +208,7 @@ impl Worker {
     fn tick(&self) {
         if let Some(tick) = self.rt.callbacks.worker_tick {
             // SAFETY: the service's function, with the arguments it declared.
-            self.child.calls(Doing::Tick, || unsafe {
-                tick(self.rt.handle(), self.rt.user_data)
-            });
+            callback(|| unsafe { tick(self.rt.handle(), self.rt.user_data) });
         }
         self.arm_tick();
     }

@@ -126,6 +126,7 @@ static void in_a_reload(void)
 {
     struct service service = a_service();
     service.config.start_timeout_ms = DTM_OFF;
+    service.config.canary = DTM_OFF;
     start(&service);
     shared->init_trouble = HANG;
     shared->init_generation = 2;

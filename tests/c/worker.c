@@ -70,9 +70,10 @@ static int32_t on_init(dtm_t *rt, void *user_data)
     me = kid_of(self.spawn);
     me->index = self.index;
     ADD(me->inits, 1);
-    if (self.generation < shared->init_generation ||
-        (GET(shared->init_only) && self.index + 1 != GET(shared->init_only)))
+    if (self.generation < shared->init_generation || self.index < shared->init_index)
         return 0;
+    if (shared->init_trouble)
+        dtm_log(rt, DTM_LOG_ERROR, "the init callback has trouble");
     switch (shared->init_trouble) {
     case FAIL: return -EIO;
     case ABORT: abort();

@@ -36,23 +36,8 @@ impl Policy {
             Command::Start => self.ask_start(asker, out),
             Command::Stop => self.stop_children(asker, now, out),
             Command::Scale(workers) => self.scale(asker, workers, now, out),
-            Command::Reset => self.ask_reset(asker, now, out),
             Command::Shutdown | Command::ShutdownNow => {}
         }
-    }
-
-    fn ask_reset(&mut self, asker: Asker, now: Ms, out: &mut Actions) {
-        self.defer_note("reset", out);
-        let text = match self.reset(now) {
-            0 => "no slot was given up".into(),
-            1 => "1 slot has another chance".into(),
-            n => format!("{n} slots have another chance"),
-        };
-        out.push(Action::Reply {
-            asker,
-            code: DTM_OK,
-            text,
-        });
     }
 
     fn defer_note(&self, what: &'static str, out: &mut Actions) {
@@ -96,7 +81,7 @@ impl Policy {
 
     /// flow: M18: allowed while forking is forbidden; the controller stays.
     fn stop_children(&mut self, asker: Asker, now: Ms, out: &mut Actions) {
-        self.cancel_reload("all children were told to stop", now, out);
+        self.cancel_reload("all children were told to stop", None, now, out);
         self.stopped = true;
         let waiting = std::mem::take(&mut self.next_start);
         reply_all(waiting, DTM_EFAILED, "all children were told to stop", out);

@@ -9,12 +9,6 @@ impl Policy {
             return;
         };
         let asked = child.stop.is_some();
-        let reason = child.ends.unwrap_or(match exit {
-            _ if asked => Reason::Told,
-            Exit::Code(_) => Reason::Exit,
-            Exit::Signal { .. } => Reason::Signal,
-            Exit::Unknown => Reason::Unknown,
-        });
         let generation = self.slots[at].generation;
         let in_reload = generation > 0
             && self
@@ -24,14 +18,7 @@ impl Policy {
         let Some(who) = self.slots[at].who() else {
             return;
         };
-        let slot = &mut self.slots[at];
-        slot.child = None;
-        slot.since = now;
-        slot.last = Some((reason, exit));
-        if !asked {
-            slot.tally.deaths += 1;
-            slot.tally.crashes += u32::from(reason == Reason::Signal);
-        }
+        self.slots[at].child = None;
         if self.banned && self.ending.is_none() {
             self.slots[at].corpse = Some(child.pid);
         } else {
@@ -43,7 +30,9 @@ impl Policy {
         if !asked {
             self.stats.deaths += 1;
         }
-        let leaves = !asked && self.may_leave(at, exit);
+        // A worker that never opened cannot leave by its own right.
+        let hopeful = in_reload && self.slots[at].is_worker();
+        let leaves = !asked && !hopeful && self.may_leave(at, exit);
         let next = if leaves {
             self.slots[at].release();
             Next::Left
@@ -60,17 +49,14 @@ impl Policy {
             asked,
             next,
         }));
-        if next == Next::GivenUp {
-            out.push(Action::Note(Note::Failed {
-                slot: at,
-                who,
-                deaths: self.settings.budget.unwrap_or(0),
-                window_ms: self.settings.window_ms,
-            }));
-        }
         if in_reload && !asked && !leaves {
             self.cancel_reload(
-                &format!("a process of the new generation {}", describe(exit)),
+                &format!(
+                    "{} of the new generation {}",
+                    who.job.describe(),
+                    describe(exit)
+                ),
+                Some(at),
                 now,
                 out,
             );
@@ -98,20 +84,12 @@ impl Policy {
 
     fn plan_respawn(&mut self, at: usize, child: &Child, now: Ms) -> Next {
         let reset = self.settings.respawn_reset_ms;
-        let budget = self.settings.budget.filter(|_| self.may_give_up(at));
-        let window = self.settings.window_ms;
-        let healthy = child
-            .opened
-            .is_some_and(|at| now.saturating_sub(at) >= reset);
         let slot = &mut self.slots[at];
-        slot.deaths = if healthy { 1 } else { slot.deaths + 1 };
-        // Counted even where it may not be given up: it may be later.
-        let spent = slot.spend(self.settings.budget.unwrap_or(1), window, now);
-        if budget.is_some() && spent {
-            slot.failed = true;
-            slot.due = None;
-            return Next::GivenUp;
-        }
+        slot.deaths = if now.saturating_sub(child.since) >= reset {
+            1
+        } else {
+            slot.deaths + 1
+        };
         let delay = backoff(&self.settings, self.slots[at].deaths, child.spawn);
         self.slots[at].due = Some(now + delay);
         if self.banned {
@@ -121,33 +99,6 @@ impl Policy {
         } else {
             Next::Respawn(delay)
         }
-    }
-
-    /// Giving up must not end the service: neither its last worker nor the controller,
-    /// without whom nobody could give the slots another chance, is given up. They go on
-    /// with the longest delay.
-    fn may_give_up(&self, at: usize) -> bool {
-        match self.slots[at].job {
-            Some(Job::Controller) | None => false,
-            Some(Job::Worker { .. }) => self.others_serve(at),
-            Some(Job::Func { .. }) => true,
-        }
-    }
-
-    /// DTM_CMD_RESET: whoever is not there is forked now.
-    pub(super) fn reset(&mut self, now: Ms) -> usize {
-        let mut given = 0;
-        for slot in &mut self.slots {
-            if slot.failed || slot.due.is_some() {
-                given += usize::from(slot.failed);
-                slot.forgive();
-                slot.deaths = 0;
-                slot.fork_failures = 0;
-                slot.due = Some(now);
-                slot.since = now;
-            }
-        }
-        given
     }
 
     fn others_serve(&self, at: usize) -> bool {

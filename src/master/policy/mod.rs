@@ -52,6 +52,7 @@ pub(crate) struct Stats {
     pub(crate) deaths: u64,
     pub(crate) killed: u64,
     pub(crate) reloads: u64,
+    pub(crate) failed_reloads: u64,
 }
 
 type Actions = Vec<Action>;
@@ -84,14 +85,15 @@ impl Policy {
             Event::Begin => self.begin(now, out),
             Event::Forked { slot, spawn, pid } => self.forked(slot, spawn, pid, now, out),
             Event::ForkFailed { slot, banned } => self.fork_failed(slot, banned, now),
-            Event::Ready { slot, spawn } => self.ready(slot, spawn, now, out),
-            Event::Updated { slot, spawn } => self.updated(slot, spawn, now, out),
+            Event::Ready { slot, spawn } => self.ready(slot, spawn, out),
+            Event::Updated { slot, spawn } => self.updated(slot, spawn, out),
             Event::Died { slot, spawn, exit } => self.died(slot, spawn, exit, now, out),
             Event::Ban(on) => self.ban(on, out),
             Event::Command { asker, command } => self.command(asker, command, now, out),
             Event::Config(result) => self.config_done(result, now, out),
             Event::Tick => {}
         }
+        self.advance_reload(now, out);
         self.timers(now, out);
         self.settle(now, out);
         self.fork_due(now, out);

@@ -25,7 +25,7 @@ impl Policy {
         let grace = self.settings.grace_ms;
         let deadline = match order {
             Order::Drain => self.settings.drain_ms.map(|drain| now + drain + grace),
-            Order::Stop => Some(now + grace),
+            Order::Expire | Order::Stop => Some(now + grace),
         };
         let Some(child) = self.slots[at].child.as_mut() else {
             return;
@@ -34,17 +34,11 @@ impl Policy {
             return;
         }
         let killed = child.stop.is_some_and(|s| s.killed);
-        let first = child.stop.is_none();
         child.stop = Some(Stop {
             order,
             deadline,
             killed,
         });
-        if first {
-            let slot = &mut self.slots[at];
-            slot.since = now;
-            slot.tally.disallowed += 1;
-        }
         // The original's signals: USR1 to a child that is to leave by itself,
         // TERM at the end of everything.
         let signal = if order == Order::Stop || self.ending.is_some() {
@@ -100,11 +94,7 @@ impl Policy {
             .and_then(|r| r.deadline)
             .is_some_and(|d| d <= now)
         {
-            self.cancel_reload(
-                "the new generation was not ready and up to date in time",
-                now,
-                out,
-            );
+            self.reload_timed_out(now, out);
         }
         for at in 0..self.slots.len() {
             if self.slots[at].child.is_none()
@@ -118,18 +108,15 @@ impl Policy {
             let why = match &mut child.stop {
                 Some(stop) => {
                     stop.killed = true;
-                    child.ends = Some(Reason::Deadline);
                     "it did not leave in time"
                 }
                 None => {
                     // Not `asked`: the slot keeps its job, the death its back-off.
                     child.since = now;
-                    child.ends = Some(Reason::Start);
                     "its init took longer than start_timeout"
                 }
             };
             self.stats.killed += 1;
-            self.slots[at].tally.timeouts += 1;
             out.push(Action::Kill {
                 slot: at,
                 signal: libc::SIGKILL,
@@ -145,7 +132,7 @@ impl Policy {
             return;
         }
         out.push(Action::Note(Note::Ending { fast }));
-        self.cancel_reload("the service is ending", now, out);
+        self.cancel_reload("the service is ending", None, now, out);
         self.ending = Some(Ending { fast, signal });
         let mut askers = std::mem::take(&mut self.next_load);
         askers.extend(std::mem::take(&mut self.next_start));

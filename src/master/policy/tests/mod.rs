@@ -4,7 +4,7 @@
 use super::*;
 use proptest::prelude::*;
 
-mod supervision;
+mod reload;
 mod world;
 
 use world::{World, running, settings};
@@ -48,6 +48,10 @@ fn a_death_is_replaced_in_its_slot_with_growing_delays() {
 #[test]
 fn reload_opens_the_new_generation_before_the_old_is_told() {
     let mut world = running(3);
+    world.next_load = Ok(Settings {
+        canary: None,
+        ..settings(3, Vec::new())
+    });
     let old = world.workers();
     world.ask(7, Command::Reload);
     assert_eq!(world.workers().len(), 6);

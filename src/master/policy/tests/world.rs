@@ -15,8 +15,8 @@ pub(super) fn settings(workers: u32, funcs: Vec<FuncSpec>) -> Settings {
         respawn_ms: 100,
         respawn_max_ms: 5_000,
         respawn_reset_ms: 30_000,
-        budget: None,
-        window_ms: 60_000,
+        canary: Some(1),
+        old_generations: 2,
     }
 }
 
@@ -39,6 +39,8 @@ pub(super) struct World {
     pub(super) banned: bool,
     pub(super) finished: Option<bool>,
     pub(super) log: Vec<Note>,
+    /// Reloads that ended: generation, code, text, who is to blame.
+    pub(super) ends: Vec<(u32, i32, String, Option<usize>)>,
 }
 
 impl World {
@@ -61,6 +63,7 @@ impl World {
             banned: false,
             finished: None,
             log: Vec::new(),
+            ends: Vec::new(),
         };
         world.send(Event::Begin);
         world
@@ -145,7 +148,12 @@ impl World {
             }
             Action::Open { slot } => {
                 let found = self.alive.iter().find(|(_, a)| a.0 == slot);
-                self.open.insert(*found.expect("opened a dead slot").0);
+                let (&spawn, &(_, job, generation, _)) = found.expect("opened a dead slot");
+                self.open.insert(spawn);
+                if matches!(job, Job::Worker { .. }) {
+                    let old = self.generations().into_iter().filter(|g| *g != generation);
+                    assert!(old.count() <= 2, "too many old generations");
+                }
             }
             Action::Reap { slot, .. } => {
                 assert!(self.zombies.remove(&slot), "nothing to reap in slot {slot}");
@@ -157,6 +165,17 @@ impl World {
             Action::RevertConfig => self.reverts += 1,
             Action::KeepConfig => {}
             Action::Reply { asker, code, text } => self.replies.push((asker, code, text)),
+            Action::EndReload {
+                askers,
+                generation,
+                code,
+                text,
+                blame,
+            } => {
+                let answer = |asker| (asker, code, text.clone());
+                self.replies.extend(askers.into_iter().map(answer));
+                self.ends.push((generation, code, text, blame));
+            }
             Action::Note(note) => self.log.push(note),
             Action::Finish { fast, .. } => {
                 assert!(
@@ -225,6 +244,12 @@ impl World {
             .filter(|(_, a)| worker(a))
             .map(|(s, _)| *s)
             .collect()
+    }
+
+    /// Those of which a worker is alive.
+    pub(super) fn generations(&self) -> BTreeSet<u32> {
+        let workers = self.workers();
+        workers.iter().map(|spawn| self.alive[spawn].2).collect()
     }
 
     pub(super) fn ask(&mut self, id: u64, command: Command) {
