@@ -319,9 +319,76 @@
 #define DTM_WORKER_DEAD 6
 
 /**
- * Worker state: given up by policy until an operator acts.
+ * Worker state: given up after too many deaths, see `respawn_budget`, until DTM_CMD_RESET
+ * or a reload.
  */
 #define DTM_WORKER_FAILED 7
+
+/**
+ * How a slot stands to what is wanted of it: wanted, and nobody serves there yet.
+ */
+#define DTM_CLASS_NOT_STARTED 1
+
+/**
+ * Class: its process does what it should.
+ */
+#define DTM_CLASS_VALID 2
+
+/**
+ * Class: its process is on its way out, for its generation or its place is not wanted
+ * any more.
+ */
+#define DTM_CLASS_DISALLOWED 3
+
+/**
+ * Class: its process did not start, go on or leave in time, and is about to be killed.
+ */
+#define DTM_CLASS_TIMED_OUT 4
+
+/**
+ * Why a process ended: it exited, unasked.
+ */
+#define DTM_REASON_EXIT 1
+
+/**
+ * Why a process ended: by a signal that the master did not send.
+ */
+#define DTM_REASON_SIGNAL 2
+
+/**
+ * Why a process ended: it was not ready within `start_timeout`.
+ */
+#define DTM_REASON_START 3
+
+/**
+ * Why a process ended: it made no progress for `hang_timeout`.
+ */
+#define DTM_REASON_HANG 4
+
+/**
+ * Why a process ended: it was told to leave, and did not in time.
+ */
+#define DTM_REASON_DEADLINE 5
+
+/**
+ * Why a process ended: it used more than `memory_hard`.
+ */
+#define DTM_REASON_MEMORY 6
+
+/**
+ * Why a process ended: it left, as told.
+ */
+#define DTM_REASON_TOLD 7
+
+/**
+ * Why a process ended: it left, as told, for it was recycled.
+ */
+#define DTM_REASON_RECYCLE 8
+
+/**
+ * Why a process ended: nobody knows, for the service itself waited for it.
+ */
+#define DTM_REASON_UNKNOWN 9
 
 /**
  * Interest and event: readable.
@@ -648,8 +715,8 @@
 #define DTM_CMD_LOG_LEVEL 15
 
 /**
- * Give slots that were given up another chance, and end all back-off (later version:
- * DTM_ENOTSUP).
+ * Fork at once whoever is not there: slots that were given up (DTM_WORKER_FAILED) get
+ * another chance, and all back-off ends. Answered when it has begun.
  */
 #define DTM_CMD_RESET 16
 
@@ -719,7 +786,7 @@
 #define DTM_EVENT_HANG 8
 
 /**
- * Life event: a slot was given up, see `respawn_budget` (later version).
+ * Life event: a slot was given up, see `respawn_budget`; its last process is named.
  */
 #define DTM_EVENT_FAILED 9
 
@@ -1022,12 +1089,13 @@ typedef struct {
      */
     uint32_t upgrade_timeout_ms;
     /**
-     * Deaths within `respawn_window_ms` after which a slot is given up, 1.., or
-     * DTM_OFF; default 10 (later version).
+     * Deaths within `respawn_window_ms` after which a slot is given up
+     * (DTM_WORKER_FAILED), 1.., or DTM_OFF; default 10. The last worker that serves and
+     * the controller are never given up.
      */
     uint32_t respawn_budget;
     /**
-     * See `respawn_budget`, in ms; default 60,000 (later version).
+     * See `respawn_budget`, in ms; default 60,000.
      */
     uint32_t respawn_window_ms;
     /**
@@ -1301,7 +1369,7 @@ typedef void (*dtm_client_close_cb)(dtm_t *rt,
                                     void *user_data);
 
 /**
- * One worker, as the controller sees it.
+ * One worker, as the controller sees it; or a slot that waits for one.
  */
 typedef struct {
     /**
@@ -1310,7 +1378,7 @@ typedef struct {
     size_t size;
     /**
      * Unique id of the fork: the address for dtm_send(). A dead worker's id
-     * never means another process.
+     * never means another process. 0: the slot has no process now.
      */
     uint64_t spawn;
     /**
@@ -1349,6 +1417,61 @@ typedef struct {
      * Clients it has accepted.
      */
     uint64_t accepted;
+    /**
+     * DTM_CLASS_*: how the slot stands to what the master wants of it.
+     */
+    uint32_t slot_class;
+    /**
+     * How the slot's last process ended, DTM_REASON_*; 0: none has yet.
+     */
+    uint32_t reason;
+    /**
+     * The wait status of that process.
+     */
+    int32_t status;
+    /**
+     * Milliseconds until the next fork in a slot without a process; DTM_OFF: none is
+     * planned (DTM_WORKER_FAILED), or there is a process.
+     */
+    uint32_t fork_ms;
+    /**
+     * Milliseconds for which the slot has stood so.
+     */
+    uint64_t since_ms;
+    /**
+     * Processes forked in this slot since dtm_run(). This and all that follow belong to
+     * the slot: they never fall, whoever lives there.
+     */
+    uint32_t forks;
+    /**
+     * Those of them that ended although nobody had asked them to.
+     */
+    uint32_t deaths;
+    /**
+     * ... by a signal that the master did not send: a crash.
+     */
+    uint32_t crashes;
+    /**
+     * Killed because they did not start, go on or leave in time.
+     */
+    uint32_t timeouts;
+    /**
+     * Told to leave because their generation or place was not wanted any more.
+     */
+    uint32_t disallowed;
+    /**
+     * Told to leave because they were recycled.
+     */
+    uint32_t recycled;
+    /**
+     * Clients accepted in this slot.
+     */
+    uint64_t total_accepted;
+    /**
+     * Requests served in this slot: how often a client became idle that was busy, see
+     * dtm_client_set_busy().
+     */
+    uint64_t total_requests;
 } dtm_worker_t;
 
 /**
@@ -3087,7 +3210,7 @@ DTM_API int32_t dtm_lock_give(dtm_lock_t *lock);
 #ifdef DTM_SIZE_
 DTM_SIZE_(dtm_str_t, 16);
 DTM_SIZE_(dtm_self_t, 48);
-DTM_SIZE_(dtm_worker_t, 56);
+DTM_SIZE_(dtm_worker_t, 120);
 DTM_SIZE_(dtm_accept_t, 120);
 DTM_SIZE_(dtm_event_t, 48);
 DTM_SIZE_(dtm_result_t, 64);

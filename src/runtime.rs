@@ -35,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) table: crate::shm::Table,
     pub(crate) ban: crate::shm::Ban,
     pub(crate) board: crate::shm::Board,
+    pub(crate) progress: crate::shm::ProgressTable,
     pub(crate) schedule: crate::accept::Schedule,
     pub(crate) locks: crate::shm::Locks,
     pub(crate) words: crate::shm::LastWords,

@@ -36,13 +36,19 @@ pub(crate) enum Kind {
     /// The client `arg` is not, and its descriptor is closed.
     Declined = 22,
     Room = 23,
+    /// It has work, and the master had stopped to look at it.
+    Awake = 24,
+    /// It asks for `arg` ms more for what it is doing.
+    Extend = 25,
+    /// It crashes: a report.
+    Report = 26,
 
     Data = 32,
     Sync = 33,
 }
 
 impl Kind {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 23] = [
         Self::Open,
         Self::Nudge,
         Self::Reply,
@@ -61,6 +67,9 @@ impl Kind {
         Self::Taken,
         Self::Declined,
         Self::Room,
+        Self::Awake,
+        Self::Extend,
+        Self::Report,
         Self::Data,
         Self::Sync,
     ];

@@ -8,7 +8,7 @@ mod lock;
 use crate::channel::{Attached, Frame, Kind};
 use crate::config::{Orphan, SignalTable};
 use crate::error::Error;
-use crate::event::{Owner, Reactor};
+use crate::event::{AWAKE, Owner, Reactor};
 use crate::master::policy::Order;
 use crate::process::lifeline;
 use crate::runtime::{Runtime, Shared};
@@ -94,6 +94,25 @@ impl Child {
         })
     }
 
+    /// This process's own row.
+    pub(crate) fn progress(&self) -> &shm::Progress {
+        self.shared.progress.row(self.birth.slot)
+    }
+
+    /// Call one of the service's functions that is about no client.
+    pub(crate) fn calls<R>(&self, doing: shm::Doing, f: impl FnOnce() -> R) -> R {
+        self.progress().begin(doing, 0, -1);
+        crate::guard::callback(f)
+    }
+
+    /// The process wakes up while the master sleeps: it is to look at us again.
+    fn awake(&self) {
+        if self.progress().announce() {
+            // Full: the master is awake, then.
+            let _ = self.link.send(Kind::Awake, 0, 0, &[]);
+        }
+    }
+
     /// Put the common fds into this process's loop.
     pub(crate) fn watch(&self, reactor: &Reactor) -> crate::error::Result<()> {
         let input = libc::EPOLLIN.unsigned_abs();
@@ -112,6 +131,7 @@ impl Child {
                 // It stays readable.
                 rt.reactor_or_exit().own_del(self.lifeline.as_raw_fd());
             }
+            AWAKE => self.awake(),
             other => process.own(other),
         }
     }

@@ -5,12 +5,14 @@ mod file;
 mod ini;
 mod keys;
 mod layers;
+mod supervision;
 mod value;
 
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::log::{LogConfig, Target};
 use keys::{KEYS, TEXT_KEYS};
+pub(crate) use supervision::Supervision;
 
 /// Most clients a worker can have.
 pub(crate) const MAX_CLIENTS: u32 = 1 << 24;
@@ -184,6 +186,7 @@ pub(crate) struct Config {
     pub(crate) canary: Option<u32>,
     pub(crate) old_generations: u32,
     pub(crate) log: LogConfig,
+    pub(crate) supervision: Supervision,
     /// The same, by key.
     values: Settings,
 }
@@ -248,7 +251,13 @@ impl Config {
         let v = &mut values;
         // By default there is room for a reload: two generations, two controllers.
         let room = v.max_processes / 2 - 1;
-        default(&mut v.workers, || machine.cpus.min(512).min(room));
+        let bounds = match v.workers_min {
+            DTM_OFF => (1, u32::MAX),
+            min => (min, v.workers_max.max(min)),
+        };
+        default(&mut v.workers, || {
+            machine.cpus.min(512).min(room).clamp(bounds.0, bounds.1)
+        });
         default(&mut v.accept_tokens, || {
             default_tokens(v.workers, v.own_loop)
         });
@@ -267,6 +276,7 @@ impl Config {
                 v.respawn_delay_ms, v.respawn_delay_max_ms
             )));
         }
+        supervision::check(v)?;
         v.max_clients = clients(v.max_clients, v.max_processes, machine.nofile)?;
         Ok(Self::from(values))
     }
@@ -336,6 +346,7 @@ impl From<Settings> for Config {
                     .and_then(Target::parse)
                     .unwrap_or(Target::Stderr),
             },
+            supervision: Supervision::of(&v),
             values: v,
         }
     }

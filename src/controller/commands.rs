@@ -4,7 +4,7 @@ use super::Controller;
 use crate::channel::{Frame, Kind};
 use crate::error::{Error, Result};
 use crate::ffi::*;
-use crate::guard::callback;
+use crate::shm::Doing;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::{CString, c_void};
@@ -87,7 +87,7 @@ impl Controller {
         let status = -i32::try_from(frame.head.arg2).unwrap_or(0);
         let detail = CString::new(frame.payload).unwrap_or_default();
         // SAFETY: the service's function; detail lives during the call.
-        callback(|| unsafe {
+        self.child.calls(Doing::Done, || unsafe {
             done(
                 self.rt.handle(),
                 frame.head.arg,

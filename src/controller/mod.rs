@@ -15,8 +15,8 @@ use crate::child::{self, Child, DEADLINE, Duties, TICK};
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
 use crate::ffi::*;
-use crate::guard::callback;
 use crate::runtime::{Process, Runtime};
+use crate::shm::Doing;
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
 
@@ -85,7 +85,12 @@ impl Controller {
         };
         rt.become_process(reactor, Process::Controller(controller))?;
         match rt.process() {
-            Some(Process::Controller(controller)) => Ok(controller),
+            Some(Process::Controller(controller)) => {
+                let progress = controller.child.progress();
+                controller.reactor().set_beat(progress.beat());
+                controller.reactor().set_progress(progress);
+                Ok(controller)
+            }
             _ => Err(crate::error::Error::new(
                 DTM_ESTATE,
                 "this process is no controller",
@@ -97,7 +102,9 @@ impl Controller {
         crate::signal::mask::set(&self.child.mask);
         if let Some(init) = self.rt.callbacks.controller_init {
             // SAFETY: the service's function, with the arguments it declared.
-            let code = callback(|| unsafe { init(self.rt.handle(), self.rt.user_data) });
+            let code = self.child.calls(Doing::Init, || unsafe {
+                init(self.rt.handle(), self.rt.user_data)
+            });
             if code < 0 {
                 ::log::error!("controller_init failed with {code}");
                 return DTM_EXIT_INIT;
@@ -108,7 +115,9 @@ impl Controller {
         self.reactor().shutdown(DTM_CLOSE_SHUTDOWN);
         if let Some(exit) = self.rt.callbacks.controller_exit {
             // SAFETY: the service's function, with the arguments it declared.
-            callback(|| unsafe { exit(self.rt.handle(), self.rt.user_data) });
+            self.child.calls(Doing::Exit, || unsafe {
+                exit(self.rt.handle(), self.rt.user_data)
+            });
         }
         self.done.get().unwrap_or(0)
     }
@@ -126,7 +135,9 @@ impl Controller {
             let retry = self.run_updates();
             if let Some(pass) = self.rt.callbacks.controller_pass {
                 // SAFETY: the service's function, with the arguments it declared.
-                callback(|| unsafe { pass(self.rt.handle(), self.rt.user_data) });
+                self.child.calls(Doing::Pass, || unsafe {
+                    pass(self.rt.handle(), self.rt.user_data)
+                });
             }
             let tick = self.rt.config().controller_tick;
             let next = [retry, tick].into_iter().flatten().min();

@@ -65,6 +65,8 @@ impl Controller {
     pub(crate) fn describe(&self, slot: usize, row: &Row) -> dtm_worker_t {
         let board = &self.child.shared.board;
         let clients = board.get(slot, crate::shm::Gauge::Clients);
+        let now = crate::sys::now_ms();
+        let fork = (row.next_fork != 0).then(|| row.next_fork.saturating_sub(now));
         dtm_worker_t {
             size: size_of::<dtm_worker_t>(),
             spawn: row.spawn,
@@ -77,14 +79,27 @@ impl Controller {
             attempt: self.updates.attempts(slot, row.spawn),
             load: self.child.shared.schedule.load(slot),
             accepted: board.get(slot, crate::shm::Gauge::Accepted),
+            slot_class: row.class,
+            reason: row.reason,
+            status: row.status,
+            fork_ms: fork.map_or(DTM_OFF, crate::sys::ms32),
+            since_ms: now.saturating_sub(row.since),
+            forks: row.forks,
+            deaths: row.deaths,
+            crashes: row.crashes,
+            timeouts: row.timeouts,
+            disallowed: row.disallowed,
+            recycled: row.recycled,
+            total_accepted: board.get(slot, crate::shm::Gauge::TotalAccepted),
+            total_requests: self.child.shared.progress.row(slot).requests(),
         }
     }
 
-    /// All workers, oldest spawn first.
+    /// All workers, oldest spawn first; slots that have none now before them.
     pub(crate) fn workers(&self) -> Vec<dtm_worker_t> {
         self.refresh();
         let rows: Vec<(usize, Row)> = (0..self.roster.slots())
-            .filter_map(|slot| Some((slot, self.roster.row(slot)?)))
+            .zip(self.roster.rows.borrow().iter().copied())
             .filter(|(_, row)| row.role == DTM_ROLE_WORKER)
             .collect();
         let mut workers: Vec<_> = rows.iter().map(|(s, r)| self.describe(*s, r)).collect();

@@ -4,8 +4,7 @@
 use super::Controller;
 use crate::channel::Kind;
 use crate::ffi::*;
-use crate::guard::callback;
-use crate::shm::Row;
+use crate::shm::{Doing, Row};
 use std::cell::Cell;
 
 /// -EAGAIN asks for a short wait; failures double theirs from 100 ms to 5 s.
@@ -121,7 +120,10 @@ impl Controller {
         };
         let worker = self.describe(slot, row);
         // SAFETY: the service's function; worker lives during the call.
-        callback(|| unsafe { update(self.rt.handle(), &raw const worker, self.rt.user_data) })
+        self.child
+            .calls(Doing::Update, || unsafe {
+                update(self.rt.handle(), &raw const worker, self.rt.user_data)
+            })
             .min(0)
     }
 
@@ -158,19 +160,13 @@ impl Controller {
                 size: size_of::<dtm_worker_t>(),
                 spawn,
                 slot: DTM_OFF,
-                generation: 0,
-                index: 0,
                 state: DTM_WORKER_DEAD,
-                pid: 0,
-                clients: 0,
-                attempt: 0,
-                load: 0,
-                accepted: 0,
+                ..dtm_worker_t::default()
             },
         };
         let (data, len) = (payload.as_ptr().cast(), payload.len());
         // SAFETY: the service's function; worker and data live during the call.
-        callback(|| unsafe {
+        self.child.calls(Doing::Answer, || unsafe {
             answer(
                 self.rt.handle(),
                 &raw const worker,

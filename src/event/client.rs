@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::guard::{self, SERVING};
 use crate::net::Peer;
+use crate::shm::Doing;
 use std::cell::RefCell;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
@@ -136,6 +137,7 @@ impl Reactor {
         let Some(open) = self.setup.open else {
             return DTM_KEEP;
         };
+        self.begin(Doing::Open, entry);
         entry.raise(IN_CALL);
         let (rt, client, user_data) = (self.setup.rt, entry.handle(), self.setup.user_data);
         // SAFETY: the service's function, with a living client.
@@ -162,11 +164,24 @@ impl Reactor {
                 entry.raise(BUSY);
                 self.busy.set(self.busy.get().wrapping_add(1));
             }
-            (true, false) => {
-                entry.lower(BUSY);
-                self.busy.set(self.busy.get().wrapping_sub(1));
-            }
+            (true, false) => return self.leave_busy(entry, true),
             _ => return,
+        }
+        if self.setup.busy_counts {
+            self.stir();
+        }
+    }
+
+    /// `served`: what it was busy with was a request, and is done.
+    #[inline(always)]
+    pub(super) fn leave_busy(&self, entry: &Entry, served: bool) {
+        if !entry.has(BUSY) {
+            return;
+        }
+        entry.lower(BUSY);
+        self.busy.set(self.busy.get().wrapping_sub(1));
+        if served {
+            self.progress.get().count_request();
         }
         if self.setup.busy_counts {
             self.stir();

@@ -33,7 +33,7 @@ mod wheel;
 mod tests;
 
 pub(crate) use client::Origin;
-pub(crate) use reactor::{ASLEEP, BOUNDARY, OWN, Owner, Reactor, Setup, TOKENS};
+pub(crate) use reactor::{ASLEEP, AWAKE, BOUNDARY, OWN, Owner, Reactor, Setup, TOKENS};
 
 pub(crate) use client::{ask_client, client_origin, set_busy};
 pub(crate) use entry::Entry;

@@ -35,7 +35,7 @@ impl Reactor {
         match self.poller.wait(wait, mask) {
             // What a worker that is not overloaded sees most of the time.
             1 if self.rare.get() == 0 => {
-                self.wake_up();
+                self.wake_up(owner);
                 self.serve_one(&self.poller.event(), owner);
             }
             n => self.serve(n, owner)?,
@@ -51,10 +51,13 @@ impl Reactor {
     }
 
     #[inline(always)]
-    fn wake_up(&self) {
+    fn wake_up(&self, owner: &dyn Owner) {
         let now = Clock::read().ns();
         self.now.set(now);
         self.beat(now);
+        if self.progress.get().is_unwatched() {
+            self.call_owner(owner, AWAKE, 0);
+        }
     }
 
     #[inline(always)]
@@ -70,7 +73,7 @@ impl Reactor {
     #[inline(never)]
     fn serve(&self, n: i32, owner: &dyn Owner) -> Result<()> {
         let batch = self.poller.batch(n)?;
-        self.wake_up();
+        self.wake_up(owner);
         let own = batch
             .iter()
             .filter_map(|e| own_token(e.get().u64).map(|token| (token, e.get().events)));

@@ -10,6 +10,7 @@ use super::step::no_step;
 use super::wheel::Wheel;
 use crate::error::Result;
 use crate::ffi::*;
+use crate::shm::{Doing, Progress};
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::os::fd::{OwnedFd, RawFd};
@@ -19,12 +20,14 @@ use std::sync::atomic::AtomicU64;
 pub(crate) const OWN: u64 = 1 << 63;
 /// own_timer() takes tokens below this.
 pub(crate) const TOKENS: u32 = 16;
+/// The token by which a process hears that it has woken up and its master wants to know.
+pub(crate) const AWAKE: u32 = u32::MAX - 2;
 /// The token by which a pass says that its own events are done, see [`Reactor::boundary`].
 pub(crate) const BOUNDARY: u32 = u32::MAX - 1;
 /// What a beat says while the loop sleeps: a time that never comes.
 pub(crate) const ASLEEP: u64 = u64::MAX / 2;
 /// The beat of a loop that nobody watches.
-static UNSEEN: AtomicU64 = AtomicU64::new(ASLEEP);
+static UNSEEN: Progress = Progress::unseen();
 /// Later than every deadline.
 pub(super) const NEVER: u64 = u64::MAX;
 
@@ -76,6 +79,7 @@ pub(crate) struct Reactor {
     /// The time of this pass, in ns; 0 between passes.
     pub(super) now: Cell<u64>,
     pub(super) beat: Cell<&'static AtomicU64>,
+    pub(super) progress: Cell<&'static Progress>,
     /// What does not happen in most passes.
     pub(super) rare: Cell<u8>,
     pub(super) clients: Cell<u32>,
@@ -104,7 +108,8 @@ impl Reactor {
             wheel: Wheel::new(clock.floor_ms()),
             due: Cell::new(NEVER),
             now: Cell::new(0),
-            beat: Cell::new(&UNSEEN),
+            beat: Cell::new(UNSEEN.beat()),
+            progress: Cell::new(&UNSEEN),
             rare: Cell::new(0),
             clients: Cell::new(0),
             busy: Cell::new(0),
@@ -155,8 +160,18 @@ impl Reactor {
 
     /// Keep this word up to date: since when (CLOCK_MONOTONIC in ns) the loop has been
     /// at work; ASLEEP while it waits. Others see by it who is stuck.
-    pub(crate) fn set_beat(&self, beat: Option<&'static AtomicU64>) {
-        self.beat.set(beat.unwrap_or(&UNSEEN));
+    pub(crate) fn set_beat(&self, beat: &'static AtomicU64) {
+        self.beat.set(beat);
+    }
+
+    /// Note in this row what is being done.
+    pub(crate) fn set_progress(&self, progress: &'static Progress) {
+        self.progress.set(progress);
+    }
+
+    /// A callback begins that is about this entry, see [`Progress`].
+    pub(super) fn begin(&self, doing: Doing, entry: &Entry) {
+        self.progress.get().begin(doing, entry.id(), entry.fd());
     }
 
     /// From now on each pass calls `own(BOUNDARY, 0)` when its own events are done and

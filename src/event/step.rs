@@ -17,6 +17,7 @@ use super::reactor::Reactor;
 use crate::error::Result;
 use crate::ffi::*;
 use crate::guard;
+use crate::shm::Doing;
 
 const PATIENCE: u8 = 8;
 
@@ -141,6 +142,7 @@ impl Reactor {
         entry.stamp.set(self.now.get());
         entry.raise(IN_CALL);
         let result = if entry.is_client() {
+            self.progress.get().step(entry.id(), entry.fd());
             let (rt, user_data) = (self.setup.rt, self.setup.user_data);
             let (client, step) = (entry.handle(), self.client_step);
             // SAFETY: the service's function, with a living client.
@@ -168,6 +170,7 @@ impl Reactor {
         else {
             return Some(DTM_DONE);
         };
+        self.begin(Doing::WatchStep, entry);
         let (rt, watch, data) = (self.setup.rt, entry.handle(), entry.data.get());
         let life = entry.key();
         // SAFETY: the service's function, with a living watch.
@@ -279,7 +282,7 @@ impl Reactor {
         }
         if entry.is_client() {
             self.stir();
-            self.set_busy(entry, false);
+            self.leave_busy(entry, reason == DTM_CLOSE_DONE);
             self.clients.set(self.clients.get() - 1);
         }
         self.give(entry);
@@ -298,6 +301,7 @@ impl Reactor {
         match entry.kind.get() {
             Kind::Client { .. } => {
                 if let Some(close) = self.setup.close {
+                    self.begin(Doing::Close, entry);
                     let client = entry.handle();
                     // SAFETY: the service's function, with a client that lives until it returns.
                     let call = || unsafe { close(rt, client, reason, self.setup.user_data) };
@@ -307,6 +311,7 @@ impl Reactor {
             Kind::Watch {
                 close: Some(close), ..
             } => {
+                self.begin(Doing::WatchClose, entry);
                 let (watch, data) = (entry.handle(), entry.data.get());
                 // SAFETY: the service's function, with a watch that lives until it returns.
                 let call = || unsafe { close(rt, watch, reason, data) };

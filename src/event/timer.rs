@@ -7,6 +7,7 @@ use super::reactor::Reactor;
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::guard::callback;
+use crate::shm::Doing;
 use std::ffi::c_void;
 
 impl Reactor {
@@ -64,6 +65,7 @@ impl Reactor {
     /// It is due. Its function may set it, stop it or free it.
     pub(super) fn fire(&self, entry: &Entry, fire: dtm_timer_cb) {
         let Some(fire) = fire else { return };
+        self.begin(Doing::Timer, entry);
         let (rt, data, life) = (self.setup.rt, entry.data.get(), entry.key());
         // SAFETY: the service's function, with a living timer.
         callback(|| unsafe { fire(rt, entry.handle(), data) });

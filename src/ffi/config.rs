@@ -100,10 +100,11 @@ pub struct dtm_config_t {
     pub old_generations: u32,
     /// Time that a new binary has to be ready, in ms; default 120,000 (later version).
     pub upgrade_timeout_ms: u32,
-    /// Deaths within `respawn_window_ms` after which a slot is given up, 1.., or
-    /// DTM_OFF; default 10 (later version).
+    /// Deaths within `respawn_window_ms` after which a slot is given up
+    /// (DTM_WORKER_FAILED), 1.., or DTM_OFF; default 10. The last worker that serves and
+    /// the controller are never given up.
     pub respawn_budget: u32,
-    /// See `respawn_budget`, in ms; default 60,000 (later version).
+    /// See `respawn_budget`, in ms; default 60,000.
     pub respawn_window_ms: u32,
     /// Replace a worker that has accepted so many clients; default off (later version).
     pub recycle_clients: u32,

@@ -72,8 +72,38 @@ pub const DTM_WORKER_OPEN: u32 = 4;
 pub const DTM_WORKER_DRAINING: u32 = 5;
 /// Worker state: dead; its slot waits for a replacement (back-off, or forking forbidden).
 pub const DTM_WORKER_DEAD: u32 = 6;
-/// Worker state: given up by policy until an operator acts.
+/// Worker state: given up after too many deaths, see `respawn_budget`, until DTM_CMD_RESET
+/// or a reload.
 pub const DTM_WORKER_FAILED: u32 = 7;
+
+/// How a slot stands to what is wanted of it: wanted, and nobody serves there yet.
+pub const DTM_CLASS_NOT_STARTED: u32 = 1;
+/// Class: its process does what it should.
+pub const DTM_CLASS_VALID: u32 = 2;
+/// Class: its process is on its way out, for its generation or its place is not wanted
+/// any more.
+pub const DTM_CLASS_DISALLOWED: u32 = 3;
+/// Class: its process did not start, go on or leave in time, and is about to be killed.
+pub const DTM_CLASS_TIMED_OUT: u32 = 4;
+
+/// Why a process ended: it exited, unasked.
+pub const DTM_REASON_EXIT: u32 = 1;
+/// Why a process ended: by a signal that the master did not send.
+pub const DTM_REASON_SIGNAL: u32 = 2;
+/// Why a process ended: it was not ready within `start_timeout`.
+pub const DTM_REASON_START: u32 = 3;
+/// Why a process ended: it made no progress for `hang_timeout`.
+pub const DTM_REASON_HANG: u32 = 4;
+/// Why a process ended: it was told to leave, and did not in time.
+pub const DTM_REASON_DEADLINE: u32 = 5;
+/// Why a process ended: it used more than `memory_hard`.
+pub const DTM_REASON_MEMORY: u32 = 6;
+/// Why a process ended: it left, as told.
+pub const DTM_REASON_TOLD: u32 = 7;
+/// Why a process ended: it left, as told, for it was recycled.
+pub const DTM_REASON_RECYCLE: u32 = 8;
+/// Why a process ended: nobody knows, for the service itself waited for it.
+pub const DTM_REASON_UNKNOWN: u32 = 9;
 
 // ---- events and interest ---------------------------------------------------
 
@@ -243,8 +273,8 @@ pub const DTM_CMD_ACCEPT_TOKENS: u32 = 14;
 /// Set the log level of every process to `arg`, a DTM_LOG_*, until a configuration is
 /// loaded (later version: DTM_ENOTSUP).
 pub const DTM_CMD_LOG_LEVEL: u32 = 15;
-/// Give slots that were given up another chance, and end all back-off (later version:
-/// DTM_ENOTSUP).
+/// Fork at once whoever is not there: slots that were given up (DTM_WORKER_FAILED) get
+/// another chance, and all back-off ends. Answered when it has begun.
 pub const DTM_CMD_RESET: u32 = 16;
 
 // ---- funcs, life events, actions -------------------------------------------
@@ -278,7 +308,7 @@ pub const DTM_EVENT_CONFIG: u32 = 7;
 
 /// Life event: a worker hangs and will be killed; its report is stored (later version).
 pub const DTM_EVENT_HANG: u32 = 8;
-/// Life event: a slot was given up, see `respawn_budget` (later version).
+/// Life event: a slot was given up, see `respawn_budget`; its last process is named.
 pub const DTM_EVENT_FAILED: u32 = 9;
 /// Life event: a worker is being replaced before its end (later version).
 pub const DTM_EVENT_RECYCLE: u32 = 10;

@@ -10,7 +10,7 @@
 #ifdef DTM_SIZE_
 DTM_SIZE_(dtm_str_t, 16);
 DTM_SIZE_(dtm_self_t, 48);
-DTM_SIZE_(dtm_worker_t, 56);
+DTM_SIZE_(dtm_worker_t, 120);
 DTM_SIZE_(dtm_accept_t, 120);
 DTM_SIZE_(dtm_event_t, 48);
 DTM_SIZE_(dtm_result_t, 64);

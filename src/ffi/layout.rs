@@ -33,9 +33,11 @@ layout! {
         size: 0, role: 8, slot: 12, generation: 16, index: 20, spawn: 24, pid: 32, master_pid:
         36, draining: 40, clients: 44,
     }
-    dtm_worker_t: 56 {
+    dtm_worker_t: 120 {
         size: 0, spawn: 8, slot: 16, generation: 20, index: 24, state: 28, pid: 32, clients: 36,
-        attempt: 40, load: 44, accepted: 48,
+        attempt: 40, load: 44, accepted: 48, slot_class: 56, reason: 60, status: 64, fork_ms: 68,
+        since_ms: 72, forks: 80, deaths: 84, crashes: 88, timeouts: 92, disallowed: 96, recycled:
+        100, total_accepted: 104, total_requests: 112,
     }
     dtm_accept_t: 120 {
         size: 0, wanted: 8, mode: 12, workers: 16, willing: 20, queues: 24, tokens: 28, depth: 32,

@@ -77,14 +77,14 @@ pub struct dtm_self_t {
     pub clients: u32,
 }
 
-/// One worker, as the controller sees it.
+/// One worker, as the controller sees it; or a slot that waits for one.
 #[repr(C)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct dtm_worker_t {
     /// sizeof(dtm_worker_t), set by libdtm.
     pub size: usize,
     /// Unique id of the fork: the address for dtm_send(). A dead worker's id
-    /// never means another process.
+    /// never means another process. 0: the slot has no process now.
     pub spawn: u64,
     /// Index in the process table.
     pub slot: u32,
@@ -104,6 +104,35 @@ pub struct dtm_worker_t {
     pub load: u32,
     /// Clients it has accepted.
     pub accepted: u64,
+    /// DTM_CLASS_*: how the slot stands to what the master wants of it.
+    pub slot_class: u32,
+    /// How the slot's last process ended, DTM_REASON_*; 0: none has yet.
+    pub reason: u32,
+    /// The wait status of that process.
+    pub status: i32,
+    /// Milliseconds until the next fork in a slot without a process; DTM_OFF: none is
+    /// planned (DTM_WORKER_FAILED), or there is a process.
+    pub fork_ms: u32,
+    /// Milliseconds for which the slot has stood so.
+    pub since_ms: u64,
+    /// Processes forked in this slot since dtm_run(). This and all that follow belong to
+    /// the slot: they never fall, whoever lives there.
+    pub forks: u32,
+    /// Those of them that ended although nobody had asked them to.
+    pub deaths: u32,
+    /// ... by a signal that the master did not send: a crash.
+    pub crashes: u32,
+    /// Killed because they did not start, go on or leave in time.
+    pub timeouts: u32,
+    /// Told to leave because their generation or place was not wanted any more.
+    pub disallowed: u32,
+    /// Told to leave because they were recycled.
+    pub recycled: u32,
+    /// Clients accepted in this slot.
+    pub total_accepted: u64,
+    /// Requests served in this slot: how often a client became idle that was busy, see
+    /// dtm_client_set_busy().
+    pub total_requests: u64,
 }
 
 /// The accept schedule of one listener, or of all together.

@@ -5,9 +5,9 @@ use crate::child::{self, Child, Duties};
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
 use crate::ffi::*;
-use crate::guard::callback;
 use crate::master::policy::Restart;
 use crate::runtime::{Process, Runtime};
+use crate::shm::Doing;
 use std::ffi::c_void;
 
 /// One registered helper.
@@ -43,7 +43,9 @@ pub(crate) fn main(rt: &'static Runtime, child: Child) -> i32 {
             crate::signal::mask::set(&helper.child.mask);
             helper.child.link.must_send(Kind::Ready, 0, 0, &[]);
             // SAFETY: the service's function, with the arguments it declared.
-            let status = callback(|| unsafe { entry(rt.handle(), data) });
+            let status = helper
+                .child
+                .calls(Doing::Main, || unsafe { entry(rt.handle(), data) });
             rt.reactor_or_exit().shutdown(DTM_CLOSE_SHUTDOWN);
             status & 0xff
         }
@@ -108,7 +110,9 @@ impl Helper {
                 };
                 let (data, len) = (frame.payload.as_ptr().cast(), frame.payload.len());
                 // SAFETY: the service's function; data is valid for len during the call.
-                let code = callback(|| unsafe { message(self.rt.handle(), data, len, self.data) });
+                let code = self.child.calls(Doing::Message, || unsafe {
+                    message(self.rt.handle(), data, len, self.data)
+                });
                 if code < 0 {
                     let code = u64::from(code.unsigned_abs());
                     self.child

@@ -83,6 +83,7 @@ impl Master {
             DTM_CMD_START => Command::Start,
             DTM_CMD_STOP => Command::Stop,
             DTM_CMD_SCALE => Command::Scale(u32::try_from(arg).unwrap_or(u32::MAX)),
+            DTM_CMD_RESET => Command::Reset,
             DTM_CMD_SHUTDOWN => Command::Shutdown,
             DTM_CMD_SHUTDOWN_NOW => Command::ShutdownNow,
             DTM_CMD_NOFORK | DTM_CMD_FORK => {

@@ -35,6 +35,7 @@ impl Master {
         };
         self.shared.table.set_order(slot, spawn, Order::Run);
         self.shared.board.reset(slot);
+        self.shared.progress.reset(slot, true);
         self.shared.words.forget(slot);
         if role == DTM_ROLE_WORKER {
             self.shared.schedule.enlist(slot, spawn);

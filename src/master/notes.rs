@@ -47,6 +47,7 @@ impl Master {
                         "a replacement follows when the reload has ended".to_owned()
                     }
                     Next::Left => "no replacement is wanted".to_owned(),
+                    Next::GivenUp => "no replacement: too many deaths".to_owned(),
                 };
                 let text = format!("{} {how}; {next}", describe(*exit));
                 let status = death::encode(*exit);
@@ -54,6 +55,19 @@ impl Master {
             }
             Note::Killed { slot, why } => {
                 self.tell_life(DTM_EVENT_DRAINING, *slot, 0, &format!("killed: {why}"));
+            }
+            Note::Failed {
+                slot,
+                who,
+                deaths,
+                window_ms,
+            } => {
+                let text = format!(
+                    "given up after {deaths} deaths in {} s; a reload or DTM_CMD_RESET gives it \
+                     another chance",
+                    window_ms.div_ceil(1_000)
+                );
+                self.announce(DTM_EVENT_FAILED, Some((*slot, who)), 0, &text, true);
             }
             Note::ReloadBegins { generation } => {
                 ::log::info!("reload: generation {generation} starts");

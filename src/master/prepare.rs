@@ -44,6 +44,7 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         table: Table::new(slots)?,
         ban: Ban::new(config.nofork_max)?,
         board: Board::new(slots)?,
+        progress: crate::shm::ProgressTable::new(slots)?,
         schedule,
         locks: Locks::new(rt.locks.names())?,
         words: LastWords::new(slots)?,
@@ -112,6 +113,8 @@ pub(super) fn settings(config: &Config, rt: &Runtime) -> Settings {
         respawn_ms: config.respawn_delay,
         respawn_max_ms: config.respawn_delay_max,
         respawn_reset_ms: config.respawn_reset,
+        budget: config.supervision.respawn_budget,
+        window_ms: config.supervision.respawn_window,
         canary: config.canary,
         old_generations: config.old_generations,
     }

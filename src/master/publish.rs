@@ -28,19 +28,44 @@ impl Master {
 }
 
 fn row(slot: &Slot) -> Row {
+    let tally = slot.tally;
+    let (reason, status) = slot.last.map_or((0, 0), |(reason, exit)| {
+        (reason as u32, crate::process::death::encode(exit))
+    });
+    // What stays true of a slot, whoever lives there.
+    let past = Row {
+        reason,
+        status,
+        forks: tally.forks,
+        deaths: tally.deaths,
+        crashes: tally.crashes,
+        timeouts: tally.timeouts,
+        disallowed: tally.disallowed,
+        recycled: tally.recycled,
+        ..Row::default()
+    };
     let (role, index) = match slot.job {
-        None => return Row::default(),
+        None => return past,
         Some(Job::Controller) => (DTM_ROLE_CONTROLLER, 0),
         Some(Job::Worker { index }) => (DTM_ROLE_WORKER, index),
         Some(Job::Func { index, .. }) => (DTM_ROLE_FUNC, index),
     };
+    let wanted = Row {
+        role,
+        index,
+        generation: slot.generation,
+        class: slot.class() as u32,
+        since: slot.since,
+        ..past
+    };
     let Some(child) = &slot.child else {
         return Row {
-            role,
-            index,
-            generation: slot.generation,
-            state: DTM_WORKER_DEAD,
-            ..Row::default()
+            state: match slot.failed {
+                true => DTM_WORKER_FAILED,
+                false => DTM_WORKER_DEAD,
+            },
+            next_fork: slot.due.unwrap_or(0),
+            ..wanted
         };
     };
     let state = match child.phase {
@@ -51,12 +76,9 @@ fn row(slot: &Slot) -> Row {
         Phase::Open => DTM_WORKER_OPEN,
     };
     Row {
-        role,
-        index,
         state,
-        generation: slot.generation,
         pid: child.pid,
-        flags: 0,
         spawn: child.spawn,
+        ..wanted
     }
 }

@@ -17,9 +17,13 @@ pub(crate) enum Gauge {
     Fenced,
     /// Clients closed at the drain's deadline.
     Late,
+    /// The slot's, over all its processes: a reset leaves it alone.
+    TotalAccepted = 15,
 }
 
 const GAUGES: usize = 16;
+/// From here on a row's words belong to the slot.
+const TOTALS: usize = Gauge::TotalAccepted as usize;
 const COUNTERS: usize = DTM_COUNTERS_MAX as usize;
 const ROW: usize = GAUGES + COUNTERS;
 // Two rows never share a line, nor a pair of lines that are fetched together.
@@ -51,10 +55,10 @@ impl Board {
         word.store(word.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
-    /// Before a fork: the gauges belong to the new process. The service's
-    /// counters belong to the slot and go on.
+    /// Before a fork: the gauges belong to the new process. The totals and the
+    /// service's counters belong to the slot and go on.
     pub(crate) fn reset(&self, slot: usize) {
-        for word in &self.row(slot)[..GAUGES] {
+        for word in &self.row(slot)[..TOTALS] {
             word.store(0, Relaxed);
         }
     }
@@ -97,6 +101,7 @@ mod tests {
         board.set(1, Gauge::Clients, 4);
         board.add(1, Gauge::Accepted, 2);
         board.add(1, Gauge::Accepted, 3);
+        board.add(1, Gauge::TotalAccepted, 5);
         board.count(1, 31, 10);
         board.count(2, 31, 5);
         assert_eq!(board.get(1, Gauge::Accepted), 5);
@@ -104,6 +109,7 @@ mod tests {
         board.reset(1);
         assert_eq!(board.get(1, Gauge::Clients), 0);
         assert_eq!(board.get(1, Gauge::Accepted), 0);
+        assert_eq!(board.get(1, Gauge::TotalAccepted), 5);
         assert_eq!(board.counter(Some(1), 31), 10);
         assert_eq!(board.counter(None, 31), 15);
         assert_eq!(board.counter(None, 0), 0);

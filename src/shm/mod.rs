@@ -6,6 +6,7 @@
 //! | [`Table`] | master | every child, read-only |
 //! | [`Ban`] | controller | master |
 //! | [`Board`] | each child its own row | all |
+//! | [`ProgressTable`] | each child its own row, and one word the master | master |
 //! | [`LastWords`] | each child its own | master, when a child has failed |
 //! | [`Locks`] | who takes one, and the master for the dead | all |
 //!
@@ -17,6 +18,8 @@ mod board;
 mod last_words;
 mod latch;
 mod lock;
+#[allow(dead_code, reason = "hang detection follows")]
+mod progress;
 mod region;
 mod table;
 
@@ -25,5 +28,6 @@ pub(crate) use board::{Board, Gauge};
 pub(crate) use last_words::LastWords;
 pub(crate) use latch::Latch;
 pub(crate) use lock::{Locks, owner};
+pub(crate) use progress::{Doing, Progress, ProgressTable};
 pub(crate) use region::Region;
 pub(crate) use table::{Order, Row, Table};

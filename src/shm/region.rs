@@ -98,6 +98,11 @@ impl Region {
         self.words(offset, n)
     }
 
+    /// `n` rows of another kind from byte `offset` on.
+    pub(super) fn slice<T: Word>(&self, offset: usize, n: usize) -> &[T] {
+        self.words(offset, n)
+    }
+
     fn words<T: Word>(&self, offset: usize, n: usize) -> &[T] {
         let end = n
             .checked_mul(size_of::<T>())
@@ -116,10 +121,11 @@ impl Region {
 
 /// What a region may be divided into: types for which every bit pattern, and
 /// every concurrent store by another process, is fine.
-trait Word {}
+pub(super) trait Word {}
 impl Word for AtomicU32 {}
 impl Word for AtomicU64 {}
 impl Word for Row {}
+impl Word for super::Progress {}
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use super::{Latch, Region};
 use crate::error::Result;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 
-/// One slot of the process table. All zero: the slot is free.
+/// One slot of the process table. State 0: the slot is free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Row {
     /// DTM_ROLE_*.
@@ -14,33 +14,63 @@ pub(crate) struct Row {
     pub(crate) generation: u32,
     pub(crate) index: u32,
     pub(crate) pid: i32,
-    /// For the master's use.
-    pub(crate) flags: u32,
+    /// DTM_CLASS_*.
+    pub(crate) class: u32,
     pub(crate) spawn: u64,
+    /// How the slot's last process ended: DTM_REASON_*, and its wait status.
+    pub(crate) reason: u32,
+    pub(crate) status: i32,
+    /// Since when the slot stands so, and when the next fork is due (0: none is):
+    /// CLOCK_MONOTONIC in ms.
+    pub(crate) since: u64,
+    pub(crate) next_fork: u64,
+    /// What the slot has seen, over all its processes. Never falls.
+    pub(crate) forks: u32,
+    pub(crate) deaths: u32,
+    pub(crate) crashes: u32,
+    pub(crate) timeouts: u32,
+    pub(crate) disallowed: u32,
+    pub(crate) recycled: u32,
 }
 
-const ROW: usize = 4;
+const ROW: usize = 10;
 
 impl Row {
     fn pack(&self) -> [u64; ROW] {
         [
             pair(self.role, self.state),
             pair(self.generation, self.index),
-            pair(self.pid.cast_unsigned(), self.flags),
+            pair(self.pid.cast_unsigned(), self.class),
             self.spawn,
+            pair(self.reason, self.status.cast_unsigned()),
+            self.since,
+            self.next_fork,
+            pair(self.forks, self.deaths),
+            pair(self.crashes, self.timeouts),
+            pair(self.disallowed, self.recycled),
         ]
     }
 
     fn unpack(words: &[u64; ROW]) -> Self {
-        let [a, b, c, spawn] = *words;
+        let [a, b, c, spawn, d, since, next_fork, e, f, g] = *words;
         Self {
             role: high(a),
             state: low(a),
             generation: high(b),
             index: low(b),
             pid: high(c).cast_signed(),
-            flags: low(c),
+            class: low(c),
             spawn,
+            reason: high(d),
+            status: low(d).cast_signed(),
+            since,
+            next_fork,
+            forks: high(e),
+            deaths: low(e),
+            crashes: high(f),
+            timeouts: low(f),
+            disallowed: high(g),
+            recycled: low(g),
         }
     }
 }
@@ -155,9 +185,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rows_survive_packing(a: [u32; 5], pid: i32, spawn: u64) {
-            let [role, state, generation, index, flags] = a;
-            let row = Row { role, state, generation, index, pid, flags, spawn };
+        fn rows_survive_packing(a: [u32; 12], b: [i32; 2], c: [u64; 3]) {
+            let [role, state, generation, index, class, reason, ..] = a;
+            let [.., forks, deaths, crashes, timeouts, disallowed, recycled] = a;
+            let ([pid, status], [spawn, since, next_fork]) = (b, c);
+            let row = Row {
+                role, state, generation, index, pid, class, spawn, reason, status, since, next_fork,
+                forks, deaths, crashes, timeouts, disallowed, recycled,
+            };
             prop_assert_eq!(Row::unpack(&row.pack()), row);
         }
     }

@@ -59,7 +59,9 @@ impl Worker {
     /// `shared`: the master has it, too, until it hears our answer.
     fn welcome(&self, client: OwnedFd, listener: usize, peer: Peer, shared: bool) {
         let board = &self.child.shared.board;
-        board.add(self.child.birth.slot, Gauge::Accepted, 1);
+        for gauge in [Gauge::Accepted, Gauge::TotalAccepted] {
+            board.add(self.child.birth.slot, gauge, 1);
+        }
         let index = u32::try_from(listener).unwrap_or(u32::MAX);
         let tag = self.rt.listener(index).map_or(0, |(_, tag)| tag);
         let from = Origin {

@@ -4,7 +4,7 @@
 
 use super::Worker;
 use crate::channel::{Attached, Frame, Kind};
-use crate::guard::callback;
+use crate::shm::Doing;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Gate {
@@ -40,7 +40,9 @@ impl Worker {
         };
         let (data, len) = (frame.payload.as_ptr().cast(), frame.payload.len());
         // SAFETY: the service's function; data is valid for len during the call.
-        let code = callback(|| unsafe { message(self.rt.handle(), data, len, self.rt.user_data) });
+        let code = self.child.calls(Doing::Message, || unsafe {
+            message(self.rt.handle(), data, len, self.rt.user_data)
+        });
         if code < 0 {
             ::log::warn!("worker_message refused a message with {code}");
             self.refused.set(code);
@@ -80,7 +82,9 @@ impl Worker {
             return 0;
         };
         // SAFETY: the service's function, with the arguments it declared.
-        let code = callback(|| unsafe { health(self.rt.handle(), self.rt.user_data) });
+        let code = self.child.calls(Doing::Health, || unsafe {
+            health(self.rt.handle(), self.rt.user_data)
+        });
         if code < 0 {
             ::log::warn!("worker_health said no with {code}");
         }

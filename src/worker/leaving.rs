@@ -7,10 +7,10 @@ use crate::accept::Door;
 use crate::child::{Cause, DEADLINE};
 use crate::config::DrainIdle;
 use crate::ffi::*;
-use crate::guard::callback;
 use crate::master::policy::Order;
 use crate::net;
 use crate::process::lifeline;
+use crate::shm::Doing;
 use crate::shm::Gauge;
 
 /// At the very end of a service, clients that are queued already are still
@@ -66,7 +66,9 @@ impl Worker {
         }
         if let Some(drain) = self.rt.callbacks.worker_drain {
             // SAFETY: the service's function, with the arguments it declared.
-            callback(|| unsafe { drain(self.rt.handle(), self.rt.user_data) });
+            self.child.calls(Doing::Drain, || unsafe {
+                drain(self.rt.handle(), self.rt.user_data)
+            });
         }
     }
 

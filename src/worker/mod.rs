@@ -10,9 +10,8 @@ use crate::child::{self, Child, DEADLINE, Duties, TICK};
 use crate::error::Result;
 use crate::event::{BOUNDARY, Reactor, Setup};
 use crate::ffi::*;
-use crate::guard::callback;
 use crate::runtime::{Process, Runtime};
-use crate::shm::Gauge;
+use crate::shm::{Doing, Gauge};
 use crate::signal::handler;
 use gate::Gate;
 use std::cell::Cell;
@@ -94,7 +93,8 @@ impl Worker {
         rt.become_process(reactor, Process::Worker(worker))?;
         match rt.process() {
             Some(Process::Worker(worker)) => {
-                worker.reactor().set_beat(Some(worker.seat.row().beat()));
+                worker.reactor().set_beat(worker.seat.row().beat());
+                worker.reactor().set_progress(worker.child.progress());
                 Ok(worker)
             }
             _ => Err(crate::error::Error::new(
@@ -108,7 +108,9 @@ impl Worker {
         crate::signal::mask::set(&self.child.mask);
         if let Some(init) = self.rt.callbacks.worker_init {
             // SAFETY: the service's function, with the arguments it declared.
-            let code = callback(|| unsafe { init(self.rt.handle(), self.rt.user_data) });
+            let code = self.child.calls(Doing::Init, || unsafe {
+                init(self.rt.handle(), self.rt.user_data)
+            });
             if code < 0 {
                 ::log::error!("worker_init failed with {code}");
                 return DTM_EXIT_INIT;
@@ -132,7 +134,9 @@ impl Worker {
             return self.done.set(Some(DTM_EXIT_INIT));
         }
         // SAFETY: the service's function, with the arguments it declared.
-        let status = callback(|| unsafe { main(self.rt.handle(), self.rt.user_data) });
+        let status = self.child.calls(Doing::Main, || unsafe {
+            main(self.rt.handle(), self.rt.user_data)
+        });
         if self.done.get().is_none() {
             self.done.set(Some(status & 0xff));
         }
@@ -142,7 +146,9 @@ impl Worker {
         self.reactor().shutdown(DTM_CLOSE_SHUTDOWN);
         if let Some(exit) = self.rt.callbacks.worker_exit {
             // SAFETY: the service's function, with the arguments it declared.
-            callback(|| unsafe { exit(self.rt.handle(), self.rt.user_data) });
+            self.child.calls(Doing::Exit, || unsafe {
+                exit(self.rt.handle(), self.rt.user_data)
+            });
         }
         self.done.get().unwrap_or(0)
     }
@@ -208,7 +214,9 @@ impl Worker {
     fn tick(&self) {
         if let Some(tick) = self.rt.callbacks.worker_tick {
             // SAFETY: the service's function, with the arguments it declared.
-            callback(|| unsafe { tick(self.rt.handle(), self.rt.user_data) });
+            self.child.calls(Doing::Tick, || unsafe {
+                tick(self.rt.handle(), self.rt.user_data)
+            });
         }
         self.arm_tick();
     }

@@ -24,6 +24,7 @@ static const struct {
     {"shutdown", DTM_CMD_SHUTDOWN}, {"now", DTM_CMD_SHUTDOWN_NOW},
     {"reopen", DTM_CMD_REOPEN_LOG}, {"recycle", DTM_CMD_RECYCLE},
     {"mode", DTM_CMD_ACCEPT_MODE},  {"tokens", DTM_CMD_ACCEPT_TOKENS},
+    {"reset", DTM_CMD_RESET},
 };
 
 static void reply(struct request *request, int32_t status, const char *detail)

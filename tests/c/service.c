@@ -81,6 +81,7 @@ struct service a_service(void)
     service.config.log_level = DTM_LOG_DEBUG;
     service.config.respawn_delay_ms = 1;
     service.config.respawn_delay_max_ms = 20;
+    service.config.respawn_budget = DTM_OFF; /* tests kill as often as they like */
     service.callbacks.log = on_log;
     service.callbacks.event = on_event;
     service.callbacks.config_load = on_config_load;

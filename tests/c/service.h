@@ -16,7 +16,7 @@
  *   done, error, close, leave, abort, exit N
  * Control protocol: `STATUS detail` comes back when the master has answered:
  *   reload loadconf start stop scale N nofork MS fork upgrade recycle reopen shutdown now
- *   mode N, tokens N
+ *   mode N, tokens N, reset
  *   send SPAWN TEXT, big SPAWN BYTES, all GENERATION TEXT, pid, workers,
  *   accept LISTENER (fills shared->accept and shared->worker)
  * Messages to workers: `version N`, `refuse`, `for SPAWN`, any other text.
@@ -54,6 +54,7 @@ struct shared {
     /* What the driver asks for. */
     int init_trouble;         /* enum trouble of worker_init ... */
     uint32_t init_generation; /* ... from this generation on */
+    uint32_t init_only;       /* ... in the worker with this number, from 1; 0: in all */
     uint32_t init_index;      /* ... and from this index on */
     int exit_status;
     int controller_init_fails, update_agains, update_fails, message_refusals, health_fails;

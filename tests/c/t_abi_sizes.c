@@ -112,8 +112,8 @@ static void nonsense(void)
 /* The functions that initialise a struct write as much as the caller has. */
 static void initialisers(void)
 {
-    unsigned char bytes[sizeof(dtm_callbacks_t) + 1] __attribute__((aligned(8)));
-    static const size_t sizes[] = {offsetof(dtm_config_t, log_target), sizeof(dtm_config_t)};
+    unsigned char bytes[sizeof(dtm_config_t) + 1] __attribute__((aligned(8)));
+    static const size_t sizes[] = {offsetof(dtm_config_t, log_target), sizeof(dtm_callbacks_t)};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         for (int which = 0; which < 2; which++) {
             memset(bytes, 0xa5, sizeof bytes);

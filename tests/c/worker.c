@@ -70,7 +70,8 @@ static int32_t on_init(dtm_t *rt, void *user_data)
     me = kid_of(self.spawn);
     me->index = self.index;
     ADD(me->inits, 1);
-    if (self.generation < shared->init_generation || self.index < shared->init_index)
+    if (self.generation < shared->init_generation || self.index < shared->init_index ||
+        (GET(shared->init_only) && self.index + 1 != GET(shared->init_only)))
         return 0;
     if (shared->init_trouble)
         dtm_log(rt, DTM_LOG_ERROR, "the init callback has trouble");

@@ -63,7 +63,7 @@ fn own_events_then_the_boundary_then_clients() {
 fn the_beat_tells_sleep_from_work() {
     let world = world();
     let beat = beat();
-    world.set_beat(Some(beat));
+    world.set_beat(beat);
     let (ours, _client) = world.connect();
     world.heard();
     world.on_step(move |_, _, _| {
@@ -89,7 +89,7 @@ fn the_beat_tells_sleep_from_work() {
 fn the_beat_rests_between_the_passes_of_a_foreign_loop() {
     let world = world();
     let beat = beat();
-    world.set_beat(Some(beat));
+    world.set_beat(beat);
     world.foreign().unwrap();
     world.turn();
     assert_eq!(beat.load(Relaxed), ASLEEP);

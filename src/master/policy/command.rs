@@ -36,8 +36,23 @@ impl Policy {
             Command::Start => self.ask_start(asker, out),
             Command::Stop => self.stop_children(asker, now, out),
             Command::Scale(workers) => self.scale(asker, workers, now, out),
+            Command::Reset => self.ask_reset(asker, now, out),
             Command::Shutdown | Command::ShutdownNow => {}
         }
+    }
+
+    fn ask_reset(&mut self, asker: Asker, now: Ms, out: &mut Actions) {
+        self.defer_note("reset", out);
+        let text = match self.reset(now) {
+            0 => "no slot was given up".into(),
+            1 => "1 slot has another chance".into(),
+            n => format!("{n} slots have another chance"),
+        };
+        out.push(Action::Reply {
+            asker,
+            code: DTM_OK,
+            text,
+        });
     }
 
     fn defer_note(&self, what: &'static str, out: &mut Actions) {

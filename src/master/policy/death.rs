@@ -9,6 +9,12 @@ impl Policy {
             return;
         };
         let asked = child.stop.is_some();
+        let reason = child.ends.unwrap_or(match exit {
+            _ if asked => Reason::Told,
+            Exit::Code(_) => Reason::Exit,
+            Exit::Signal { .. } => Reason::Signal,
+            Exit::Unknown => Reason::Unknown,
+        });
         let generation = self.slots[at].generation;
         let in_reload = generation > 0
             && self
@@ -18,7 +24,14 @@ impl Policy {
         let Some(who) = self.slots[at].who() else {
             return;
         };
-        self.slots[at].child = None;
+        let slot = &mut self.slots[at];
+        slot.child = None;
+        slot.since = now;
+        slot.last = Some((reason, exit));
+        if !asked {
+            slot.tally.deaths += 1;
+            slot.tally.crashes += u32::from(reason == Reason::Signal);
+        }
         if self.banned && self.ending.is_none() {
             self.slots[at].corpse = Some(child.pid);
         } else {
@@ -49,6 +62,14 @@ impl Policy {
             asked,
             next,
         }));
+        if next == Next::GivenUp {
+            out.push(Action::Note(Note::Failed {
+                slot: at,
+                who,
+                deaths: self.settings.budget.unwrap_or(0),
+                window_ms: self.settings.window_ms,
+            }));
+        }
         if in_reload && !asked && !leaves {
             self.cancel_reload(
                 &format!(
@@ -84,12 +105,20 @@ impl Policy {
 
     fn plan_respawn(&mut self, at: usize, child: &Child, now: Ms) -> Next {
         let reset = self.settings.respawn_reset_ms;
+        let budget = self.settings.budget.filter(|_| self.may_give_up(at));
+        let window = self.settings.window_ms;
+        let healthy = child
+            .opened
+            .is_some_and(|at| now.saturating_sub(at) >= reset);
         let slot = &mut self.slots[at];
-        slot.deaths = if now.saturating_sub(child.since) >= reset {
-            1
-        } else {
-            slot.deaths + 1
-        };
+        slot.deaths = if healthy { 1 } else { slot.deaths + 1 };
+        // Counted even where it may not be given up: it may be later.
+        let spent = slot.spend(self.settings.budget.unwrap_or(1), window, now);
+        if budget.is_some() && spent {
+            slot.failed = true;
+            slot.due = None;
+            return Next::GivenUp;
+        }
         let delay = backoff(&self.settings, self.slots[at].deaths, child.spawn);
         self.slots[at].due = Some(now + delay);
         if self.banned {
@@ -99,6 +128,33 @@ impl Policy {
         } else {
             Next::Respawn(delay)
         }
+    }
+
+    /// Giving up must not end the service: neither its last worker nor the controller,
+    /// without whom nobody could give the slots another chance, is given up. They go on
+    /// with the longest delay.
+    fn may_give_up(&self, at: usize) -> bool {
+        match self.slots[at].job {
+            Some(Job::Controller) | None => false,
+            Some(Job::Worker { .. }) => self.others_serve(at),
+            Some(Job::Func { .. }) => true,
+        }
+    }
+
+    /// DTM_CMD_RESET: whoever is not there is forked now.
+    pub(super) fn reset(&mut self, now: Ms) -> usize {
+        let mut given = 0;
+        for slot in &mut self.slots {
+            if slot.failed || slot.due.is_some() {
+                given += usize::from(slot.failed);
+                slot.forgive();
+                slot.deaths = 0;
+                slot.fork_failures = 0;
+                slot.due = Some(now);
+                slot.since = now;
+            }
+        }
+        given
     }
 
     fn others_serve(&self, at: usize) -> bool {

@@ -185,7 +185,7 @@ impl Policy {
         self.serving = generation;
         for slot in 0..self.slots.len() {
             if self.slots[slot].generation == generation && self.slots[slot].is_worker() {
-                self.open(slot, out);
+                self.open(slot, now, out);
             }
         }
         // In force before the others are told to leave: they serve what is queued

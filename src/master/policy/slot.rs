@@ -1,6 +1,7 @@
 //! One element of the process table, as the master privately knows it.
 
 use super::types::*;
+use std::collections::VecDeque;
 
 #[derive(Debug, Default)]
 pub(crate) struct Slot {
@@ -16,6 +17,15 @@ pub(crate) struct Slot {
     pub(crate) due: Option<Ms>,
     /// Deaths in a row, each after a short life.
     pub(crate) deaths: u32,
+    /// When its processes died lately, see [`Slot::spend`].
+    recent: VecDeque<Ms>,
+    /// Given up: nobody is forked here before a reset or a reload.
+    pub(crate) failed: bool,
+    pub(crate) tally: Tally,
+    /// How its last process ended: why, and the status.
+    pub(crate) last: Option<(Reason, Exit)>,
+    /// Since when it stands as it does.
+    pub(crate) since: Ms,
     /// Forks in a row that failed.
     pub(crate) fork_failures: u32,
     /// Between Action::Fork and its outcome.
@@ -30,6 +40,10 @@ pub(crate) struct Child {
     pub(crate) pid: i32,
     pub(crate) since: Ms,
     pub(crate) phase: Phase,
+    /// When it opened; a helper: when it was ready.
+    pub(crate) opened: Option<Ms>,
+    /// Why the master ends it.
+    pub(crate) ends: Option<Reason>,
     /// Told to end: flow's `graceful_shutdown == 1`.
     pub(crate) stop: Option<Stop>,
 }
@@ -82,5 +96,39 @@ impl Slot {
         self.due = None;
         self.deaths = 0;
         self.fork_failures = 0;
+        self.forgive();
+    }
+
+    /// A death more. True: there were `budget` of them within the window.
+    pub(crate) fn spend(&mut self, budget: u32, window_ms: Ms, now: Ms) -> bool {
+        self.recent.push_back(now);
+        let budget = usize::try_from(budget).unwrap_or(usize::MAX);
+        let old = |at: &Ms| now.saturating_sub(*at) >= window_ms;
+        while self.recent.len() > budget || self.recent.front().is_some_and(old) {
+            self.recent.pop_front();
+        }
+        self.recent.len() >= budget
+    }
+
+    /// Its past does not count any more.
+    pub(crate) fn forgive(&mut self) {
+        self.recent.clear();
+        self.failed = false;
+    }
+
+    pub(crate) fn class(&self) -> Class {
+        match &self.child {
+            Some(child)
+                if matches!(
+                    child.ends,
+                    Some(Reason::Start | Reason::Hang | Reason::Deadline)
+                ) =>
+            {
+                Class::TimedOut
+            }
+            Some(child) if child.stop.is_some() => Class::Disallowed,
+            Some(child) if child.phase == Phase::Open => Class::Valid,
+            _ => Class::NotStarted,
+        }
     }
 }

@@ -57,6 +57,7 @@ impl Policy {
         slot.job = Some(job);
         slot.generation = generation;
         slot.due = Some(now);
+        slot.since = now;
     }
 
     /// Fork what is due, unless it is forbidden. flow: M10, M19
@@ -152,11 +153,15 @@ impl Policy {
         let slot = &mut self.slots[at];
         slot.forking = false;
         slot.fork_failures = 0;
+        slot.since = now;
+        slot.tally.forks += 1;
         slot.child = Some(Child {
             spawn,
             pid,
             since: now,
             phase: Phase::Starting,
+            opened: None,
+            ends: None,
             stop: None,
         });
         if let Some((order, why)) = slot.dismissed.take() {
@@ -181,7 +186,7 @@ impl Policy {
     }
 
     /// flow: W2, L10: init is done; the gate is next.
-    pub(super) fn ready(&mut self, slot: usize, spawn: u64, out: &mut Actions) {
+    pub(super) fn ready(&mut self, slot: usize, spawn: u64, now: Ms, out: &mut Actions) {
         let Some(child) = self.child(slot, spawn) else {
             return;
         };
@@ -195,11 +200,11 @@ impl Policy {
             // A helper has no gate. The controller's gate is the control lock:
             // its slot is the only one, and a slot is never forked anew before
             // its last process is dead, so nobody else can hold it.
-            self.open(slot, out);
+            self.open(slot, now, out);
         }
     }
 
-    pub(super) fn updated(&mut self, slot: usize, spawn: u64, out: &mut Actions) {
+    pub(super) fn updated(&mut self, slot: usize, spawn: u64, now: Ms, out: &mut Actions) {
         let Some(child) = self.child(slot, spawn) else {
             return;
         };
@@ -209,13 +214,15 @@ impl Policy {
         child.phase = Phase::Updated;
         let reloading = self.reload.as_ref().map(|r| r.generation);
         if reloading != Some(self.slots[slot].generation) {
-            self.open(slot, out);
+            self.open(slot, now, out);
         }
     }
 
-    pub(super) fn open(&mut self, slot: usize, out: &mut Actions) {
+    pub(super) fn open(&mut self, slot: usize, now: Ms, out: &mut Actions) {
         if let Some(child) = self.slots[slot].child.as_mut() {
             child.phase = Phase::Open;
+            child.opened = Some(now);
+            self.slots[slot].since = now;
             out.push(Action::Open { slot });
             out.push(Action::Note(Note::Opened { slot }));
         }

@@ -34,11 +34,17 @@ impl Policy {
             return;
         }
         let killed = child.stop.is_some_and(|s| s.killed);
+        let first = child.stop.is_none();
         child.stop = Some(Stop {
             order,
             deadline,
             killed,
         });
+        if first {
+            let slot = &mut self.slots[at];
+            slot.since = now;
+            slot.tally.disallowed += 1;
+        }
         // The original's signals: USR1 to a child that is to leave by itself,
         // TERM at the end of everything.
         let signal = if order == Order::Stop || self.ending.is_some() {
@@ -108,15 +114,18 @@ impl Policy {
             let why = match &mut child.stop {
                 Some(stop) => {
                     stop.killed = true;
+                    child.ends = Some(Reason::Deadline);
                     "it did not leave in time"
                 }
                 None => {
                     // Not `asked`: the slot keeps its job, the death its back-off.
                     child.since = now;
+                    child.ends = Some(Reason::Start);
                     "its init took longer than start_timeout"
                 }
             };
             self.stats.killed += 1;
+            self.slots[at].tally.timeouts += 1;
             out.push(Action::Kill {
                 slot: at,
                 signal: libc::SIGKILL,

@@ -14,6 +14,9 @@ pub(crate) struct Settings {
     pub(crate) respawn_ms: Ms,
     pub(crate) respawn_max_ms: Ms,
     pub(crate) respawn_reset_ms: Ms,
+    /// Deaths within the window after which a slot is given up; `None`: never.
+    pub(crate) budget: Option<u32>,
+    pub(crate) window_ms: Ms,
     /// Workers of a new generation that must be up to date before the rest is
     /// forked; `None`: all at once.
     pub(crate) canary: Option<u32>,
@@ -76,6 +79,53 @@ pub(crate) enum Exit {
     Unknown,
 }
 
+/// Why a process ended, as the table tells it (DTM_REASON_*).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "hang, memory and recycle follow")]
+pub(crate) enum Reason {
+    Exit = 1,
+    Signal = 2,
+    /// It was not ready within the start timeout.
+    Start = 3,
+    /// It made no progress for the hang timeout.
+    Hang = 4,
+    /// It was told to leave, and did not in time.
+    Deadline = 5,
+    Memory = 6,
+    /// As told: it was not wanted any more.
+    Told = 7,
+    /// As told: its successor serves.
+    Recycle = 8,
+    Unknown = 9,
+}
+
+/// Storm's sync-processes: how a slot stands to what is wanted of it (DTM_CLASS_*).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Wanted, and nobody serves there yet.
+    NotStarted = 1,
+    Valid = 2,
+    /// It runs, and its generation or place is not wanted any more.
+    Disallowed = 3,
+    /// It was given up, and is about to be killed.
+    TimedOut = 4,
+}
+
+/// What a slot has seen, over all its processes. Never falls.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) forks: u32,
+    /// Ends that nobody had asked for.
+    pub(crate) deaths: u32,
+    /// Those of them by a signal that the master did not send.
+    pub(crate) crashes: u32,
+    /// Killed because they did not start, go on or leave in time.
+    pub(crate) timeouts: u32,
+    /// Told to leave because they were not wanted any more.
+    pub(crate) disallowed: u32,
+    pub(crate) recycled: u32,
+}
+
 /// Who asked, and is owed an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Asker {
@@ -92,6 +142,8 @@ pub(crate) enum Command {
     Start,
     Stop,
     Scale(u32),
+    /// Another chance for slots that were given up, and no more back-off.
+    Reset,
     Shutdown,
     ShutdownNow,
 }
@@ -227,6 +279,13 @@ pub(crate) enum Note {
         slot: usize,
         why: &'static str,
     },
+    /// The slot is given up.
+    Failed {
+        slot: usize,
+        who: Who,
+        deaths: u32,
+        window_ms: Ms,
+    },
     ReloadBegins {
         generation: u32,
     },
@@ -265,4 +324,6 @@ pub(crate) enum Next {
     AfterReload,
     /// It asked not to be replaced, or its policy says so.
     Left,
+    /// Too many deaths: nobody follows before an operator acts.
+    GivenUp,
 }

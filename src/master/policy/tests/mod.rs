@@ -5,6 +5,7 @@ use super::*;
 use proptest::prelude::*;
 
 mod reload;
+mod supervision;
 mod world;
 
 use world::{World, running, settings};

@@ -15,6 +15,8 @@ pub(super) fn settings(workers: u32, funcs: Vec<FuncSpec>) -> Settings {
         respawn_ms: 100,
         respawn_max_ms: 5_000,
         respawn_reset_ms: 30_000,
+        budget: None,
+        window_ms: 60_000,
         canary: Some(1),
         old_generations: 2,
     }
