@@ -5,6 +5,7 @@ mod file;
 mod ini;
 mod keys;
 mod layers;
+mod room;
 mod supervision;
 mod value;
 
@@ -12,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::log::{LogConfig, Target};
 use keys::{KEYS, TEXT_KEYS};
+pub(crate) use room::Room;
 pub(crate) use supervision::Supervision;
 
 /// Most clients a worker can have.
@@ -277,7 +279,14 @@ impl Config {
             )));
         }
         supervision::check(v)?;
-        v.max_clients = clients(v.max_clients, v.max_processes, machine.nofile)?;
+        // How many listeners there are is known later; hardly a service has none.
+        let room = Room {
+            max_processes: v.max_processes,
+            workers: v.workers,
+            listeners: 1,
+        };
+        room.check(machine.nofile)?;
+        v.max_clients = room::clients(v.max_clients, v.max_processes, machine.nofile)?;
         Ok(Self::from(values))
     }
 
@@ -366,24 +375,6 @@ fn default(value: &mut u32, computed: impl FnOnce() -> u32) {
     if *value == 0 {
         *value = computed();
     }
-}
-
-/// Every client is a descriptor, next to the runtime's own.
-fn clients(asked: u32, max_processes: u32, nofile: u64) -> Result<u32> {
-    let reserve = 2 * u64::from(max_processes) + 64;
-    let room = nofile.saturating_sub(reserve);
-    let least = if asked == 0 { 16 } else { u64::from(asked) };
-    if room < least {
-        return Err(Error::config(format!(
-            "RLIMIT_NOFILE is {nofile}: {least} clients per worker and {reserve} descriptors for \
-             max_processes = {max_processes} need {}; raise the limit or lower the keys",
-            least + reserve
-        )));
-    }
-    if asked != 0 {
-        return Ok(asked);
-    }
-    Ok(u32::try_from(room).unwrap_or(MAX_CLIENTS).min(MAX_CLIENTS))
 }
 
 #[cfg(test)]

@@ -282,7 +282,7 @@ impl Master {
             ban,
             self.watchdog,
             self.passing_deadline(now),
-            self.shared.schedule.calm_at(),
+            self.shared.schedule.next_deadline(),
         ]
         .into_iter()
         .flatten()
