@@ -160,6 +160,11 @@ impl Schedule {
         }
     }
 
+    /// It need not be observed any more.
+    pub(super) fn forget_door(&self, door: Door) {
+        self.watch.missing.borrow_mut().remove(&door);
+    }
+
     /// Doors at which a connection waits and nobody was woken for it.
     fn ready_doors(&self) -> Vec<Door> {
         let mut events = [EpollEvent::empty(); 256];

@@ -90,8 +90,9 @@ impl Schedule {
         let base = Door::shared(listener, 0);
         if !wanted {
             self.pool.unwatch(base);
-        } else if let Err(errno) = self.pool.watch(base) {
-            ::log::error!("epoll_ctl of listener {listener}: {}", errno.desc());
+            self.forget_door(base);
+        } else {
+            self.observe_door(base);
         }
     }
 

@@ -41,6 +41,9 @@ const DEATH: u64 = 0x2_0000;
 /// noticed whenever the loop runs, but not more often.
 const SWEEP_MS: u64 = 1_000;
 
+/// The accept queues are looked at this often while epoll has no room for the sentinel.
+const BLIND_MS: u64 = 100;
+
 pub(crate) struct Master {
     rt: &'static Runtime,
     shared: Rc<Shared>,
@@ -316,8 +319,11 @@ impl Master {
             self.tell(slot, Kind::Nudge, 0);
         }
         self.watchdog = look.again.map(|ms| now + ms);
-        if self.watchdog.is_none() {
-            let _ = self.watch(self.shared.schedule.sentinel_fd(), SENTINEL);
+        if self.watchdog.is_none()
+            && let Err(error) = self.watch(self.shared.schedule.sentinel_fd(), SENTINEL)
+        {
+            ::log::warn!("{error}: looking at the accept queues every {BLIND_MS} ms instead");
+            self.watchdog = Some(now + BLIND_MS);
         }
     }
 }
