@@ -581,6 +581,12 @@
 #define DTM_SIGNALS_DTM 1
 
 /**
+ * Signal table for who is used to gunicorn: as the default one, but SIGQUIT is a fast
+ * shutdown, and SIGWINCH without a terminal stops the workers (DTM_CMD_STOP).
+ */
+#define DTM_SIGNALS_GUNICORN 2
+
+/**
  * A drain closes idle clients at once.
  */
 #define DTM_IDLE_CLOSE 0
@@ -2444,8 +2450,14 @@ DTM_API int32_t dtm_check(dtm_t *rt);
  *
  * `ret_result` may be NULL; otherwise `result_size` is sizeof(dtm_result_t).
  * DTM_OK after an orderly end. DTM_ETHREADS, DTM_ECONFIG, -EMFILE and other errors
- * before the first fork; DTM_ESTATE when it runs or ran already; DTM_EFAILED when
- * the first generation could not start.
+ * before the first fork; -EBUSY: another instance holds `pid_file`; DTM_ESTATE when it
+ * runs or ran already; DTM_EFAILED when the first generation could not start and
+ * `daemonize` is set (otherwise it is tried again and again).
+ *
+ * With `daemonize`, dtm_run() goes on in another process, in the background; the one that
+ * called it never returns from it. It waits until the first generation is open, and
+ * leaves by _exit() with status 0. If that fails, it writes the reason to stderr and
+ * leaves with 1, and dtm_run() returns it in the background, for the service to clean up.
  *
  * Process: host (becomes the master)
  * Thread: owner
@@ -2471,6 +2483,25 @@ int32_t dtm_run(dtm_t *rt,
  * Owns: nothing changes hands
  */
 DTM_API int32_t dtm_request(uint32_t command);
+
+/**
+ * Signal the running instance of a service, for options such as `-s stop` and `-s
+ * reload`. `pid_file`: what the instance was started with; NULL: what the runtime of
+ * this process is configured with (`pid_file` of dtm_new(), no more is needed).
+ * `signal`: a signal number, see SIGNALS; 0 only asks whether it runs.
+ *
+ * Answers the pid of the instance. Nobody else is ever signalled: the file must be
+ * locked, by the process that it names, with the start time that it names, in this boot.
+ * -ESRCH: no instance runs, whatever the file says. -ENOENT: there is no such file.
+ * -EACCES, -EPERM: it is another user's. -EAGAIN: it is just starting. DTM_EINVAL.
+ *
+ * Process: any
+ * Thread: owner, or any before dtm_new()
+ * Signal: unsafe
+ * Fork: valid everywhere
+ * Owns: pid_file is only read
+ */
+DTM_API int32_t dtm_signal_running(const char *pid_file, int32_t signal);
 
 /**
  * Who is the calling process? `size` is sizeof(dtm_self_t). Answers DTM_EFORKED in

@@ -9,6 +9,7 @@ mod room;
 mod supervision;
 mod value;
 
+use crate::daemon::Options;
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::log::{LogConfig, Target};
@@ -142,6 +143,7 @@ impl AcceptMode {
 pub(crate) enum SignalTable {
     Default,
     Dtm,
+    Gunicorn,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +191,7 @@ pub(crate) struct Config {
     pub(crate) old_generations: u32,
     pub(crate) log: LogConfig,
     pub(crate) supervision: Supervision,
+    pub(crate) daemon: Options,
     /// The same, by key.
     values: Settings,
 }
@@ -213,13 +216,22 @@ impl Machine {
 impl Config {
     /// `read_file`: false leaves the config file out.
     pub(crate) fn load(base: &Settings, read_file: bool) -> Result<Self> {
-        Self::complete(layers::merge(base, read_file)?, &Machine::here())
+        let mut config = Self::complete(layers::merge(base, read_file)?, &Machine::here())?;
+        config.daemon = Options::new(&config.values)?;
+        Ok(config)
     }
 
     /// The same while the service runs. Keys that take effect at a start only keep
     /// their old values; those that were to change are named.
     pub(crate) fn reload(base: &Settings, old: &Self) -> Result<(Self, Vec<&'static str>)> {
-        Self::succeed(layers::merge(base, true)?, old, &Machine::here())
+        let settings = layers::merge(base, true)?;
+        let (mut config, ignored) = Self::succeed(settings, old, &Machine::here())?;
+        // A child that has given up its privileges could not check them again.
+        config.daemon = match crate::role::current() & crate::guard::CHILD {
+            0 => Options::new(&config.values)?,
+            _ => old.daemon.clone(),
+        };
+        Ok((config, ignored))
     }
 
     fn succeed(
@@ -279,14 +291,18 @@ impl Config {
             )));
         }
         supervision::check(v)?;
+        let nofile = match v.rlimit_nofile {
+            0 => machine.nofile,
+            limit => limit.into(),
+        };
         // How many listeners there are is known later; hardly a service has none.
         let room = Room {
             max_processes: v.max_processes,
             workers: v.workers,
             listeners: 1,
         };
-        room.check(machine.nofile)?;
-        v.max_clients = room::clients(v.max_clients, v.max_processes, machine.nofile)?;
+        room.check(nofile)?;
+        v.max_clients = room::clients(v.max_clients, v.max_processes, nofile)?;
         Ok(Self::from(values))
     }
 
@@ -330,10 +346,10 @@ impl From<Settings> for Config {
             worker_tick: or_off(v.worker_tick_ms),
             controller_tick: or_off(v.controller_tick_ms),
             channel_queue: v.channel_queue as usize,
-            signals: if v.signals == DTM_SIGNALS_DTM {
-                SignalTable::Dtm
-            } else {
-                SignalTable::Default
+            signals: match v.signals {
+                DTM_SIGNALS_DTM => SignalTable::Dtm,
+                DTM_SIGNALS_GUNICORN => SignalTable::Gunicorn,
+                _ => SignalTable::Default,
             },
             orphan: if v.orphan == DTM_ORPHAN_EXIT {
                 Orphan::Exit
@@ -356,6 +372,7 @@ impl From<Settings> for Config {
                     .unwrap_or(Target::Stderr),
             },
             supervision: Supervision::of(&v),
+            daemon: Options::default(),
             values: v,
         }
     }

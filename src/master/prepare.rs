@@ -6,6 +6,9 @@ use super::{CHANNEL, Master, SENTINEL};
 use crate::accept::Schedule;
 use crate::channel::{Outbox, Pair};
 use crate::config::{Config, Room};
+use crate::daemon::pid_file;
+use crate::daemon::place::Place;
+use crate::daemon::strangers::Strangers;
 use crate::error::{Context, Error, Result};
 use crate::ffi::*;
 use crate::process::fork;
@@ -20,7 +23,12 @@ use std::rc::Rc;
 
 /// dtm_check(): would it start?
 pub(crate) fn check(rt: &'static Runtime) -> Result<()> {
-    let prepared = prepare(rt).map(drop);
+    let config = rt.config();
+    let options = &config.daemon;
+    let place = Place::enter(options)?;
+    let pid_file = options.pid_file.as_deref().map_or(Ok(()), pid_file::check);
+    let prepared = pid_file.and_then(|()| prepare(rt).map(drop));
+    drop(place);
     rt.set_shared(None);
     prepared
 }
@@ -80,6 +88,8 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         // SAFETY: a plain query about standard input.
         terminal: unsafe { libc::isatty(0) } == 1,
         finish: None,
+        start_failed: None,
+        strangers: Strangers::expected(),
         shared: Rc::clone(&shared),
     };
     for (slot, pair) in (0u64..).zip(&master.pairs) {
