@@ -233,6 +233,12 @@ impl Master {
         }
         let config = self.rt.config();
         for role in [DTM_ROLE_WORKER, DTM_ROLE_CONTROLLER, DTM_ROLE_FUNC] {
+            let slots: Vec<usize> = (0..self.pairs.len())
+                .filter(|slot| self.rows_role(*slot) == role)
+                .collect();
+            if slots.is_empty() {
+                continue;
+            }
             let file = match crate::log::open_for(&config.log, role).transpose() {
                 Ok(file) => file,
                 Err(error) => {
@@ -240,10 +246,8 @@ impl Master {
                     continue;
                 }
             };
-            for slot in 0..self.pairs.len() {
-                if self.rows_role(slot) == role {
-                    self.hand_log(slot, file.as_ref());
-                }
+            for slot in slots {
+                self.hand_log(slot, file.as_ref());
             }
         }
     }
