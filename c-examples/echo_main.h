@@ -36,11 +36,21 @@ static void echo_listen(const char *name, dtm_t *rt, const char *addresses)
     }
 }
 
+/* Nothing else is needed for it: `redis-cli -s /path status` */
+static int32_t console_listen(dtm_t *rt, const char *address)
+{
+    dtm_listen_t listen = DTM_LISTEN_INIT;
+
+    listen.address = address;
+    return dtm_listen_control(rt, &listen);
+}
+
 static const char echo_help[] =
     "Sends every byte back.\n"
     "  --listen ADDR[,ADDR...]  127.0.0.1:7000, [::1]:7000, *:7000, unix:/path (127.0.0.1:7000)\n"
     "  --workers N              number of workers (one per CPU)\n"
-    "  --control PATH           Unix socket for operators: status, reload, scale N, shutdown, ...\n"
+    "  --console ADDR           libdtm's own console, for redis-cli: unix:/path or 127.0.0.1:7001\n"
+    "  --control PATH           instead: Unix socket for the protocol of operator.h\n"
     "  --config FILE            file with a [dtm] section\n"
     "  --log TARGET             stderr, syslog, file:/path or off (stderr)\n"
     "Signals: TERM stop gracefully, INT stop at once, HUP reload.\n";
@@ -50,10 +60,11 @@ static int echo_main(const char *name, dtm_callbacks_t *callbacks, int argc, cha
     dtm_config_t config = DTM_CONFIG_INIT;
     dtm_result_t result;
     dtm_t *rt = NULL;
-    const char *addresses = "127.0.0.1:7000", *control = NULL;
+    const char *addresses = "127.0.0.1:7000", *control = NULL, *console = NULL;
     const struct option options[] = {
         {"--listen", &addresses, NULL, NULL},
         {"--workers", NULL, &config.workers, NULL},
+        {"--console", &console, NULL, NULL},
         {"--control", &control, NULL, NULL},
         {"--config", &config.config_file, NULL, NULL},
         {"--log", &config.log_target, NULL, NULL},
@@ -63,13 +74,16 @@ static int echo_main(const char *name, dtm_callbacks_t *callbacks, int argc, cha
     config.name = name;
     config.flags = DTM_F_IGNORE_SIGPIPE; /* libuv and libevent write without MSG_NOSIGNAL */
     options_parse(argc, argv, options, echo_help);
-    operator_callbacks(callbacks, NULL);
+    if (!console)
+        operator_callbacks(callbacks, NULL);
 
     if (dtm_new(&config, callbacks, NULL, &rt) != DTM_OK)
         echo_fail(name, rt, "configuration");
     echo_listen(name, rt, addresses);
     if (control && operator_listen(rt, control) < 0)
         echo_fail(name, rt, "--control");
+    if (console && console_listen(rt, console) < 0)
+        echo_fail(name, rt, "--console");
     fflush(stdout);
 
     if (dtm_run(rt, &result, sizeof result) != DTM_OK)

@@ -105,22 +105,11 @@
  *                    is called as well
  *     PIPE           not touched; libdtm never raises it
  *
- * That is DTM_SIGNALS_DEFAULT: nginx's table, but for TERM, which is graceful, as service
- * managers send it to stop a service. Of the others, DTM_SIGNALS_DTM knows only TERM,
- * WINCH, ALRM and CHLD; all else is ignored. DTM_SIGNALS_GUNICORN differs in two: QUIT is a
- * fast shutdown, and WINCH without a terminal stops all workers (`start` brings them back).
- * Who comes from HAProxy: its USR1 is TERM here, and its USR2 is HUP, or USR2 for a new
- * binary, too.
- *
  * "Ignored" is logged. A second request to shut down makes it fast. dtm_run()
  * installs these handlers (SA_RESTART) and puts the host's back before it
  * returns. Signals that the program was started with as blocked are let through
- * while libdtm waits. Of the host's state nothing else is changed, but what
- * dtm_config_t asks for (`working_dir`, `rlimit_nofile`, both put back at the end;
- * `daemonize`): not umask, locale, nor other signals.
- *
- * As process 1 (of a container) the master also waits for processes that lost their
- * parents, but for those that the host had started before dtm_run().
+ * while libdtm waits. Of the host's state nothing else is changed: not umask,
+ * cwd, locale, stdio, nor other signals.
  *
  *
  * FORK
@@ -592,12 +581,6 @@
 #define DTM_SIGNALS_DTM 1
 
 /**
- * Signal table for who is used to gunicorn: as the default one, but SIGQUIT is a fast
- * shutdown, and SIGWINCH without a terminal stops the workers (DTM_CMD_STOP).
- */
-#define DTM_SIGNALS_GUNICORN 2
-
-/**
  * A drain closes idle clients at once.
  */
 #define DTM_IDLE_CLOSE 0
@@ -727,7 +710,7 @@
 
 /**
  * Set the log level of every process to `arg`, a DTM_LOG_*, until a configuration is
- * loaded (later version: DTM_ENOTSUP).
+ * loaded: `log_level` of that one counts then.
  */
 #define DTM_CMD_LOG_LEVEL 15
 
@@ -877,6 +860,16 @@
  * Most counters a service can register.
  */
 #define DTM_COUNTERS_MAX 32
+
+/**
+ * Most commands a service can add to the ready-made console.
+ */
+#define DTM_COMMANDS_MAX 256
+
+/**
+ * Longest text of one part of a console reply, in bytes.
+ */
+#define DTM_REPLY_TEXT_MAX 262144
 
 /**
  * Most listeners a runtime can have.
@@ -1171,96 +1164,82 @@ typedef struct {
      */
     uint32_t scale_period_ms;
     /**
-     * 1 (key: yes): dtm_run() goes into the background, in a session of its own, with
-     * stdin, stdout and stderr on /dev/null. The process that was started leaves when the
-     * first generation is open, with status 0; or with 1 and the reason on stderr, and
-     * nothing is left running. Needs another log_target than stderr. Default 0, as
-     * systemd and containers want a service in the foreground. Fixed at start.
+     * 1: dtm_run() goes into the background; the parent leaves when the first generation
+     * is open, its exit status tells whether it did; default 0 (later version).
      */
     uint32_t daemonize;
     /**
-     * Titles of the processes in ps, such as `svc: master` and `svc: worker 3 gen 7
-     * draining` (3 is the slot); DTM_OFF: none; default on. argv and environ are not
-     * touched, and dtm_run() gives the host its own title back. Fixed at start.
+     * Titles of the processes in ps; DTM_OFF: none; default on (later version).
      */
     uint32_t process_titles;
     /**
-     * Priority of the children (nice value, not an increment), -20..=19; 0: unchanged.
-     * The master stays as it is: who supervises must not wait for those whom it supervises.
+     * Priority of the children, -20..=19; 0: unchanged (later version).
      */
     int32_t nice;
     /**
-     * RLIMIT_NOFILE of all processes while dtm_run() runs; default unchanged. Root may
-     * raise it up to the sysctl fs.nr_open, others up to their hard limit. Fixed at start.
+     * RLIMIT_NOFILE of all processes; default unchanged (later version).
      */
     uint32_t rlimit_nofile;
     /**
-     * RLIMIT_CORE of the children, in MiB, or DTM_OFF: unlimited; default unchanged.
+     * RLIMIT_CORE of the children, in MiB, or DTM_OFF: unlimited; default unchanged (later
+     * version).
      */
     uint32_t rlimit_core_mib;
     /**
-     * 1: the console may listen on TCP beyond loopback; needs a password; default 0 (later
-     * version).
+     * 1: the ready-made console may listen on TCP beyond loopback; needs a password; default
+     * 0: what stops a service is not for the network.
      */
     uint32_t control_remote;
     /**
-     * Absolute path of a file that the master keeps locked while it runs and removes at
-     * the end; default none. Its first line is the master's pid. It is the lock that
-     * counts: a file that a crash has left does no harm, a second instance is refused with
-     * -EBUSY, and dtm_signal_running() signals nobody else. Mode 0600, as who can read
-     * it could lock it, too. Fixed at start.
+     * File that holds the master's pid while it runs; default none (later version).
      */
     const char *pid_file;
     /**
-     * User that the children run as, by name or number; default unchanged. With its
-     * supplementary groups. The master keeps its privileges: it opens the children's logs
-     * for them, and kills who does not leave. Listeners, shared memory and the log are
-     * open before the change. Children may dump core (PR_SET_DUMPABLE). Fixed at start.
+     * User that the children run as; default unchanged (later version).
      */
     const char *user;
     /**
-     * Group that the children run as, by name or number; default the user's. Fixed at start.
+     * Group that the children run as; default the user's (later version).
      */
     const char *group;
     /**
-     * Root directory of the children, which start in its `/`; default unchanged. Paths
-     * that the children open themselves are below it; config_file, log_target and
-     * listeners are not. Fixed at start.
+     * Root directory of the children; default unchanged (later version).
      */
     const char *chroot;
     /**
-     * Working directory of all processes while dtm_run() runs; default unchanged, `/` with
-     * `daemonize`, so that no mounted file system is kept busy by accident. Fixed at start.
+     * Working directory of all processes; default unchanged (later version).
      */
     const char *working_dir;
     /**
-     * Working directory of the children instead (below `chroot`): where core files go
-     * when /proc/sys/kernel/core_pattern is a plain name. `user` must be able to write there.
+     * Working directory of the children, where core files go; default unchanged (later
+     * version).
      */
     const char *core_dir;
     /**
      * `auto` (worker i on the i-th CPU that this process may use), lists such as
-     * `0-3;4,5` (worker 0; worker 1, then from the start again) or `off`, the default, as
-     * the kernel moves workers away from CPUs that others use. For workers only.
+     * `0-3;4,5` (worker 0; worker 1, then from the start again) or `off`, the default
+     * (later version).
      */
     const char *cpu_affinity;
     /**
-     * Capabilities that the children have, such as `cap_net_bind_service, cap_net_raw`, or
-     * `none`; also with another `user`, and at most these for programs that they start.
-     * Default: with another `user` none, without unchanged. Fixed at start.
+     * Capabilities that the children keep when they change their user, such as
+     * `cap_net_bind_service, cap_net_raw`; default none (later version).
      */
     const char *capabilities;
     /**
-     * umask of the children, octal, such as `027`; default unchanged.
+     * umask of the children, octal, such as `027`; default unchanged (later version).
      */
     const char *umask;
     /**
-     * Users and groups (`@wheel`) that are operators on a Unix control socket, as in
-     * `root,alice,@wheel`; default root and the service's own user (later version).
+     * Users and groups (`@wheel`) that are operators on the ready-made console's Unix
+     * socket, as in `root,alice,@wheel`; default root and the service's own user, who could
+     * stop the service anyway. Everybody else who may connect only looks.
      */
     const char *control_operators;
     /**
-     * Password of the console (AUTH); default none (later version).
+     * Password of the ready-made console (AUTH), by which anybody becomes an operator. Over
+     * TCP nothing is answered before it; without a password TCP clients only look. Default
+     * none.
      */
     const char *control_password;
     /**
@@ -1272,12 +1251,15 @@ typedef struct {
      */
     const char *host;
     /**
-     * Most connections to the console, 1..=10000; default 64 (later version).
+     * Most connections to the ready-made console, 1..=10000; default 64: more than people
+     * and monitors need, few enough that their buffers stay below 100 MiB. One more is kept
+     * for root and the service's own user.
      */
     uint32_t control_clients;
     /**
      * Idle time after which a console connection is closed, in ms, or DTM_OFF; default
-     * 600,000 (later version).
+     * 600,000: who forgot a terminal comes back to it within that time, or not at all.
+     * Subscribers and those who wait for an answer are not idle.
      */
     uint32_t control_timeout_ms;
     /**
@@ -1626,8 +1608,9 @@ typedef struct {
      */
     dtm_client_open_cb control_open;
     /**
-     * Controller: a control client goes on. NULL: the ready-made console (later
-     * version; until then dtm_listen_control() answers DTM_ENOTSUP).
+     * Controller: a control client goes on. NULL: the ready-made console, which
+     * redis-cli and every Redis client talk to; `control_open` and `control_close` are
+     * not called then. See docs/console.md.
      */
     dtm_client_step_cb control_step;
     /**
@@ -2427,6 +2410,10 @@ DTM_API int32_t dtm_listen(dtm_t *rt, const dtm_listen_t *listen);
 /**
  * The same for the control listener, from which the controller accepts. At most one.
  *
+ * Without a `control_step` it is the ready-made console's, which takes care who gets at it:
+ * DTM_EINVAL for an address beyond loopback (see `control_remote`) and for a socket file in
+ * a folder where everybody may replace it.
+ *
  * Process: host
  * Thread: owner
  * Signal: unsafe
@@ -2478,14 +2465,8 @@ DTM_API int32_t dtm_check(dtm_t *rt);
  *
  * `ret_result` may be NULL; otherwise `result_size` is sizeof(dtm_result_t).
  * DTM_OK after an orderly end. DTM_ETHREADS, DTM_ECONFIG, -EMFILE and other errors
- * before the first fork; -EBUSY: another instance holds `pid_file`; DTM_ESTATE when it
- * runs or ran already; DTM_EFAILED when the first generation could not start and
- * `daemonize` is set (otherwise it is tried again and again).
- *
- * With `daemonize`, dtm_run() goes on in another process, in the background; the one that
- * called it never returns from it. It waits until the first generation is open, and
- * leaves by _exit() with status 0. If that fails, it writes the reason to stderr and
- * leaves with 1, and dtm_run() returns it in the background, for the service to clean up.
+ * before the first fork; DTM_ESTATE when it runs or ran already; DTM_EFAILED when
+ * the first generation could not start.
  *
  * Process: host (becomes the master)
  * Thread: owner
@@ -2511,25 +2492,6 @@ int32_t dtm_run(dtm_t *rt,
  * Owns: nothing changes hands
  */
 DTM_API int32_t dtm_request(uint32_t command);
-
-/**
- * Signal the running instance of a service, for options such as `-s stop` and `-s
- * reload`. `pid_file`: what the instance was started with; NULL: what the runtime of
- * this process is configured with (`pid_file` of dtm_new(), no more is needed).
- * `signal`: a signal number, see SIGNALS; 0 only asks whether it runs.
- *
- * Answers the pid of the instance. Nobody else is ever signalled: the file must be
- * locked, by the process that it names, with the start time that it names, in this boot.
- * -ESRCH: no instance runs, whatever the file says. -ENOENT: there is no such file.
- * -EACCES, -EPERM: it is another user's. -EAGAIN: it is just starting. DTM_EINVAL.
- *
- * Process: any
- * Thread: owner, or any before dtm_new()
- * Signal: unsafe
- * Fork: valid everywhere
- * Owns: pid_file is only read
- */
-DTM_API int32_t dtm_signal_running(const char *pid_file, int32_t signal);
 
 /**
  * Who is the calling process? `size` is sizeof(dtm_self_t). Answers DTM_EFORKED in
@@ -3068,7 +3030,9 @@ int32_t dtm_accept_stats(const dtm_t *rt,
                          size_t size);
 
 /**
- * Add a command to the ready-made console (later version).
+ * Add a command to the ready-made console, beside its own: it is found, permitted and
+ * documented as they are. The name is one word of letters, digits, `.`, `_` and `-`, and
+ * none of the console's own; arity 0 is an error. At most DTM_COMMANDS_MAX (-ENOSPC).
  *
  * Process: host
  * Thread: owner
@@ -3079,7 +3043,10 @@ int32_t dtm_accept_stats(const dtm_t *rt,
 DTM_API int32_t dtm_console_register(dtm_t *rt, const dtm_console_t *command);
 
 /**
- * Append a string to the reply. (Later version.)
+ * Append a string to the reply: any bytes, at most DTM_REPLY_TEXT_MAX.
+ *
+ * A reply of one part is that; of several, an array of them; of none, `OK`, or the name
+ * of the handler's negative result as an error. DTM_ESTATE after the handler returned.
  *
  * Process: controller
  * Thread: owner
@@ -3090,7 +3057,7 @@ DTM_API int32_t dtm_console_register(dtm_t *rt, const dtm_console_t *command);
 DTM_API int32_t dtm_reply_text(dtm_reply_t *reply, const char *text, size_t len);
 
 /**
- * Append an integer to the reply. (Later version.)
+ * Append an integer to the reply.
  *
  * Process: controller
  * Thread: owner
@@ -3101,7 +3068,41 @@ DTM_API int32_t dtm_reply_text(dtm_reply_t *reply, const char *text, size_t len)
 DTM_API int32_t dtm_reply_integer(dtm_reply_t *reply, int64_t value);
 
 /**
- * Make the reply an error. (Later version.)
+ * Append a number with a fraction, of which three digits are sent; a string in RESP2.
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: copied
+ */
+DTM_API int32_t dtm_reply_double(dtm_reply_t *reply, double value);
+
+/**
+ * Append a truth value; 0 or 1 in RESP2.
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: copied
+ */
+DTM_API int32_t dtm_reply_boolean(dtm_reply_t *reply, int32_t value);
+
+/**
+ * Append nothing: Redis's null.
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_reply_null(dtm_reply_t *reply);
+
+/**
+ * Make the reply an error, whatever was added to it. `text` may begin with a code in
+ * capitals, such as `BUSY try again`; otherwise `ERR` is put before it.
  *
  * Process: controller
  * Thread: owner
@@ -3112,7 +3113,8 @@ DTM_API int32_t dtm_reply_integer(dtm_reply_t *reply, int64_t value);
 DTM_API int32_t dtm_reply_error(dtm_reply_t *reply, const char *text);
 
 /**
- * Begin an array; the next `count` parts are its members. (Later version.)
+ * Begin an array; the next `count` parts are its members. Parts may be arrays and maps,
+ * 16 levels deep; a reply has at most 65,536 parts.
  *
  * Process: controller
  * Thread: owner
@@ -3121,6 +3123,18 @@ DTM_API int32_t dtm_reply_error(dtm_reply_t *reply, const char *text);
  * Owns: copied
  */
 DTM_API int32_t dtm_reply_array(dtm_reply_t *reply, size_t count);
+
+/**
+ * Begin a map of `count` pairs; the next 2 * `count` parts are its keys and values, in
+ * turn. An array of them in RESP2.
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: copied
+ */
+DTM_API int32_t dtm_reply_map(dtm_reply_t *reply, size_t count);
 
 /**
  * Register a durable action (later version).

@@ -8,13 +8,13 @@
 //! | `ffi` | the C API; the only exported symbols |
 //! | `master` | supervision: a pure policy, and the loop that carries it out |
 //! | `worker`, `controller`, `func` | the three kinds of children |
+//! | `console` | the ready-made console on the control listener |
 //! | `event` | the loop they share: clients, watches, timers, wake-ups |
 //! | `accept` | which worker accepts next |
 //! | `bpf` | kernel programs that choose a listening socket |
 //! | `channel` | messages between processes |
 //! | `shm` | what processes publish to each other |
 //! | `process`, `signal` | fork, exit, death; signals by role |
-//! | `daemon` | pid file, background, titles, privileges, limits |
 //! | `config`, `net`, `log` | settings, listeners, log targets |
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::type_complexity))]
@@ -26,8 +26,8 @@ mod bpf;
 mod channel;
 mod child;
 mod config;
+mod console;
 mod controller;
-mod daemon;
 mod error;
 mod event;
 #[cfg(feature = "fault")]

@@ -3,8 +3,6 @@
 
 use crate::config::{Config, Settings};
 use crate::controller::Controller;
-use crate::daemon::detach::Waiting;
-use crate::daemon::pid_file::PidFile;
 use crate::error::{Error, Result};
 use crate::event::Reactor;
 use crate::ffi::*;
@@ -35,6 +33,7 @@ pub(crate) enum Process {
 /// The shared memory and the accept schedule: made by dtm_run() before any fork.
 pub(crate) struct Shared {
     pub(crate) table: crate::shm::Table,
+    pub(crate) facts: crate::shm::FactsBlock,
     pub(crate) ban: crate::shm::Ban,
     pub(crate) board: crate::shm::Board,
     pub(crate) progress: crate::shm::ProgressTable,
@@ -55,13 +54,13 @@ pub(crate) struct Runtime {
     control: RefCell<Option<Listener>>,
     pub(crate) funcs: RefCell<Vec<Func>>,
     pub(crate) counters: RefCell<Vec<String>>,
+    /// Console commands of the service's own.
+    pub(crate) commands: RefCell<Vec<crate::console::Registered>>,
+    /// DTM_CMD_LOG_LEVEL; children forked later have it, too. 0: as configured.
+    log_level: Cell<u32>,
     pub(crate) locks: crate::ffi::lock::Registered,
     pub(crate) stage: Cell<Stage>,
     shared: RefCell<Option<Rc<Shared>>>,
-    /// The master's while it runs.
-    pub(crate) pid_file: RefCell<Option<PidFile>>,
-    /// Somebody waits to hear that the service is up.
-    pub(crate) waiting: RefCell<Option<Waiting>>,
     reactor: OnceCell<Reactor>,
     process: OnceCell<Process>,
 }
@@ -84,11 +83,11 @@ impl Runtime {
             control: RefCell::default(),
             funcs: RefCell::default(),
             counters: RefCell::default(),
+            commands: RefCell::default(),
+            log_level: Cell::new(0),
             locks: crate::ffi::lock::Registered::new(),
             stage: Cell::new(Stage::Fresh),
             shared: RefCell::default(),
-            pid_file: RefCell::default(),
-            waiting: RefCell::default(),
             reactor: OnceCell::new(),
             process: OnceCell::new(),
         }
@@ -120,12 +119,14 @@ impl Runtime {
         check(&fresh)?;
         self.ask_service()?;
         let old = self.config.replace(Rc::new(fresh));
+        self.log_level.set(0);
         for key in ignored {
             ::log::warn!("configuration: {key} cannot change while the service runs: ignored");
         }
-        let target = old.log.target.clone();
         self.previous.replace(Some(old));
-        self.renew_log(&target);
+        if let Err(error) = self.setup_log() {
+            ::log::error!("configuration: log_target: {error}: the old one stays");
+        }
         Ok(())
     }
 
@@ -161,25 +162,15 @@ impl Runtime {
         let Some(previous) = self.previous.take() else {
             return;
         };
-        let target = self.config.replace(previous).log.target.clone();
+        self.config.replace(previous);
         if let Some(revert) = self.callbacks.config_revert {
             // SAFETY: the service's function, with the arguments it declared.
             timed("config_revert", || unsafe {
                 revert(self.handle(), self.user_data);
             });
         }
-        self.renew_log(&target);
-    }
-
-    /// The configuration has changed; the log's target only if it is another one, as a
-    /// child may not open it any more.
-    fn renew_log(&self, old: &crate::log::Target) {
-        let config = self.config();
-        if config.log.target == *old {
-            return ::log::set_max_level(config.log.level);
-        }
         if let Err(error) = self.setup_log() {
-            ::log::error!("configuration: log_target: {error}: the old one stays");
+            ::log::error!("configuration: log_target: {error}");
         }
     }
 
@@ -191,7 +182,17 @@ impl Runtime {
             self.callbacks.log,
             self.user_data,
             &config.name,
-        )
+        )?;
+        if self.log_level.get() != 0 {
+            ::log::set_max_level(crate::log::filter(self.log_level.get()));
+        }
+        Ok(())
+    }
+
+    /// Until a configuration is loaded.
+    pub(crate) fn set_log_level(&self, level: u32) {
+        self.log_level.set(level);
+        ::log::set_max_level(crate::log::filter(level));
     }
 
     // ---- listeners ----------------------------------------------------------
@@ -208,6 +209,11 @@ impl Runtime {
 
     pub(crate) fn set_control(&self, listener: Listener) {
         self.control.replace(Some(listener));
+    }
+
+    /// Do operators talk to the ready-made console?
+    pub(crate) fn has_console(&self) -> bool {
+        self.has_control() && self.callbacks.control_step.is_none()
     }
 
     pub(crate) fn has_control(&self) -> bool {
@@ -264,16 +270,6 @@ impl Runtime {
     pub(crate) fn close_listeners(&self) {
         self.listeners.take();
         self.control.take();
-    }
-
-    /// This process is the one that removes the socket files, whoever has made them.
-    pub(crate) fn adopt_listeners(&self) {
-        for listener in self.listeners.borrow_mut().iter_mut() {
-            listener.adopt();
-        }
-        if let Some(control) = self.control.borrow_mut().as_mut() {
-            control.adopt();
-        }
     }
 
     /// Close the service listeners: they are the workers' business.
@@ -359,6 +355,7 @@ impl Shared {
         let table = self
             .table
             .make_read_only()
+            .and(self.facts.make_read_only())
             .and(self.schedule.make_read_only());
         let ban = if role == DTM_ROLE_CONTROLLER {
             Ok(())

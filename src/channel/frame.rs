@@ -25,7 +25,13 @@ pub(crate) enum Kind {
     ReopenLog = 9,
     /// An accepted client, with its descriptor.
     Client = 10,
-    /// The accept schedule is another one now; with the sockets that it needs.
+    /// A life event, see [`super::Life`].
+    Life = 11,
+    /// What a worker said of its clients, for the question `arg2`.
+    Clients = 12,
+    /// This log level from now on.
+    LogLevel = 13,
+
     Ready = 16,
     Updated = 17,
     Refusal = 18,
@@ -42,13 +48,17 @@ pub(crate) enum Kind {
     Extend = 25,
     /// It crashes: a report.
     Report = 26,
+    /// The answer to `AskClients`, for the controller.
+    ClientsUp = 27,
 
     Data = 32,
     Sync = 33,
+    /// Tell of your clients: question `arg`.
+    AskClients = 34,
 }
 
 impl Kind {
-    const ALL: [Self; 23] = [
+    const ALL: [Self; 28] = [
         Self::Open,
         Self::Nudge,
         Self::Reply,
@@ -59,6 +69,9 @@ impl Kind {
         Self::Refused,
         Self::ReopenLog,
         Self::Client,
+        Self::Life,
+        Self::Clients,
+        Self::LogLevel,
         Self::Ready,
         Self::Updated,
         Self::Refusal,
@@ -70,8 +83,10 @@ impl Kind {
         Self::Awake,
         Self::Extend,
         Self::Report,
+        Self::ClientsUp,
         Self::Data,
         Self::Sync,
+        Self::AskClients,
     ];
 
     fn from_code(code: u16) -> Option<Self> {
@@ -80,7 +95,7 @@ impl Kind {
 
     /// May descriptors come with it?
     pub(super) fn carries_fds(self) -> bool {
-        matches!(self, Self::Client | Self::ReopenLog)
+        matches!(self, Self::Client)
     }
 }
 

@@ -8,10 +8,12 @@
 
 mod attached;
 mod frame;
+mod life;
 mod pair;
 mod queue;
 
 pub(crate) use attached::Attached;
 pub(crate) use frame::{Fence, Frame, Head, Kind};
+pub(crate) use life::Life;
 pub(crate) use pair::{Buffer, Pair, Recv, Sent, drain, recv, recv_with, send, send_with};
 pub(crate) use queue::Outbox;

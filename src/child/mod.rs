@@ -150,7 +150,11 @@ impl Child {
             Kind::Nudge => {
                 self.look_at_order();
             }
-            Kind::ReopenLog => self.reopen_log(fds.fds.pop()),
+            Kind::ReopenLog => self.reopen_log(),
+            Kind::LogLevel => {
+                let level = u32::try_from(frame.head.arg).unwrap_or(0);
+                process.rt().set_log_level(level);
+            }
             _ => process.hear(frame, fds),
         });
         let board = &self.shared.board;
@@ -212,10 +216,7 @@ impl Child {
     pub(crate) fn leave(&self, order: Order, cause: Cause) {
         match self.leaving.get() {
             Some((had, _)) if had >= order => {}
-            _ => {
-                crate::daemon::title::add(" draining");
-                self.leaving.set(Some((order, cause)));
-            }
+            _ => self.leaving.set(Some((order, cause))),
         }
     }
 
@@ -229,15 +230,9 @@ impl Child {
         self.leaving.get()
     }
 
-    /// The master opens it: this process may have lost the right to, or be in a chroot.
-    fn reopen_log(&self, opened: Option<OwnedFd>) {
-        match opened {
-            Some(file) => crate::log::replace(file.into()),
-            None => {
-                if let Err(error) = crate::log::reopen() {
-                    ::log::error!("log: {error}");
-                }
-            }
+    fn reopen_log(&self) {
+        if let Err(error) = crate::log::reopen() {
+            ::log::error!("log: {error}");
         }
     }
 

@@ -67,6 +67,15 @@ impl Controller {
         Ok(())
     }
 
+    /// How long forking is forbidden yet.
+    pub(crate) fn ban_left_ms(&self) -> Option<u64> {
+        let now = crate::sys::now_ms();
+        let (owner, longest) = (self.child.birth.spawn, self.rt.config().nofork_max);
+        let notice = self.child.shared.ban.read()?;
+        let holds = notice.in_force(owner, now, longest);
+        holds.then(|| notice.deadline - now)
+    }
+
     fn restore_ban(&self, before: Option<crate::shm::Notice>) {
         let (ban, owner) = (&self.child.shared.ban, self.child.birth.spawn);
         match before {

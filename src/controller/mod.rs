@@ -12,13 +12,16 @@ mod updates;
 
 use crate::channel::{Attached, Frame, Kind};
 use crate::child::{self, Child, DEADLINE, Duties, TICK};
-use crate::error::Result;
+use crate::config::Config;
+use crate::console::{self, Console};
+use crate::error::{Error, Result};
 use crate::event::{Reactor, Setup};
 use crate::ffi::*;
 use crate::runtime::{Process, Runtime};
 use crate::shm::Doing;
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 /// Retry of the control listener after the process ran out of descriptors.
 const PAUSE: u32 = 6;
@@ -34,6 +37,7 @@ pub(crate) struct Controller {
     pub(crate) roster: roster::Roster,
     updates: updates::Updates,
     pub(crate) commands: commands::Commands,
+    console: Option<Box<Console>>,
     pub(crate) messages: messages::Messages,
     drain_began: Cell<bool>,
     done: Cell<Option<i32>>,
@@ -58,12 +62,25 @@ impl Controller {
         ends: Vec<Option<OwnedFd>>,
     ) -> Result<&'static Controller> {
         let config = rt.config();
+        let ready_made = rt.has_console();
         let setup = Setup {
             rt: rt.handle(),
             user_data: rt.user_data,
-            open: rt.callbacks.control_open,
-            step: rt.callbacks.control_step,
-            close: rt.callbacks.control_close,
+            open: if ready_made {
+                console::OPEN
+            } else {
+                rt.callbacks.control_open
+            },
+            step: if ready_made {
+                console::STEP
+            } else {
+                rt.callbacks.control_step
+            },
+            close: if ready_made {
+                console::CLOSE
+            } else {
+                rt.callbacks.control_close
+            },
             client_timeout_ms: DTM_OFF,
             watch_timeout_ms: config.watch_timeout.map_or(DTM_OFF, crate::sys::ms32),
             max_clients: config.max_clients,
@@ -79,6 +96,7 @@ impl Controller {
             roster: roster::Roster::new(),
             updates: updates::Updates::new(slots),
             commands: commands::Commands::default(),
+            console: ready_made.then(|| Box::new(Console::new(rt.commands.borrow().clone()))),
             messages: messages::Messages::new(ends, config.channel_queue),
             drain_began: Cell::new(false),
             done: Cell::new(None),
@@ -122,8 +140,27 @@ impl Controller {
         self.done.get().unwrap_or(0)
     }
 
-    fn reactor(&self) -> &'static Reactor {
+    pub(crate) fn reactor(&self) -> &'static Reactor {
         self.rt.reactor_or_exit()
+    }
+
+    /// The ready-made console, if that is what operators talk to.
+    pub(crate) fn console(&self) -> Result<&Console> {
+        let none = || Error::new(DTM_ESTATE, "the service has a console of its own");
+        self.console.as_deref().ok_or_else(none)
+    }
+
+    pub(crate) fn config(&self) -> Rc<Config> {
+        self.rt.config()
+    }
+
+    pub(crate) fn handle(&self) -> *mut dtm_t {
+        self.rt.handle()
+    }
+
+    /// The service's counters, in the order of their registration.
+    pub(crate) fn counter_names(&self) -> Vec<String> {
+        self.rt.counters.borrow().clone()
     }
 
     /// One pass: events, then a fresh look at the workers, updates, the service.
@@ -168,6 +205,11 @@ impl Controller {
             Kind::Answer => self.answer(frame.head.arg, 0, frame.payload),
             Kind::Refused => self.refused(frame),
             Kind::TableChanged => {}
+            Kind::Life => {
+                if let Some(console) = &self.console {
+                    console.hear_of_life(self, frame.payload);
+                }
+            }
             Kind::ConfigLoaded => self.load_config(),
             Kind::ConfigReverted => self.revert_config(),
             other => ::log::warn!("the controller does not know message {other:?}: dropped"),

@@ -95,6 +95,13 @@ impl Controller {
         }
     }
 
+    /// How many funcs run.
+    pub(crate) fn funcs(&self) -> usize {
+        let rows = (0..self.roster.slots()).filter_map(|slot| self.roster.row(slot));
+        rows.filter(|row| row.role == DTM_ROLE_FUNC && row.pid != 0)
+            .count()
+    }
+
     /// All workers, oldest spawn first; slots that have none now before them.
     pub(crate) fn workers(&self) -> Vec<dtm_worker_t> {
         self.refresh();

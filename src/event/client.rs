@@ -12,7 +12,7 @@ use crate::guard::{self, SERVING};
 use crate::net::Peer;
 use crate::shm::Doing;
 use std::cell::RefCell;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// `idle_ms` of a client whose open callback may still set it.
 const UNDECIDED: u32 = 0;
@@ -34,6 +34,11 @@ pub(crate) fn ask_client<T: Answer>(
 /// Listener, tag and peer.
 pub(crate) fn client_origin(client: *const dtm_client_t) -> Result<(i32, u64, Peer)> {
     alive(client, Object::Client).map(Entry::origin)
+}
+
+/// Number and fd of a client of the library's own.
+pub(crate) fn client_key(client: *const dtm_client_t) -> Result<(u64, RawFd)> {
+    alive(client, Object::Client).map(|entry| (entry.id.get(), entry.fd.get()))
 }
 
 /// Whether a request is in flight. Most steps say so, and many say nothing new.

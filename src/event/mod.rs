@@ -35,7 +35,7 @@ mod tests;
 pub(crate) use client::Origin;
 pub(crate) use reactor::{ASLEEP, AWAKE, BOUNDARY, OWN, Owner, Reactor, Setup, TOKENS};
 
-pub(crate) use client::{ask_client, client_origin, set_busy};
+pub(crate) use client::{ask_client, client_key, client_origin, set_busy};
 pub(crate) use entry::Entry;
 pub(crate) use watch::ask_watch;
 

@@ -311,8 +311,9 @@ pub struct dtm_callbacks_t {
     pub worker_answer: dtm_answer_cb,
     /// Controller: a client of the control listener was accepted.
     pub control_open: dtm_client_open_cb,
-    /// Controller: a control client goes on. NULL: the ready-made console (later
-    /// version; until then dtm_listen_control() answers DTM_ENOTSUP).
+    /// Controller: a control client goes on. NULL: the ready-made console, which
+    /// redis-cli and every Redis client talk to; `control_open` and `control_close` are
+    /// not called then. See docs/console.md.
     pub control_step: dtm_client_step_cb,
     /// Controller: a control client ends.
     pub control_close: dtm_client_close_cb,

@@ -205,9 +205,6 @@ pub const DTM_SIGNALS_DEFAULT: u32 = 0;
 /// Signal table of the original DTM service only: SIGTERM shutdown, SIGWINCH
 /// reload, SIGALRM loadconf.
 pub const DTM_SIGNALS_DTM: u32 = 1;
-/// Signal table for who is used to gunicorn: as the default one, but SIGQUIT is a fast
-/// shutdown, and SIGWINCH without a terminal stops the workers (DTM_CMD_STOP).
-pub const DTM_SIGNALS_GUNICORN: u32 = 2;
 
 /// A drain closes idle clients at once.
 pub const DTM_IDLE_CLOSE: u32 = 0;
@@ -274,7 +271,7 @@ pub const DTM_CMD_ACCEPT_MODE: u32 = 13;
 /// configuration is loaded.
 pub const DTM_CMD_ACCEPT_TOKENS: u32 = 14;
 /// Set the log level of every process to `arg`, a DTM_LOG_*, until a configuration is
-/// loaded (later version: DTM_ENOTSUP).
+/// loaded: `log_level` of that one counts then.
 pub const DTM_CMD_LOG_LEVEL: u32 = 15;
 /// Fork at once whoever is not there: slots that were given up (DTM_WORKER_FAILED) get
 /// another chance, and all back-off ends. Answered when it has begun.
@@ -345,6 +342,10 @@ pub const DTM_EXIT_NO_RESTART: i32 = 125;
 pub const DTM_MESSAGE_MAX: usize = 65536;
 /// Most counters a service can register.
 pub const DTM_COUNTERS_MAX: u32 = 32;
+/// Most commands a service can add to the ready-made console.
+pub const DTM_COMMANDS_MAX: u32 = 256;
+/// Longest text of one part of a console reply, in bytes.
+pub const DTM_REPLY_TEXT_MAX: usize = 262144;
 /// Most listeners a runtime can have.
 pub const DTM_LISTENERS_MAX: u32 = 32;
 /// Most locks a service can register.

@@ -33,7 +33,7 @@ mod controller;
 
 mod accept;
 
-mod console;
+pub(crate) mod console;
 
 mod action;
 

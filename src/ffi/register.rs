@@ -51,13 +51,11 @@ pub(super) unsafe fn listener(
             "there is a control listener already",
         ));
     }
-    if control && rt.callbacks.control_step.is_none() {
-        let text =
-            "callbacks.control_step is NULL: the ready-made console comes with a later version";
-        return Err(Error::new(DTM_ENOTSUP, text));
-    }
     // SAFETY: NULL or terminated, by contract.
     let address = unsafe { text(spec.address, "listen.address") }?.to_owned();
+    if control && rt.callbacks.control_step.is_none() {
+        crate::console::check_place(&address, &rt.config().console)?;
+    }
     let (tag, backlog, mode) = (spec.tag, spec.backlog, spec.mode);
     let listener = Listener::bind(&ListenSpec {
         address,

@@ -2,7 +2,7 @@
 
 use super::Master;
 use super::policy::{Asker, Command, Event, Job};
-use crate::channel::{Buffer, Frame, Head, Kind, Recv, Sent, recv, send, send_with};
+use crate::channel::{Buffer, Frame, Head, Kind, Recv, Sent, recv, send};
 use crate::config::AcceptMode;
 use crate::ffi::*;
 use std::os::fd::AsFd;
@@ -99,6 +99,10 @@ impl Master {
             }
             DTM_CMD_ACCEPT_MODE | DTM_CMD_ACCEPT_TOKENS => {
                 let (code, text) = self.accept_command(kind, arg);
+                return self.reply(asker, code, &text);
+            }
+            DTM_CMD_LOG_LEVEL => {
+                let (code, text) = self.log_command(arg);
                 return self.reply(asker, code, &text);
             }
             DTM_CMD_REOPEN_LOG => {
@@ -227,43 +231,31 @@ impl Master {
         }
     }
 
+    fn log_command(&mut self, arg: u64) -> (i32, String) {
+        let level = u32::try_from(arg)
+            .ok()
+            .filter(|l| crate::log::level_of(*l).is_some());
+        let Some(level) = level else {
+            return (DTM_EINVAL, format!("log level {arg}: must be DTM_LOG_*"));
+        };
+        self.rt.set_log_level(level);
+        for slot in 0..self.pairs.len() {
+            if self.policy.slots()[slot].child.is_some() {
+                self.tell(slot, Kind::LogLevel, arg);
+            }
+        }
+        let name = crate::config::Config::show_value("log_level", level);
+        (DTM_OK, format!("log level {name} in every process"))
+    }
+
     pub(super) fn reopen_logs(&mut self) {
         if let Err(error) = crate::log::reopen() {
             ::log::error!("log: {error}");
         }
-        let config = self.rt.config();
-        for role in [DTM_ROLE_WORKER, DTM_ROLE_CONTROLLER, DTM_ROLE_FUNC] {
-            let slots: Vec<usize> = (0..self.pairs.len())
-                .filter(|slot| self.rows_role(*slot) == role)
-                .collect();
-            if slots.is_empty() {
-                continue;
+        for slot in 0..self.pairs.len() {
+            if self.policy.slots()[slot].child.is_some() {
+                self.tell(slot, Kind::ReopenLog, 0);
             }
-            let file = match crate::log::open_for(&config.log, role).transpose() {
-                Ok(file) => file,
-                Err(error) => {
-                    ::log::error!("log of the {}: {error}", crate::role::name(role));
-                    continue;
-                }
-            };
-            for slot in slots {
-                self.hand_log(slot, file.as_ref());
-            }
-        }
-    }
-
-    /// It goes on in this file; without one it opens its own.
-    fn hand_log(&mut self, slot: usize, file: Option<&std::fs::File>) {
-        let Some(head) = self.head(Kind::ReopenLog, slot, 0, 0) else {
-            return;
-        };
-        let fds: Vec<_> = file.iter().map(|file| file.as_fd()).collect();
-        let frame = Frame { head, payload: &[] };
-        if !matches!(
-            send_with(self.pairs[slot].master.as_fd(), &frame, &fds),
-            Ok(Sent::Done | Sent::Gone)
-        ) {
-            ::log::error!("slot {slot} does not read: it goes on with its old log");
         }
     }
 }

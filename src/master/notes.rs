@@ -2,8 +2,10 @@
 //! the `event` callback. flow: M12
 
 use super::Master;
-use super::policy::{Asker, Command, Event, Job, Next, Note, Who, describe};
+use super::policy::{Job, Next, Note, Who, describe};
+use crate::channel::{Kind, Life};
 use crate::child::birth::Birth;
+use crate::console::LIFE_RELOADING;
 use crate::ffi::*;
 use crate::guard::timed;
 use crate::process::death;
@@ -51,9 +53,6 @@ impl Master {
                 };
                 let text = format!("{} {how}; {next}", describe(*exit));
                 let status = death::encode(*exit);
-                if !*asked {
-                    self.start_fails(who, &text);
-                }
                 self.announce(DTM_EVENT_EXIT, Some((*slot, who)), status, &text, !*asked);
             }
             Note::Killed { slot, why } => {
@@ -73,13 +72,16 @@ impl Master {
                 self.announce(DTM_EVENT_FAILED, Some((*slot, who)), 0, &text, true);
             }
             Note::ReloadBegins { generation } => {
-                ::log::info!("reload: generation {generation} starts");
+                let text = format!("reload: generation {generation} starts");
+                ::log::info!("{text}");
+                self.tell_console(&Life::of_service(LIFE_RELOADING, *generation), &text);
             }
             Note::ReloadEnds {
                 generation,
                 code,
                 text,
             } => {
+                self.reload_ended(*code);
                 let text = format!("reload to generation {generation}: {text}");
                 self.announce(DTM_EVENT_RELOAD, None, *code, &text, *code < 0);
             }
@@ -103,30 +105,22 @@ impl Master {
             spawn,
             pid,
         };
+        if birth.role == DTM_ROLE_WORKER {
+            self.worker_forked();
+        }
         self.announce(DTM_EVENT_FORK, Some((slot, &who)), 0, "forked", false);
     }
 
     pub(super) fn note_config(&mut self, code: i32, text: &str) {
+        self.config_ended(code);
         self.announce(DTM_EVENT_CONFIG, None, code, text, code < 0);
     }
 
-    /// Whoever waits for the service to come up is told of the first death before it has,
-    /// and then there is to be no service.
-    fn start_fails(&mut self, who: &Who, text: &str) {
-        if self.start_failed.is_some() || self.rt.waiting.borrow().is_none() {
-            return;
+    /// The console's subscribers hear of it, too.
+    fn tell_console(&mut self, life: &Life, text: &str) {
+        if self.rt.has_console() {
+            self.tell_controller(Kind::Life, 0, 0, &life.encode(text));
         }
-        let name = self.name(who.job);
-        let text = format!(
-            "cannot start: {name} pid {}: {text}; the log says why",
-            who.pid
-        );
-        ::log::error!("{text}");
-        self.start_failed = Some(text);
-        self.events.push_back(Event::Command {
-            asker: Asker::Signal(0),
-            command: Command::ShutdownNow,
-        });
     }
 
     /// "worker", "func mailer"
@@ -149,7 +143,14 @@ impl Master {
         self.announce(kind, who.as_ref().map(|w| (slot, w)), status, text, false);
     }
 
-    fn announce(&self, kind: u32, whom: Option<(usize, &Who)>, status: i32, text: &str, bad: bool) {
+    fn announce(
+        &mut self,
+        kind: u32,
+        whom: Option<(usize, &Who)>,
+        status: i32,
+        text: &str,
+        bad: bool,
+    ) {
         let level = if bad {
             ::log::Level::Warn
         } else {
@@ -166,6 +167,16 @@ impl Master {
             ),
             None => ::log::log!(level, "{text}"),
         }
+        let life = Life {
+            kind,
+            role: whom.map_or(0, |w| w.1.job.role()),
+            slot: whom.map_or(DTM_OFF, |w| u32::try_from(w.0).unwrap_or(DTM_OFF)),
+            generation: whom.map_or(0, |w| w.1.generation),
+            spawn: whom.map_or(0, |w| w.1.spawn),
+            pid: whom.map_or(0, |w| w.1.pid),
+            status,
+        };
+        self.tell_console(&life, text);
         let Some(event) = self.rt.callbacks.event else {
             return;
         };
@@ -173,11 +184,11 @@ impl Master {
         let told = dtm_event_t {
             size: size_of::<dtm_event_t>(),
             kind,
-            role: whom.map_or(0, |w| w.1.job.role()),
-            slot: whom.map_or(DTM_OFF, |w| u32::try_from(w.0).unwrap_or(DTM_OFF)),
-            generation: whom.map_or(0, |w| w.1.generation),
-            spawn: whom.map_or(0, |w| w.1.spawn),
-            pid: whom.map_or(0, |w| w.1.pid),
+            role: life.role,
+            slot: life.slot,
+            generation: life.generation,
+            spawn: life.spawn,
+            pid: life.pid,
             status,
             reason: reason.as_ptr(),
         };

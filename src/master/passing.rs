@@ -29,9 +29,7 @@ impl Master {
             if wanted {
                 let token = super::PASS + u64::try_from(listener).unwrap_or(0);
                 if let Err(error) = self.watch(fd, token) {
-                    // Meanwhile the sentinel observes.
-                    ::log::warn!("listener {listener}: {error}: trying again");
-                    self.exhausted_until = Some(crate::sys::now_ms() + 5 * RETRY);
+                    ::log::error!("listener {listener}: {error}");
                     continue;
                 }
             } else {

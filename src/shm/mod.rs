@@ -4,6 +4,7 @@
 //! | block | writer | readers |
 //! |---|---|---|
 //! | [`Table`] | master | every child, read-only |
+//! | [`FactsBlock`] | master | every child, read-only |
 //! | [`Ban`] | controller | master |
 //! | [`Board`] | each child its own row | all |
 //! | [`ProgressTable`] | each child its own row, and one word the master | master |
@@ -15,6 +16,7 @@
 
 mod ban;
 mod board;
+mod facts;
 mod last_words;
 mod latch;
 mod lock;
@@ -25,6 +27,7 @@ mod table;
 
 pub(crate) use ban::{Ban, Notice};
 pub(crate) use board::{Board, Gauge};
+pub(crate) use facts::{Facts, FactsBlock};
 pub(crate) use last_words::LastWords;
 pub(crate) use latch::Latch;
 pub(crate) use lock::{Locks, owner};

@@ -4,6 +4,7 @@
 
 mod command;
 mod death;
+mod facts;
 mod reload;
 mod slot;
 mod spawn;
@@ -109,15 +110,6 @@ impl Policy {
 
     pub(crate) fn slots(&self) -> &[Slot] {
         &self.slots
-    }
-
-    /// Every worker of the generation in charge is open, and the controller, too.
-    pub(crate) fn serves(&self) -> bool {
-        let controller = |s: &Slot| {
-            s.job == Some(Job::Controller)
-                && s.child.as_ref().is_some_and(|c| c.phase == Phase::Open)
-        };
-        self.is_open(self.serving) && self.slots.iter().any(controller)
     }
 
     /// Workers per generation, as wanted now.

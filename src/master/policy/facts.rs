@@ -1,0 +1,32 @@
+//! What the state says of the service as a whole.
+
+use super::Policy;
+use crate::shm::Facts;
+
+impl Policy {
+    /// The policy's own part of the facts is renewed, the rest stays.
+    pub(crate) fn facts(&self, last: &Facts) -> Facts {
+        let reload = self.reload.as_ref();
+        let reloading = reload.map(|r| {
+            if r.generation > 0 {
+                r.generation
+            } else {
+                self.newest + 1
+            }
+        });
+        Facts {
+            serving: u64::from(self.serving),
+            reloading: reloading.map_or(0, u64::from),
+            workers: u64::from(self.settings.workers),
+            stopped: match &self.ending {
+                Some(_) => 2,
+                None => u64::from(self.stopped),
+            },
+            forks: self.stats.forks,
+            deaths: self.stats.deaths,
+            killed: self.stats.killed,
+            reloads: self.stats.reloads,
+            ..*last
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What the master tells of the whole service: one record beside the table, for the
+//! controller's status.
+
+use super::{Latch, Region};
+use crate::error::Result;
+
+macro_rules! facts {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        pub(crate) struct Facts {
+            $($(#[$doc])* pub(crate) $name: u64,)*
+        }
+
+        impl Facts {
+            fn pack(&self) -> [u64; WORDS] {
+                [$(self.$name,)*]
+            }
+
+            fn unpack(words: &[u64; WORDS]) -> Self {
+                let [$($name,)*] = *words;
+                Self { $($name,)* }
+            }
+        }
+
+        const WORDS: usize = [$(stringify!($name),)*].len();
+    };
+}
+
+facts! {
+    /// When the service began: seconds since 1970, and CLOCK_MONOTONIC in ms.
+    started_at,
+    started_ms,
+    /// The generation that serves; 0 before the first.
+    serving,
+    /// The one that a reload is about to start, 0: there is no reload; 1 + the newest
+    /// while it loads the configuration.
+    reloading,
+    /// Workers per generation, as wanted now.
+    workers,
+    /// 1: all workers were stopped on demand. 2: the service is ending.
+    stopped,
+    /// Totals since the start.
+    forks,
+    deaths,
+    killed,
+    reloads,
+    reload_failures,
+    /// Workers ever forked.
+    worker_forks,
+    /// When the last reload ended, seconds since 1970; 0: there was none.
+    reload_at,
+    /// Its result, negated; 0: it succeeded.
+    reload_code,
+    /// When the configuration was loaded last, seconds since 1970.
+    config_at,
+}
+
+pub(crate) struct FactsBlock {
+    region: Region,
+}
+
+impl FactsBlock {
+    pub(crate) fn new() -> Result<Self> {
+        let len = Latch::words(WORDS) * size_of::<u64>();
+        Ok(Self {
+            region: Region::published("dtm-facts", len)?,
+        })
+    }
+
+    /// In every child.
+    pub(crate) fn make_read_only(&self) -> Result<()> {
+        self.region.make_read_only()
+    }
+
+    pub(crate) fn publish(&self, facts: &Facts) {
+        self.latch().publish(facts.pack());
+    }
+
+    /// None: the master was publishing all the time.
+    pub(crate) fn read(&self) -> Option<Facts> {
+        let mut words = [0; WORDS];
+        self.latch().read(&mut words)?;
+        Some(Facts::unpack(&words))
+    }
+
+    fn latch(&self) -> Latch<'_> {
+        Latch::new(self.region.u64s(0, Latch::words(WORDS)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_come_back() {
+        let block = FactsBlock::new().unwrap();
+        assert_eq!(block.read(), Some(Facts::default()));
+        let facts = Facts {
+            forks: 3,
+            config_at: 7,
+            ..Facts::default()
+        };
+        block.publish(&facts);
+        assert_eq!(block.read(), Some(facts));
+    }
+}

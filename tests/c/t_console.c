@@ -1,0 +1,171 @@
+/*
+ * The ready-made console: what operators can do with redis-cli, nc and any Redis client.
+ * flow: C7, C8, L7
+ * S1: info and shutdown as Redis clients and nc write them, COMMAND, HELLO 3, unknown
+ * commands.
+ */
+#include "console.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CHECK_SAYS(answer, text)                                                               \
+    do {                                                                                       \
+        const char *answer_ = (answer);                                                        \
+        if (!answer_ || !strstr(answer_, (text)))                                              \
+            fail_at(__FILE__, __LINE__, "%s is '%s', without '%s'", #answer,                   \
+                    answer_ ? answer_ : "(hung up)", (text));                                  \
+    } while (0)
+
+static void as_redis_clients_speak(void)
+{
+    struct service service = a_console();
+    start(&service);
+    int fd = console();
+    send_text(fd, "*1\r\n$4\r\ninfo\r\n");
+    const char *info = reply(fd);
+    static const char *const named[] = {
+        "$# Server",          "# Master",    "name:",
+        "version:",           "started_at:", "uptime_in_seconds:",
+        "uptime_human:",      "# Memory",    "used_memory:",
+        "used_memory_human:", "# Worker",    "worker_max:3",
+        "worker_total:3",     "# Stats",     "run_count:0",
+        "run_qps:0",
+    };
+    for (size_t i = 0; i < sizeof named / sizeof named[0]; i++)
+        CHECK_SAYS(info, named[i]);
+    CHECK_SAYS(tell(fd, "INFO"), "$# Server"); /* inline */
+    CHECK(begins(tell(fd, "Info worker"), "$# Worker\r\nworker_max:3"));
+    CHECK(begins(tell(fd, "command"), "[[$auth, :"));
+    CHECK(begins(tell(fd, "command docs ping"), "[$ping, [$summary, "));
+    CHECK(begins(tell(fd, "HELLO 3"), "{$server, $libdtm, "));
+    CHECK(begins(tell(fd, "command docs ping"), "{$ping, {$summary, "));
+    CHECK(begins(tell(fd, "HELLO 4"), "-NOPROTO"));
+    CHECK(begins(tell(fd, "x"), "-ERR unknown command 'x'"));
+    CHECK(begins(tell(fd, "PING"), "+PONG"));
+    CHECK(begins(tell(fd, "quit"), "+OK"));
+    CHECK(!reply(fd));
+    hang_up(fd);
+
+    CHECK_SAYS(console_says("shutdown"), "+the service is ending");
+    ended_well();
+    CHECK_EQ(shared->result.reason, DTM_END_GRACEFUL);
+}
+
+/* L7: each command is answered once, in order, those that take their time included. */
+static void the_masters_answers(void)
+{
+    struct service service = a_console();
+    start(&service);
+    int fd = console();
+    send_text(fd, "RELOAD\r\nPING\r\nSCALE 2\r\nPING\r\n");
+    CHECK_SAYS(reply(fd), "+generation 2 serves, generation 1 drains");
+    CHECK_SAYS(reply(fd), "+PONG");
+    CHECK_SAYS(reply(fd), "+2 workers wanted");
+    CHECK_SAYS(reply(fd), "+PONG");
+    WAIT(count_open(2) == 2 && count_role(DTM_ROLE_WORKER) == 2);
+    CHECK(begins(tell(fd, "SCALE 0"), "-ERR 0 workers: must be"));
+    CHECK(begins(tell(fd, "SCALE x"), "-ERR workers 'x': must be a whole number"));
+    SET(shared->config_fails, 1);
+    CHECK(begins(tell(fd, "RELOAD"), "-CONFIG the service's config_load failed"));
+    CHECK(begins(tell(fd, "LOADCONF"), "+configuration loaded"));
+    CHECK(begins(tell(fd, "STOP"), "+"));
+    CHECK_EQ(count_role(DTM_ROLE_WORKER), 0);
+    CHECK_SAYS(tell(fd, "STATUS JSON"), "\"state\":\"stopped\"");
+    CHECK(begins(tell(fd, "START"), "+generation 3 starts"));
+    WAIT(count_open(0) == 3);
+    CHECK(begins(tell(fd, "NOFORK ON 5"), "+forking is forbidden"));
+    CHECK(begins(tell(fd, "START"), "-NOFORK"));
+    CHECK(begins(tell(fd, "NOFORK ON 100000"), "-ERR"));
+    CHECK(!strstr(tell(fd, "INFO stats"), "nofork_seconds:off"));
+    CHECK(begins(tell(fd, "NOFORK OFF"), "+forking is allowed"));
+    CHECK_SAYS(tell(fd, "INFO stats"), "nofork_seconds:off");
+    CHECK(begins(tell(fd, "REOPEN"), "+logs reopened"));
+    hang_up(fd);
+    finish();
+    CHECK_EQ(shared->result.deaths, 0);
+}
+
+/* STATUS, WORKERS, INFO and JSON are one model. */
+static void the_state(void)
+{
+    struct service service = a_console();
+    start(&service);
+    int client = dial(shared->port[0]), fd = console();
+    struct who worker = who(client);
+    char part[64];
+    ask(client, "busy");
+    const char *status = tell(fd, "STATUS JSON");
+    CHECK_SAYS(status, "\"state\":\"serving\"");
+    CHECK_SAYS(status, "\"workers_open\":3");
+    snprintf(part, sizeof part, "\"master_pid\":%d,", shared->host);
+    CHECK_SAYS(status, part);
+    snprintf(part, sizeof part, "\"pid\":%d,\"state\":\"open\"", worker.pid);
+    CHECK_SAYS(tell(fd, "WORKERS JSON"), part);
+    CHECK_SAYS(tell(fd, "GENERATIONS JSON"), "[{\"generation\":1,\"state\":\"serving\"");
+    CHECK_SAYS(tell(fd, "STATUS"), "$state, $serving, ");
+    CHECK(begins(tell(fd, "STATUS XML"), "-ERR 'XML': JSON or nothing"));
+    WAIT(strstr(tell(fd, "STATUS JSON"), "\"clients\":1,\"accepted\":1,"));
+    hang_up(client);
+    WAIT(strstr(tell(fd, "STATUS JSON"), "\"clients\":0,\"accepted\":1,"));
+    end_kid(kid_of(worker.spawn), SIGKILL);
+    WAIT(count_open(0) == 3);
+    CHECK_SAYS(tell(fd, "STATUS JSON"), "\"deaths\":1,");
+    hang_up(fd);
+    finish();
+}
+
+static void settings(void)
+{
+    struct service service = a_console();
+    start(&service);
+    int fd = console();
+    CHECK_SAYS(tell(fd, "CONFIG GET workers"), "[$workers, $3]");
+    CHECK_SAYS(tell(fd, "CONFIG GET *_GRACE drain_t*"), "$kill_grace, $");
+    CHECK_SAYS(tell(fd, "CONFIG GET nosuch"), "[]");
+    CHECK(begins(tell(fd, "CONFIG SET kill_grace 1s"), "-ERR CONFIG SET failed - can't set"));
+    CHECK(begins(tell(fd, "CONFIG SET nosuch 1"), "-ERR Unknown option"));
+    CHECK(begins(tell(fd, "CONFIG SET log_level loud"), "-ERR CONFIG SET: log_level = loud"));
+    CHECK(begins(tell(fd, "CONFIG SET workers 4"), "+4 workers wanted"));
+    WAIT(count_open(0) == 4);
+    CHECK(begins(tell(fd, "ACCEPT MODE SET hash"), "+"));
+    CHECK_SAYS(tell(fd, "ACCEPT MODE GET"), "[$wanted, $hash, ");
+    CHECK(begins(tell(fd, "ACCEPT TOKENS SET 65"), "-ERR tokens '65'"));
+    CHECK(begins(tell(fd, "ACCEPT TOKENS SET 3"), "+3 accept tokens"));
+    CHECK_SAYS(tell(fd, "ACCEPT STATS JSON"), "\"wanted\":\"hash\"");
+    hang_up(fd);
+    finish();
+}
+
+/* The level changes in every process, and in those that are forked later. */
+static void log_level(void)
+{
+    struct service service = a_console();
+    start(&service);
+    int fd = console();
+    CHECK_SAYS(tell(fd, "LOG LEVEL GET"), "$debug");
+    CHECK(begins(tell(fd, "LOG LEVEL SET warn"), "+log level warn"));
+    WAIT(strstr(tell(fd, "LOG LEVEL GET"), "$warn"));
+    uint32_t forks = logged(": forked");
+    end_kid(nth_open(0), SIGKILL);
+    WAIT(count_open(0) == 3);
+    CHECK_EQ(logged(": forked"), forks);
+    CHECK(begins(tell(fd, "RELOAD"), "+")); /* the configuration's level holds again */
+    CHECK_EQ(logged(": forked"), forks + 3);
+    WAIT(strstr(tell(fd, "LOG LEVEL GET"), "$debug"));
+    hang_up(fd);
+    finish();
+}
+
+static const struct test tests[] = {
+    {"as Redis clients speak", as_redis_clients_speak},
+    {"the master's answers", the_masters_answers},
+    {"the state", the_state},
+    {"settings", settings},
+    {"the log level", log_level},
+};
+
+TEST_MAIN(tests)
