@@ -105,11 +105,22 @@
  *                    is called as well
  *     PIPE           not touched; libdtm never raises it
  *
+ * That is DTM_SIGNALS_DEFAULT: nginx's table, but for TERM, which is graceful, as service
+ * managers send it to stop a service. Of the others, DTM_SIGNALS_DTM knows only TERM,
+ * WINCH, ALRM and CHLD; all else is ignored. DTM_SIGNALS_GUNICORN differs in two: QUIT is a
+ * fast shutdown, and WINCH without a terminal stops all workers (`start` brings them back).
+ * Who comes from HAProxy: its USR1 is TERM here, and its USR2 is HUP, or USR2 for a new
+ * binary, too.
+ *
  * "Ignored" is logged. A second request to shut down makes it fast. dtm_run()
  * installs these handlers (SA_RESTART) and puts the host's back before it
  * returns. Signals that the program was started with as blocked are let through
- * while libdtm waits. Of the host's state nothing else is changed: not umask,
- * cwd, locale, stdio, nor other signals.
+ * while libdtm waits. Of the host's state nothing else is changed, but what
+ * dtm_config_t asks for (`working_dir`, `rlimit_nofile`, both put back at the end;
+ * `daemonize`): not umask, locale, nor other signals.
+ *
+ * As process 1 (of a container) the master also waits for processes that lost their
+ * parents, but for those that the host had started before dtm_run().
  *
  *
  * FORK
@@ -579,6 +590,12 @@
  * reload, SIGALRM loadconf.
  */
 #define DTM_SIGNALS_DTM 1
+
+/**
+ * Signal table for who is used to gunicorn: as the default one, but SIGQUIT is a fast
+ * shutdown, and SIGWINCH without a terminal stops the workers (DTM_CMD_STOP).
+ */
+#define DTM_SIGNALS_GUNICORN 2
 
 /**
  * A drain closes idle clients at once.
@@ -1164,25 +1181,31 @@ typedef struct {
      */
     uint32_t scale_period_ms;
     /**
-     * 1: dtm_run() goes into the background; the parent leaves when the first generation
-     * is open, its exit status tells whether it did; default 0 (later version).
+     * 1 (key: yes): dtm_run() goes into the background, in a session of its own, with
+     * stdin, stdout and stderr on /dev/null. The process that was started leaves when the
+     * first generation is open, with status 0; or with 1 and the reason on stderr, and
+     * nothing is left running. Needs another log_target than stderr. Default 0, as
+     * systemd and containers want a service in the foreground. Fixed at start.
      */
     uint32_t daemonize;
     /**
-     * Titles of the processes in ps; DTM_OFF: none; default on (later version).
+     * Titles of the processes in ps, such as `svc: master` and `svc: worker 3 gen 7
+     * draining` (3 is the slot); DTM_OFF: none; default on. argv and environ are not
+     * touched, and dtm_run() gives the host its own title back. Fixed at start.
      */
     uint32_t process_titles;
     /**
-     * Priority of the children, -20..=19; 0: unchanged (later version).
+     * Priority of the children (nice value, not an increment), -20..=19; 0: unchanged.
+     * The master stays as it is: who supervises must not wait for those whom it supervises.
      */
     int32_t nice;
     /**
-     * RLIMIT_NOFILE of all processes; default unchanged (later version).
+     * RLIMIT_NOFILE of all processes while dtm_run() runs; default unchanged. Root may
+     * raise it up to the sysctl fs.nr_open, others up to their hard limit. Fixed at start.
      */
     uint32_t rlimit_nofile;
     /**
-     * RLIMIT_CORE of the children, in MiB, or DTM_OFF: unlimited; default unchanged (later
-     * version).
+     * RLIMIT_CORE of the children, in MiB, or DTM_OFF: unlimited; default unchanged.
      */
     uint32_t rlimit_core_mib;
     /**
@@ -1191,43 +1214,54 @@ typedef struct {
      */
     uint32_t control_remote;
     /**
-     * File that holds the master's pid while it runs; default none (later version).
+     * Absolute path of a file that the master keeps locked while it runs and removes at
+     * the end; default none. Its first line is the master's pid. It is the lock that
+     * counts: a file that a crash has left does no harm, a second instance is refused with
+     * -EBUSY, and dtm_signal_running() signals nobody else. Mode 0600, as who can read
+     * it could lock it, too. Fixed at start.
      */
     const char *pid_file;
     /**
-     * User that the children run as; default unchanged (later version).
+     * User that the children run as, by name or number; default unchanged. With its
+     * supplementary groups. The master keeps its privileges: it opens the children's logs
+     * for them, and kills who does not leave. Listeners, shared memory and the log are
+     * open before the change. Children may dump core (PR_SET_DUMPABLE). Fixed at start.
      */
     const char *user;
     /**
-     * Group that the children run as; default the user's (later version).
+     * Group that the children run as, by name or number; default the user's. Fixed at start.
      */
     const char *group;
     /**
-     * Root directory of the children; default unchanged (later version).
+     * Root directory of the children, which start in its `/`; default unchanged. Paths
+     * that the children open themselves are below it; config_file, log_target and
+     * listeners are not. Fixed at start.
      */
     const char *chroot;
     /**
-     * Working directory of all processes; default unchanged (later version).
+     * Working directory of all processes while dtm_run() runs; default unchanged, `/` with
+     * `daemonize`, so that no mounted file system is kept busy by accident. Fixed at start.
      */
     const char *working_dir;
     /**
-     * Working directory of the children, where core files go; default unchanged (later
-     * version).
+     * Working directory of the children instead (below `chroot`): where core files go
+     * when /proc/sys/kernel/core_pattern is a plain name. `user` must be able to write there.
      */
     const char *core_dir;
     /**
      * `auto` (worker i on the i-th CPU that this process may use), lists such as
-     * `0-3;4,5` (worker 0; worker 1, then from the start again) or `off`, the default
-     * (later version).
+     * `0-3;4,5` (worker 0; worker 1, then from the start again) or `off`, the default, as
+     * the kernel moves workers away from CPUs that others use. For workers only.
      */
     const char *cpu_affinity;
     /**
-     * Capabilities that the children keep when they change their user, such as
-     * `cap_net_bind_service, cap_net_raw`; default none (later version).
+     * Capabilities that the children have, such as `cap_net_bind_service, cap_net_raw`, or
+     * `none`; also with another `user`, and at most these for programs that they start.
+     * Default: with another `user` none, without unchanged. Fixed at start.
      */
     const char *capabilities;
     /**
-     * umask of the children, octal, such as `027`; default unchanged (later version).
+     * umask of the children, octal, such as `027`; default unchanged.
      */
     const char *umask;
     /**
@@ -2465,8 +2499,14 @@ DTM_API int32_t dtm_check(dtm_t *rt);
  *
  * `ret_result` may be NULL; otherwise `result_size` is sizeof(dtm_result_t).
  * DTM_OK after an orderly end. DTM_ETHREADS, DTM_ECONFIG, -EMFILE and other errors
- * before the first fork; DTM_ESTATE when it runs or ran already; DTM_EFAILED when
- * the first generation could not start.
+ * before the first fork; -EBUSY: another instance holds `pid_file`; DTM_ESTATE when it
+ * runs or ran already; DTM_EFAILED when the first generation could not start and
+ * `daemonize` is set (otherwise it is tried again and again).
+ *
+ * With `daemonize`, dtm_run() goes on in another process, in the background; the one that
+ * called it never returns from it. It waits until the first generation is open, and
+ * leaves by _exit() with status 0. If that fails, it writes the reason to stderr and
+ * leaves with 1, and dtm_run() returns it in the background, for the service to clean up.
  *
  * Process: host (becomes the master)
  * Thread: owner
@@ -2492,6 +2532,25 @@ int32_t dtm_run(dtm_t *rt,
  * Owns: nothing changes hands
  */
 DTM_API int32_t dtm_request(uint32_t command);
+
+/**
+ * Signal the running instance of a service, for options such as `-s stop` and `-s
+ * reload`. `pid_file`: what the instance was started with; NULL: what the runtime of
+ * this process is configured with (`pid_file` of dtm_new(), no more is needed).
+ * `signal`: a signal number, see SIGNALS; 0 only asks whether it runs.
+ *
+ * Answers the pid of the instance. Nobody else is ever signalled: the file must be
+ * locked, by the process that it names, with the start time that it names, in this boot.
+ * -ESRCH: no instance runs, whatever the file says. -ENOENT: there is no such file.
+ * -EACCES, -EPERM: it is another user's. -EAGAIN: it is just starting. DTM_EINVAL.
+ *
+ * Process: any
+ * Thread: owner, or any before dtm_new()
+ * Signal: unsafe
+ * Fork: valid everywhere
+ * Owns: pid_file is only read
+ */
+DTM_API int32_t dtm_signal_running(const char *pid_file, int32_t signal);
 
 /**
  * Who is the calling process? `size` is sizeof(dtm_self_t). Answers DTM_EFORKED in

@@ -15,6 +15,7 @@
 //! | `channel` | messages between processes |
 //! | `shm` | what processes publish to each other |
 //! | `process`, `signal` | fork, exit, death; signals by role |
+//! | `daemon` | pid file, background, titles, privileges, limits |
 //! | `config`, `net`, `log` | settings, listeners, log targets |
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::type_complexity))]
@@ -28,6 +29,7 @@ mod child;
 mod config;
 mod console;
 mod controller;
+mod daemon;
 mod error;
 mod event;
 #[cfg(feature = "fault")]

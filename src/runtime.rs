@@ -3,6 +3,8 @@
 
 use crate::config::{Config, Settings};
 use crate::controller::Controller;
+use crate::daemon::detach::Waiting;
+use crate::daemon::pid_file::PidFile;
 use crate::error::{Error, Result};
 use crate::event::Reactor;
 use crate::ffi::*;
@@ -61,6 +63,10 @@ pub(crate) struct Runtime {
     pub(crate) locks: crate::ffi::lock::Registered,
     pub(crate) stage: Cell<Stage>,
     shared: RefCell<Option<Rc<Shared>>>,
+    /// The master's while it runs.
+    pub(crate) pid_file: RefCell<Option<PidFile>>,
+    /// Somebody waits to hear that the service is up.
+    pub(crate) waiting: RefCell<Option<Waiting>>,
     reactor: OnceCell<Reactor>,
     process: OnceCell<Process>,
 }
@@ -88,6 +94,8 @@ impl Runtime {
             locks: crate::ffi::lock::Registered::new(),
             stage: Cell::new(Stage::Fresh),
             shared: RefCell::default(),
+            pid_file: RefCell::default(),
+            waiting: RefCell::default(),
             reactor: OnceCell::new(),
             process: OnceCell::new(),
         }
@@ -123,10 +131,9 @@ impl Runtime {
         for key in ignored {
             ::log::warn!("configuration: {key} cannot change while the service runs: ignored");
         }
+        let target = old.log.target.clone();
         self.previous.replace(Some(old));
-        if let Err(error) = self.setup_log() {
-            ::log::error!("configuration: log_target: {error}: the old one stays");
-        }
+        self.renew_log(&target);
         Ok(())
     }
 
@@ -162,15 +169,25 @@ impl Runtime {
         let Some(previous) = self.previous.take() else {
             return;
         };
-        self.config.replace(previous);
+        let target = self.config.replace(previous).log.target.clone();
         if let Some(revert) = self.callbacks.config_revert {
             // SAFETY: the service's function, with the arguments it declared.
             timed("config_revert", || unsafe {
                 revert(self.handle(), self.user_data);
             });
         }
+        self.renew_log(&target);
+    }
+
+    /// The configuration has changed; the log's target only if it is another one, as a
+    /// child may not open it any more.
+    fn renew_log(&self, old: &crate::log::Target) {
+        let config = self.config();
+        if config.log.target == *old {
+            return ::log::set_max_level(config.log.level);
+        }
         if let Err(error) = self.setup_log() {
-            ::log::error!("configuration: log_target: {error}");
+            ::log::error!("configuration: log_target: {error}: the old one stays");
         }
     }
 
@@ -270,6 +287,16 @@ impl Runtime {
     pub(crate) fn close_listeners(&self) {
         self.listeners.take();
         self.control.take();
+    }
+
+    /// This process is the one that removes the socket files, whoever has made them.
+    pub(crate) fn adopt_listeners(&self) {
+        for listener in self.listeners.borrow_mut().iter_mut() {
+            listener.adopt();
+        }
+        if let Some(control) = self.control.borrow_mut().as_mut() {
+            control.adopt();
+        }
     }
 
     /// Close the service listeners: they are the workers' business.

@@ -112,7 +112,7 @@ impl Schedule {
         for listener in 0..self.lanes.len() {
             self.select(listener);
             // What waits at its own door is passed on.
-            self.pool.rewatch(Door::own(listener, slot));
+            self.move_sentinel(Door::own(listener, slot));
         }
         let spawn = self.members.borrow_mut()[slot].take();
         if spawn.is_some_and(|spawn| self.pool.words.lock().load(SeqCst) == spawn) {

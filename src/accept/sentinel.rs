@@ -18,7 +18,7 @@ use super::words::{Tally, Told};
 use crate::bpf::away;
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::*;
 
 /// Workers get that long to serve a queue before the master acts, ms.
@@ -35,6 +35,9 @@ const NOBODY: u64 = 50;
 const CALM: u64 = 5000;
 /// A wait without any worker that takes clients is reported after, ms.
 const REPORT: u64 = 1000;
+/// Time to the next try to observe a door, when the kernel had no room for that
+/// (fs.epoll.max_user_watches, which all processes of a user share), ms.
+const RETRY: u64 = 100;
 
 #[derive(Default)]
 pub(super) struct Watch {
@@ -45,6 +48,9 @@ pub(super) struct Watch {
     last_rescue: Cell<u64>,
     reported: Cell<bool>,
     resting: Cell<bool>,
+    /// Doors that should be observed and are not, and when to try again.
+    missing: RefCell<BTreeSet<Door>>,
+    retry_at: Cell<u64>,
 }
 
 #[derive(Clone, Copy)]
@@ -133,8 +139,30 @@ impl Schedule {
     fn to_the_end(&self) {
         let shared = self.pool.doors().filter(|door| !door.is_own());
         for door in shared.filter(|door| self.pool.mode(door.listener).is_queue()) {
-            self.pool.rewatch(door);
+            self.move_sentinel(door);
         }
+    }
+
+    /// Put the sentinel, which is at this door, to the end of its queue.
+    pub(super) fn move_sentinel(&self, door: Door) {
+        if self.pool.unwatch(door) {
+            self.observe_door(door);
+        }
+    }
+
+    /// Put the sentinel at this door: now, or as soon as the kernel has room.
+    pub(super) fn observe_door(&self, door: Door) {
+        if let Err(errno) = self.pool.watch(door) {
+            let listener = door.listener;
+            ::log::warn!("listener {listener} is not observed: {}", errno.desc());
+            self.watch.missing.borrow_mut().insert(door);
+            self.watch.retry_at.set(crate::sys::now_ms() + RETRY);
+        }
+    }
+
+    /// It need not be observed any more.
+    pub(super) fn forget_door(&self, door: Door) {
+        self.watch.missing.borrow_mut().remove(&door);
     }
 
     /// Doors at which a connection waits and nobody was woken for it.
@@ -198,6 +226,8 @@ impl Schedule {
     /// A worker does not take what waits at its own socket. If another one is
     /// asleep, that one can; if all are busy, they are as good as this one.
     fn relieve(&self, door: Door, slot: usize) -> Act {
+        // It may not know of the socket: epoll had no room for it. Otherwise nothing happens.
+        let _ = self.pool.register(slot, door);
         let asleep = |s: &usize| {
             *s != slot && self.pool.takes_clients(*s) && self.pool.words.row(*s).is_asleep()
         };
@@ -272,14 +302,24 @@ impl Schedule {
         self.pool.words.tell_more(Told::Rescues);
     }
 
-    /// When the tokens that were added are to be taken back.
-    pub(crate) fn calm_at(&self) -> Option<u64> {
+    /// When tokens that were added are to be taken back, or doors that are not observed
+    /// to be tried again.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
         let extra = !self.watch.extra.borrow().is_empty();
-        extra.then(|| self.watch.last_rescue.get() + CALM)
+        let calm = extra.then(|| self.watch.last_rescue.get() + CALM);
+        let missing = !self.watch.missing.borrow().is_empty();
+        let retry = missing.then(|| self.watch.retry_at.get());
+        calm.into_iter().chain(retry).min()
     }
 
     /// Cheap; for every pass of the master's loop.
     pub(crate) fn check(&self, now: u64) {
+        let missing = !self.watch.missing.borrow().is_empty();
+        if missing && now >= self.watch.retry_at.get() {
+            for door in self.watch.missing.take() {
+                self.observe_door(door);
+            }
+        }
         let calm = now.saturating_sub(self.watch.last_rescue.get()) >= CALM;
         if calm && !self.watch.extra.borrow().is_empty() {
             self.watch.extra.borrow_mut().clear();

@@ -90,8 +90,9 @@ impl Schedule {
         let base = Door::shared(listener, 0);
         if !wanted {
             self.pool.unwatch(base);
-        } else if let Err(errno) = self.pool.watch(base) {
-            ::log::error!("epoll_ctl of listener {listener}: {}", errno.desc());
+            self.forget_door(base);
+        } else {
+            self.observe_door(base);
         }
     }
 
@@ -131,12 +132,16 @@ impl Schedule {
                 .map_or(0, |last| last + 1);
             steer.set_rows(rows);
         }
-        if self.pool.register(slot, door).is_ok() {
-            // Behind its owner.
-            if self.pool.watch(door).is_ok() {
-                self.pool.rewatch(door);
-            }
+        if self.pool.fd(door).is_none() {
+            return;
         }
+        if let Err(errno) = self.pool.register(slot, door) {
+            // Tried again when somebody waits there, see relieve().
+            ::log::warn!("epoll_ctl of the socket of slot {slot}: {}", errno.desc());
+        }
+        // Behind its owner.
+        self.pool.unwatch(door);
+        self.observe_door(door);
     }
 
     /// Which socket of the group gets the next connection.

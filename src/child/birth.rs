@@ -1,6 +1,7 @@
 //! From fork to the init callback: the order matters (identity first, handlers
 //! before signals are let in, the parent-death signal before anything can hang).
 
+use crate::daemon;
 use crate::ffi::*;
 use crate::process::lifeline;
 use crate::role;
@@ -58,6 +59,7 @@ pub(crate) fn settle(rt: &'static Runtime, birth: &Birth, lifeline_end: &OwnedFd
     // Deaths of a service's own children are its own affair.
     handler::restore(Some(libc::SIGCHLD));
     lifeline::arm(config.orphan, birth.master, lifeline_end);
+    title(rt, birth);
     crate::process::fork::notice_forks();
     if rt.flags & DTM_F_IGNORE_SIGPIPE != 0 {
         ignore_sigpipe();
@@ -66,11 +68,34 @@ pub(crate) fn settle(rt: &'static Runtime, birth: &Birth, lifeline_end: &OwnedFd
         // The inherited target is still there to say so.
         ::log::error!("log of the {}: {error}", birth.kind());
     }
+    // The log is open, so a user that may not open it can write there.
+    if let Err(error) = daemon::child::settle(&config.daemon, birth) {
+        ::log::error!("cannot become what the configuration says: {error}");
+        crate::process::exit_now(DTM_EXIT_INIT);
+    }
+    // A change of the user has disarmed it.
+    lifeline::arm(config.orphan, birth.master, lifeline_end);
     if let Ok(shared) = rt.shared() {
         shared.narrow(birth.role);
         let slot = birth.slot;
         crate::log::keep_complaints(move |text| shared.words.say(slot, text));
     }
+}
+
+/// "svc: worker 3 gen 7": by slot, as the log names it.
+fn title(rt: &Runtime, birth: &Birth) {
+    let funcs = rt.funcs.borrow();
+    let func = usize::try_from(birth.func).ok().and_then(|f| funcs.get(f));
+    let name = match func.filter(|_| birth.role == DTM_ROLE_FUNC) {
+        Some(func) => format!(" {}", func.name),
+        None => String::new(),
+    };
+    let (svc, kind, slot) = (&rt.config().name, birth.kind(), birth.slot);
+    let generation = match birth.generation {
+        0 => String::new(), // the controller belongs to none
+        generation => format!(" gen {generation}"),
+    };
+    daemon::title::set(&format!("{svc}: {kind}{name} {slot}{generation}"));
 }
 
 fn ignore_sigpipe() {

@@ -150,7 +150,7 @@ impl Child {
             Kind::Nudge => {
                 self.look_at_order();
             }
-            Kind::ReopenLog => self.reopen_log(),
+            Kind::ReopenLog => self.reopen_log(fds.fds.pop()),
             Kind::LogLevel => {
                 let level = u32::try_from(frame.head.arg).unwrap_or(0);
                 process.rt().set_log_level(level);
@@ -216,7 +216,10 @@ impl Child {
     pub(crate) fn leave(&self, order: Order, cause: Cause) {
         match self.leaving.get() {
             Some((had, _)) if had >= order => {}
-            _ => self.leaving.set(Some((order, cause))),
+            _ => {
+                crate::daemon::title::add(" draining");
+                self.leaving.set(Some((order, cause)));
+            }
         }
     }
 
@@ -230,9 +233,15 @@ impl Child {
         self.leaving.get()
     }
 
-    fn reopen_log(&self) {
-        if let Err(error) = crate::log::reopen() {
-            ::log::error!("log: {error}");
+    /// The master opens it: this process may have lost the right to, or be in a chroot.
+    fn reopen_log(&self, opened: Option<OwnedFd>) {
+        match opened {
+            Some(file) => crate::log::replace(file.into()),
+            None => {
+                if let Err(error) = crate::log::reopen() {
+                    ::log::error!("log: {error}");
+                }
+            }
         }
     }
 

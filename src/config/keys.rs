@@ -109,7 +109,7 @@ pub(super) const KEYS: &[Key] = &[
     key!(workers_spare, "workers_spare", Number, 1, 512, 1),
     key!(scale_period_ms, "scale_period", Time, 1, MAX, 1_000),
     key!(daemonize, "daemonize", Name(NO_YES), 0, MAX, 0).fixed(),
-    key!(process_titles, "process_titles", Name(ON_OFF), 1, MAX, 1),
+    key!(process_titles, "process_titles", Name(ON_OFF), 1, MAX, 1).fixed(),
     key!(nice, "nice", Signed, (-20i32).cast_unsigned(), 19, 0),
     key!(rlimit_nofile, "rlimit_nofile", Number, 1, MAX, 0).fixed(),
     key!(rlimit_core_mib, "rlimit_core", Mebi, 1, MAX, 0).or_off(),
@@ -132,8 +132,8 @@ pub(super) const TEXT_KEYS: &[TextKey] = &[
     text!(chroot, "chroot", true, check_path),
     text!(working_dir, "working_dir", true, check_path),
     text!(core_dir, "core_dir", false, check_path),
-    text!(cpu_affinity, "cpu_affinity", false, |_| None),
-    text!(capabilities, "capabilities", true, |_| None),
+    text!(cpu_affinity, "cpu_affinity", false, check_cpus),
+    text!(capabilities, "capabilities", true, check_capabilities),
     text!(umask, "umask", false, check_umask),
     text!(control_operators, "control_operators", false, |_| None),
     text!(control_password, "control_password", false, |_| None),
@@ -152,7 +152,11 @@ const MODES: &[(&str, u32)] = &[
 ];
 const LOADS: &[(&str, u32)] = &[("clients", DTM_LOAD_CLIENTS), ("busy", DTM_LOAD_BUSY)];
 const PASSES: &[(&str, u32)] = &[("least", DTM_PASS_LEAST), ("rotate", DTM_PASS_ROTATE)];
-const SIGNALS: &[(&str, u32)] = &[("default", DTM_SIGNALS_DEFAULT), ("dtm", DTM_SIGNALS_DTM)];
+const SIGNALS: &[(&str, u32)] = &[
+    ("default", DTM_SIGNALS_DEFAULT),
+    ("dtm", DTM_SIGNALS_DTM),
+    ("gunicorn", DTM_SIGNALS_GUNICORN),
+];
 const IDLE: &[(&str, u32)] = &[("close", DTM_IDLE_CLOSE), ("keep", DTM_IDLE_KEEP)];
 const NO_YES: &[(&str, u32)] = &[("no", 0), ("yes", 1)];
 const ON_OFF: &[(&str, u32)] = &[("on", 1), ("off", DTM_OFF)];
@@ -179,6 +183,18 @@ fn check_path(text: &str) -> Option<&'static str> {
 fn check_umask(text: &str) -> Option<&'static str> {
     let good = u32::from_str_radix(text, 8).is_ok_and(|mask| mask <= 0o777);
     (!good).then_some("octal, 000..777")
+}
+
+fn check_cpus(text: &str) -> Option<&'static str> {
+    crate::daemon::affinity::parse(text)
+        .is_none()
+        .then_some(crate::daemon::affinity::FORM)
+}
+
+fn check_capabilities(text: &str) -> Option<&'static str> {
+    crate::daemon::capability::parse(text)
+        .is_none()
+        .then_some(crate::daemon::capability::FORM)
 }
 
 fn check_target(text: &str) -> Option<&'static str> {

@@ -6,14 +6,17 @@ mod file;
 mod ini;
 mod keys;
 mod layers;
+mod room;
 mod supervision;
 mod value;
 
+use crate::daemon::Options;
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::log::{LogConfig, Target};
 pub(crate) use console::Console;
 use keys::{KEYS, TEXT_KEYS};
+pub(crate) use room::Room;
 pub(crate) use supervision::Supervision;
 
 /// Most clients a worker can have.
@@ -142,6 +145,7 @@ impl AcceptMode {
 pub(crate) enum SignalTable {
     Default,
     Dtm,
+    Gunicorn,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +194,7 @@ pub(crate) struct Config {
     pub(crate) old_generations: u32,
     pub(crate) log: LogConfig,
     pub(crate) supervision: Supervision,
+    pub(crate) daemon: Options,
     /// The same, by key.
     values: Settings,
 }
@@ -214,13 +219,22 @@ impl Machine {
 impl Config {
     /// `read_file`: false leaves the config file out.
     pub(crate) fn load(base: &Settings, read_file: bool) -> Result<Self> {
-        Self::complete(layers::merge(base, read_file)?, &Machine::here())
+        let mut config = Self::complete(layers::merge(base, read_file)?, &Machine::here())?;
+        config.daemon = Options::new(&config.values)?;
+        Ok(config)
     }
 
     /// The same while the service runs. Keys that take effect at a start only keep
     /// their old values; those that were to change are named.
     pub(crate) fn reload(base: &Settings, old: &Self) -> Result<(Self, Vec<&'static str>)> {
-        Self::succeed(layers::merge(base, true)?, old, &Machine::here())
+        let settings = layers::merge(base, true)?;
+        let (mut config, ignored) = Self::succeed(settings, old, &Machine::here())?;
+        // A child that has given up its privileges could not check them again.
+        config.daemon = match crate::role::current() & crate::guard::CHILD {
+            0 => Options::new(&config.values)?,
+            _ => old.daemon.clone(),
+        };
+        Ok((config, ignored))
     }
 
     fn succeed(
@@ -281,7 +295,18 @@ impl Config {
         }
         supervision::check(v)?;
         Console::of(v).check()?;
-        v.max_clients = clients(v.max_clients, v.max_processes, machine.nofile)?;
+        let nofile = match v.rlimit_nofile {
+            0 => machine.nofile,
+            limit => limit.into(),
+        };
+        // How many listeners there are is known later; hardly a service has none.
+        let room = Room {
+            max_processes: v.max_processes,
+            workers: v.workers,
+            listeners: 1,
+        };
+        room.check(nofile)?;
+        v.max_clients = room::clients(v.max_clients, v.max_processes, nofile)?;
         Ok(Self::from(values))
     }
 
@@ -326,10 +351,10 @@ impl From<Settings> for Config {
             controller_tick: or_off(v.controller_tick_ms),
             console: Console::of(&v),
             channel_queue: v.channel_queue as usize,
-            signals: if v.signals == DTM_SIGNALS_DTM {
-                SignalTable::Dtm
-            } else {
-                SignalTable::Default
+            signals: match v.signals {
+                DTM_SIGNALS_DTM => SignalTable::Dtm,
+                DTM_SIGNALS_GUNICORN => SignalTable::Gunicorn,
+                _ => SignalTable::Default,
             },
             orphan: if v.orphan == DTM_ORPHAN_EXIT {
                 Orphan::Exit
@@ -352,6 +377,7 @@ impl From<Settings> for Config {
                     .unwrap_or(Target::Stderr),
             },
             supervision: Supervision::of(&v),
+            daemon: Options::default(),
             values: v,
         }
     }
@@ -371,24 +397,6 @@ fn default(value: &mut u32, computed: impl FnOnce() -> u32) {
     if *value == 0 {
         *value = computed();
     }
-}
-
-/// Every client is a descriptor, next to the runtime's own.
-fn clients(asked: u32, max_processes: u32, nofile: u64) -> Result<u32> {
-    let reserve = 2 * u64::from(max_processes) + 64;
-    let room = nofile.saturating_sub(reserve);
-    let least = if asked == 0 { 16 } else { u64::from(asked) };
-    if room < least {
-        return Err(Error::config(format!(
-            "RLIMIT_NOFILE is {nofile}: {least} clients per worker and {reserve} descriptors for \
-             max_processes = {max_processes} need {}; raise the limit or lower the keys",
-            least + reserve
-        )));
-    }
-    if asked != 0 {
-        return Ok(asked);
-    }
-    Ok(u32::try_from(room).unwrap_or(MAX_CLIENTS).min(MAX_CLIENTS))
 }
 
 #[cfg(test)]

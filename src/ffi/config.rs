@@ -135,42 +135,59 @@ pub struct dtm_config_t {
     pub workers_spare: u32,
     /// How often automatic scaling decides, in ms; default 1,000 (later version).
     pub scale_period_ms: u32,
-    /// 1: dtm_run() goes into the background; the parent leaves when the first generation
-    /// is open, its exit status tells whether it did; default 0 (later version).
+    /// 1 (key: yes): dtm_run() goes into the background, in a session of its own, with
+    /// stdin, stdout and stderr on /dev/null. The process that was started leaves when the
+    /// first generation is open, with status 0; or with 1 and the reason on stderr, and
+    /// nothing is left running. Needs another log_target than stderr. Default 0, as
+    /// systemd and containers want a service in the foreground. Fixed at start.
     pub daemonize: u32,
-    /// Titles of the processes in ps; DTM_OFF: none; default on (later version).
+    /// Titles of the processes in ps, such as `svc: master` and `svc: worker 3 gen 7
+    /// draining` (3 is the slot); DTM_OFF: none; default on. argv and environ are not
+    /// touched, and dtm_run() gives the host its own title back. Fixed at start.
     pub process_titles: u32,
-    /// Priority of the children, -20..=19; 0: unchanged (later version).
+    /// Priority of the children (nice value, not an increment), -20..=19; 0: unchanged.
+    /// The master stays as it is: who supervises must not wait for those whom it supervises.
     pub nice: i32,
-    /// RLIMIT_NOFILE of all processes; default unchanged (later version).
+    /// RLIMIT_NOFILE of all processes while dtm_run() runs; default unchanged. Root may
+    /// raise it up to the sysctl fs.nr_open, others up to their hard limit. Fixed at start.
     pub rlimit_nofile: u32,
-    /// RLIMIT_CORE of the children, in MiB, or DTM_OFF: unlimited; default unchanged (later
-    /// version).
+    /// RLIMIT_CORE of the children, in MiB, or DTM_OFF: unlimited; default unchanged.
     pub rlimit_core_mib: u32,
     /// 1: the ready-made console may listen on TCP beyond loopback; needs a password; default
     /// 0: what stops a service is not for the network.
     pub control_remote: u32,
-    /// File that holds the master's pid while it runs; default none (later version).
+    /// Absolute path of a file that the master keeps locked while it runs and removes at
+    /// the end; default none. Its first line is the master's pid. It is the lock that
+    /// counts: a file that a crash has left does no harm, a second instance is refused with
+    /// -EBUSY, and dtm_signal_running() signals nobody else. Mode 0600, as who can read
+    /// it could lock it, too. Fixed at start.
     pub pid_file: *const c_char,
-    /// User that the children run as; default unchanged (later version).
+    /// User that the children run as, by name or number; default unchanged. With its
+    /// supplementary groups. The master keeps its privileges: it opens the children's logs
+    /// for them, and kills who does not leave. Listeners, shared memory and the log are
+    /// open before the change. Children may dump core (PR_SET_DUMPABLE). Fixed at start.
     pub user: *const c_char,
-    /// Group that the children run as; default the user's (later version).
+    /// Group that the children run as, by name or number; default the user's. Fixed at start.
     pub group: *const c_char,
-    /// Root directory of the children; default unchanged (later version).
+    /// Root directory of the children, which start in its `/`; default unchanged. Paths
+    /// that the children open themselves are below it; config_file, log_target and
+    /// listeners are not. Fixed at start.
     pub chroot: *const c_char,
-    /// Working directory of all processes; default unchanged (later version).
+    /// Working directory of all processes while dtm_run() runs; default unchanged, `/` with
+    /// `daemonize`, so that no mounted file system is kept busy by accident. Fixed at start.
     pub working_dir: *const c_char,
-    /// Working directory of the children, where core files go; default unchanged (later
-    /// version).
+    /// Working directory of the children instead (below `chroot`): where core files go
+    /// when /proc/sys/kernel/core_pattern is a plain name. `user` must be able to write there.
     pub core_dir: *const c_char,
     /// `auto` (worker i on the i-th CPU that this process may use), lists such as
-    /// `0-3;4,5` (worker 0; worker 1, then from the start again) or `off`, the default
-    /// (later version).
+    /// `0-3;4,5` (worker 0; worker 1, then from the start again) or `off`, the default, as
+    /// the kernel moves workers away from CPUs that others use. For workers only.
     pub cpu_affinity: *const c_char,
-    /// Capabilities that the children keep when they change their user, such as
-    /// `cap_net_bind_service, cap_net_raw`; default none (later version).
+    /// Capabilities that the children have, such as `cap_net_bind_service, cap_net_raw`, or
+    /// `none`; also with another `user`, and at most these for programs that they start.
+    /// Default: with another `user` none, without unchanged. Fixed at start.
     pub capabilities: *const c_char,
-    /// umask of the children, octal, such as `027`; default unchanged (later version).
+    /// umask of the children, octal, such as `027`; default unchanged.
     pub umask: *const c_char,
     /// Users and groups (`@wheel`) that are operators on the ready-made console's Unix
     /// socket, as in `root,alice,@wheel`; default root and the service's own user, who could

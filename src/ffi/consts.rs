@@ -205,6 +205,9 @@ pub const DTM_SIGNALS_DEFAULT: u32 = 0;
 /// Signal table of the original DTM service only: SIGTERM shutdown, SIGWINCH
 /// reload, SIGALRM loadconf.
 pub const DTM_SIGNALS_DTM: u32 = 1;
+/// Signal table for who is used to gunicorn: as the default one, but SIGQUIT is a fast
+/// shutdown, and SIGWINCH without a terminal stops the workers (DTM_CMD_STOP).
+pub const DTM_SIGNALS_GUNICORN: u32 = 2;
 
 /// A drain closes idle clients at once.
 pub const DTM_IDLE_CLOSE: u32 = 0;

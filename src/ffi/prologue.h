@@ -105,11 +105,22 @@
  *                    is called as well
  *     PIPE           not touched; libdtm never raises it
  *
+ * That is DTM_SIGNALS_DEFAULT: nginx's table, but for TERM, which is graceful, as service
+ * managers send it to stop a service. Of the others, DTM_SIGNALS_DTM knows only TERM,
+ * WINCH, ALRM and CHLD; all else is ignored. DTM_SIGNALS_GUNICORN differs in two: QUIT is a
+ * fast shutdown, and WINCH without a terminal stops all workers (`start` brings them back).
+ * Who comes from HAProxy: its USR1 is TERM here, and its USR2 is HUP, or USR2 for a new
+ * binary, too.
+ *
  * "Ignored" is logged. A second request to shut down makes it fast. dtm_run()
  * installs these handlers (SA_RESTART) and puts the host's back before it
  * returns. Signals that the program was started with as blocked are let through
- * while libdtm waits. Of the host's state nothing else is changed: not umask,
- * cwd, locale, stdio, nor other signals.
+ * while libdtm waits. Of the host's state nothing else is changed, but what
+ * dtm_config_t asks for (`working_dir`, `rlimit_nofile`, both put back at the end;
+ * `daemonize`): not umask, locale, nor other signals.
+ *
+ * As process 1 (of a container) the master also waits for processes that lost their
+ * parents, but for those that the host had started before dtm_run().
  *
  *
  * FORK

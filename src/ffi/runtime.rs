@@ -214,8 +214,14 @@ pub unsafe extern "C" fn dtm_check(rt: *mut dtm_t) -> i32 {
 ///
 /// `ret_result` may be NULL; otherwise `result_size` is sizeof(dtm_result_t).
 /// DTM_OK after an orderly end. DTM_ETHREADS, DTM_ECONFIG, -EMFILE and other errors
-/// before the first fork; DTM_ESTATE when it runs or ran already; DTM_EFAILED when
-/// the first generation could not start.
+/// before the first fork; -EBUSY: another instance holds `pid_file`; DTM_ESTATE when it
+/// runs or ran already; DTM_EFAILED when the first generation could not start and
+/// `daemonize` is set (otherwise it is tried again and again).
+///
+/// With `daemonize`, dtm_run() goes on in another process, in the background; the one that
+/// called it never returns from it. It waits until the first generation is open, and
+/// leaves by _exit() with status 0. If that fails, it writes the reason to stderr and
+/// leaves with 1, and dtm_run() returns it in the background, for the service to clean up.
 ///
 /// Process: host (becomes the master)
 /// Thread: owner
@@ -288,6 +294,46 @@ pub unsafe extern "C" fn dtm_request(command: u32) -> i32 {
     }
     handler::raise(1 << (handler::REQUEST_BASE + command));
     DTM_OK
+}
+
+/// Signal the running instance of a service, for options such as `-s stop` and `-s
+/// reload`. `pid_file`: what the instance was started with; NULL: what the runtime of
+/// this process is configured with (`pid_file` of dtm_new(), no more is needed).
+/// `signal`: a signal number, see SIGNALS; 0 only asks whether it runs.
+///
+/// Answers the pid of the instance. Nobody else is ever signalled: the file must be
+/// locked, by the process that it names, with the start time that it names, in this boot.
+/// -ESRCH: no instance runs, whatever the file says. -ENOENT: there is no such file.
+/// -EACCES, -EPERM: it is another user's. -EAGAIN: it is just starting. DTM_EINVAL.
+///
+/// Process: any
+/// Thread: owner, or any before dtm_new()
+/// Signal: unsafe
+/// Fork: valid everywhere
+/// Owns: pid_file is only read
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dtm_signal_running(pid_file: *const c_char, signal: i32) -> i32 {
+    enter_fresh(|| {
+        if !(0..=libc::SIGRTMAX()).contains(&signal) {
+            let text = format!("signal {signal}: must be 0..{}", libc::SIGRTMAX());
+            return Err(Error::invalid(text));
+        }
+        if !pid_file.is_null() {
+            // SAFETY: terminated, by contract.
+            let path = unsafe { register::text(pid_file, "pid_file") }?;
+            return crate::daemon::pid_file::signal(path, signal);
+        }
+        if guard::published().is_null() || !role::border().on_owner_thread() {
+            return Err(Error::invalid(
+                "pid_file is NULL, and this thread has no runtime that could name one",
+            ));
+        }
+        // SAFETY: published, so alive; this is the thread that owns it.
+        let config = unsafe { &*guard::published() }.config();
+        let path = config.daemon.pid_file.as_deref();
+        let path = path.ok_or_else(|| Error::invalid("no pid_file is configured"))?;
+        crate::daemon::pid_file::signal(path, signal)
+    })
 }
 
 /// Who is the calling process? `size` is sizeof(dtm_self_t). Answers DTM_EFORKED in

@@ -143,6 +143,23 @@ pub(crate) fn reopen() -> Result<()> {
     .unwrap_or(Ok(()))
 }
 
+/// For a child, which may have lost the right to open it, or the sight of it.
+pub(crate) fn open_for(config: &LogConfig, role: u32) -> Option<Result<File>> {
+    match &config.target {
+        Target::File(path) => Some(open(&target::file_of(path, role))),
+        _ => None,
+    }
+}
+
+/// The file that the master has opened anew for this process.
+pub(crate) fn replace(fresh: File) {
+    with_sink(|sink| {
+        if let Output::File(file) = &mut sink.output {
+            *file = fresh;
+        }
+    });
+}
+
 /// Lines lost in this process since its log was set up.
 #[cfg(test)]
 pub(crate) fn dropped() -> u64 {

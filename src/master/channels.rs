@@ -2,7 +2,7 @@
 
 use super::Master;
 use super::policy::{Asker, Command, Event, Job};
-use crate::channel::{Buffer, Frame, Head, Kind, Recv, Sent, recv, send};
+use crate::channel::{Buffer, Frame, Head, Kind, Recv, Sent, recv, send, send_with};
 use crate::config::AcceptMode;
 use crate::ffi::*;
 use std::os::fd::AsFd;
@@ -252,10 +252,39 @@ impl Master {
         if let Err(error) = crate::log::reopen() {
             ::log::error!("log: {error}");
         }
-        for slot in 0..self.pairs.len() {
-            if self.policy.slots()[slot].child.is_some() {
-                self.tell(slot, Kind::ReopenLog, 0);
+        let config = self.rt.config();
+        for role in [DTM_ROLE_WORKER, DTM_ROLE_CONTROLLER, DTM_ROLE_FUNC] {
+            let slots: Vec<usize> = (0..self.pairs.len())
+                .filter(|slot| self.rows_role(*slot) == role)
+                .collect();
+            if slots.is_empty() {
+                continue;
             }
+            let file = match crate::log::open_for(&config.log, role).transpose() {
+                Ok(file) => file,
+                Err(error) => {
+                    ::log::error!("log of the {}: {error}", crate::role::name(role));
+                    continue;
+                }
+            };
+            for slot in slots {
+                self.hand_log(slot, file.as_ref());
+            }
+        }
+    }
+
+    /// It goes on in this file; without one it opens its own.
+    fn hand_log(&mut self, slot: usize, file: Option<&std::fs::File>) {
+        let Some(head) = self.head(Kind::ReopenLog, slot, 0, 0) else {
+            return;
+        };
+        let fds: Vec<_> = file.iter().map(|file| file.as_fd()).collect();
+        let frame = Frame { head, payload: &[] };
+        if !matches!(
+            send_with(self.pairs[slot].master.as_fd(), &frame, &fds),
+            Ok(Sent::Done | Sent::Gone)
+        ) {
+            ::log::error!("slot {slot} does not read: it goes on with its old log");
         }
     }
 }

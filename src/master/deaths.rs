@@ -50,6 +50,18 @@ impl Master {
             self.look_at(slot);
             self.look_if_stopped(slot);
         }
+        if let Some(strangers) = &self.strangers {
+            strangers.reap(&self.kin());
+        }
+    }
+
+    /// The children that the policy knows of, dead or alive.
+    fn kin(&self) -> std::collections::BTreeSet<i32> {
+        let slots = self.policy.slots().iter();
+        slots
+            .flat_map(|s| [s.child.as_ref().map(|c| c.pid), s.corpse])
+            .flatten()
+            .collect()
     }
 
     /// The kernel tells a parent when a child is stopped, and when it goes on: a

@@ -116,6 +116,8 @@ impl Master {
         }
         self.pidfds.clear();
         self.wake = None;
+        self.rt.pid_file.take();
+        self.rt.waiting.take();
         if !controller {
             self.rt.close_control();
         }

@@ -17,6 +17,10 @@ mod requests;
 pub(crate) use prepare::check;
 
 use crate::channel::{Buffer, Kind, Outbox, Pair};
+use crate::daemon::pid_file::PidFile;
+use crate::daemon::place::Place;
+use crate::daemon::strangers::Strangers;
+use crate::daemon::{detach, title};
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::process::lifeline::Lifeline;
@@ -41,6 +45,9 @@ const DEATH: u64 = 0x2_0000;
 /// Children without a pidfd are looked at this often; stolen signal handlers are
 /// noticed whenever the loop runs, but not more often.
 const SWEEP_MS: u64 = 1_000;
+
+/// The accept queues are looked at this often while epoll has no room for the sentinel.
+const BLIND_MS: u64 = 100;
 
 pub(crate) struct Master {
     rt: &'static Runtime,
@@ -81,6 +88,10 @@ pub(crate) struct Master {
     late_clients: u64,
     terminal: bool,
     finish: Option<(bool, i32)>,
+    /// Why the service did not come up, while somebody waited for it.
+    start_failed: Option<String>,
+    /// As process 1.
+    strangers: Option<Strangers>,
 }
 
 const NOT_STARTED: dtm_result_t = dtm_result_t {
@@ -97,15 +108,49 @@ const NOT_STARTED: dtm_result_t = dtm_result_t {
 
 /// dtm_run(): everything, from the first fork to the last trace.
 pub(crate) fn run(rt: &'static Runtime) -> (dtm_result_t, Result<()>) {
-    let (result, outcome) = match prepare::prepare(rt) {
-        Ok(master) => master.live(),
+    let (result, outcome) = match begin(rt) {
+        Ok((master, place)) => {
+            let ended = master.live();
+            drop(place);
+            ended
+        }
         Err(error) => (NOT_STARTED, Err(error)),
     };
+    if let Some(waiting) = rt.waiting.take() {
+        waiting.failed(match &outcome {
+            Ok(()) => "the service was told to end before it was up",
+            Err(error) => &error.text,
+        });
+    }
+    title::end();
+    rt.pid_file.take();
     // Nothing is left behind: no socket file, no fd, no handler.
     rt.close_listeners();
     rt.set_shared(None);
     rt.stage.set(Stage::Over);
     (result, outcome)
+}
+
+/// From here on it is this process that counts: it may be another one than the one that
+/// called dtm_run(). What can fail without a trace comes first.
+fn begin(rt: &'static Runtime) -> Result<(Master, Place)> {
+    crate::process::fork::check_threads(rt.flags & DTM_F_ALLOW_THREADS != 0)?;
+    let config = rt.config();
+    let options = &config.daemon;
+    if options.daemonize {
+        rt.waiting.replace(Some(detach::detach(&config.name)?));
+        rt.adopt_listeners();
+    }
+    if let Some(path) = &options.pid_file {
+        rt.pid_file.replace(Some(PidFile::take(path)?));
+    }
+    let place = Place::enter(options)?;
+    let master = prepare::prepare(rt)?;
+    if options.titles {
+        title::begin();
+        title::set(&format!("{}: master", config.name));
+    }
+    Ok((master, place))
 }
 
 impl Master {
@@ -125,10 +170,15 @@ impl Master {
         mask::restore_host();
         let (fast, signal) = outcome.as_ref().copied().unwrap_or_default();
         self.report();
+        let outcome = match &self.start_failed {
+            Some(text) => Err(Error::new(DTM_EFAILED, text.clone())),
+            None => outcome,
+        };
         let stats = self.policy.stats;
         let result = dtm_result_t {
             size: size_of::<dtm_result_t>(),
             reason: match outcome {
+                Err(_) if self.start_failed.is_some() => DTM_END_START_FAILED,
                 Err(_) => DTM_END_INTERNAL,
                 Ok(_) if fast => DTM_END_FAST,
                 Ok(_) => DTM_END_GRACEFUL,
@@ -218,10 +268,22 @@ impl Master {
             self.decide_by = self.policy.next_deadline();
             self.lacks_pidfd = self.needs_sweep();
             self.publish();
+            self.tell_who_waits();
             self.publish_facts();
         }
         self.retry_unsent();
         self.retry_passing();
+    }
+
+    /// The first generation serves: whoever started us may go.
+    fn tell_who_waits(&mut self) {
+        let waits = self.rt.waiting.borrow().is_some() && self.start_failed.is_none();
+        if waits
+            && self.policy.serves()
+            && let Some(waiting) = self.rt.waiting.take()
+        {
+            waiting.ready();
+        }
     }
 
     fn decide(&mut self) {
@@ -286,7 +348,7 @@ impl Master {
             ban,
             self.watchdog,
             self.passing_deadline(now),
-            self.shared.schedule.calm_at(),
+            self.shared.schedule.next_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -320,8 +382,11 @@ impl Master {
             self.tell(slot, Kind::Nudge, 0);
         }
         self.watchdog = look.again.map(|ms| now + ms);
-        if self.watchdog.is_none() {
-            let _ = self.watch(self.shared.schedule.sentinel_fd(), SENTINEL);
+        if self.watchdog.is_none()
+            && let Err(error) = self.watch(self.shared.schedule.sentinel_fd(), SENTINEL)
+        {
+            ::log::warn!("{error}: looking at the accept queues every {BLIND_MS} ms instead");
+            self.watchdog = Some(now + BLIND_MS);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! the `event` callback. flow: M12
 
 use super::Master;
-use super::policy::{Job, Next, Note, Who, describe};
+use super::policy::{Asker, Command, Event, Job, Next, Note, Who, describe};
 use crate::channel::{Kind, Life};
 use crate::child::birth::Birth;
 use crate::console::LIFE_RELOADING;
@@ -53,6 +53,9 @@ impl Master {
                 };
                 let text = format!("{} {how}; {next}", describe(*exit));
                 let status = death::encode(*exit);
+                if !*asked {
+                    self.start_fails(who, &text);
+                }
                 self.announce(DTM_EVENT_EXIT, Some((*slot, who)), status, &text, !*asked);
             }
             Note::Killed { slot, why } => {
@@ -114,6 +117,25 @@ impl Master {
     pub(super) fn note_config(&mut self, code: i32, text: &str) {
         self.config_ended(code);
         self.announce(DTM_EVENT_CONFIG, None, code, text, code < 0);
+    }
+
+    /// Whoever waits for the service to come up is told of the first death before it has,
+    /// and then there is to be no service.
+    fn start_fails(&mut self, who: &Who, text: &str) {
+        if self.start_failed.is_some() || self.rt.waiting.borrow().is_none() {
+            return;
+        }
+        let name = self.name(who.job);
+        let text = format!(
+            "cannot start: {name} pid {}: {text}; the log says why",
+            who.pid
+        );
+        ::log::error!("{text}");
+        self.start_failed = Some(text);
+        self.events.push_back(Event::Command {
+            asker: Asker::Signal(0),
+            command: Command::ShutdownNow,
+        });
     }
 
     /// The console's subscribers hear of it, too.

@@ -29,7 +29,9 @@ impl Master {
             if wanted {
                 let token = super::PASS + u64::try_from(listener).unwrap_or(0);
                 if let Err(error) = self.watch(fd, token) {
-                    ::log::error!("listener {listener}: {error}");
+                    // Meanwhile the sentinel observes.
+                    ::log::warn!("listener {listener}: {error}: trying again");
+                    self.exhausted_until = Some(crate::sys::now_ms() + 5 * RETRY);
                     continue;
                 }
             } else {

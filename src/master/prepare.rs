@@ -5,7 +5,10 @@ use super::policy::{FuncSpec, Policy, Settings};
 use super::{CHANNEL, Master, SENTINEL};
 use crate::accept::Schedule;
 use crate::channel::{Outbox, Pair};
-use crate::config::Config;
+use crate::config::{Config, Room};
+use crate::daemon::pid_file;
+use crate::daemon::place::Place;
+use crate::daemon::strangers::Strangers;
 use crate::error::{Context, Error, Result};
 use crate::ffi::*;
 use crate::process::fork;
@@ -20,7 +23,12 @@ use std::rc::Rc;
 
 /// dtm_check(): would it start?
 pub(crate) fn check(rt: &'static Runtime) -> Result<()> {
-    let prepared = prepare(rt).map(drop);
+    let config = rt.config();
+    let options = &config.daemon;
+    let place = Place::enter(options)?;
+    let pid_file = options.pid_file.as_deref().map_or(Ok(()), pid_file::check);
+    let prepared = pid_file.and_then(|()| prepare(rt).map(drop));
+    drop(place);
     rt.set_shared(None);
     prepared
 }
@@ -32,7 +40,7 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     let settings = settings(&config, rt);
     let slots = usize::try_from(config.max_processes).unwrap_or(0);
     check_room(&settings, slots)?;
-    check_descriptors(slots, rt)?;
+    check_descriptors(&config, rt)?;
 
     let sockets = rt.sockets();
     let own_loops = rt.callbacks.worker_main.is_some();
@@ -82,6 +90,8 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         // SAFETY: a plain query about standard input.
         terminal: unsafe { libc::isatty(0) } == 1,
         finish: None,
+        start_failed: None,
+        strangers: Strangers::expected(),
         shared: Rc::clone(&shared),
     };
     for (slot, pair) in (0u64..).zip(&master.pairs) {
@@ -135,19 +145,14 @@ fn check_room(settings: &Settings, slots: usize) -> Result<()> {
     Ok(())
 }
 
-/// Per slot: two channel ends, a turn, a pidfd. Said now, not in the middle. B10
-fn check_descriptors(slots: usize, rt: &Runtime) -> Result<()> {
+/// Said now, not in the middle. B10
+fn check_descriptors(config: &Config, rt: &Runtime) -> Result<()> {
     use nix::sys::resource::{Resource, getrlimit};
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).context("getrlimit")?;
-    let needed = u64::try_from(slots).unwrap_or(0) * 4 + u64::from(rt.listener_count()) + 64;
-    if soft < needed {
-        return Err(Error::os(
-            nix::errno::Errno::EMFILE,
-            format!(
-                "{slots} slots need {needed} file descriptors, the limit is {soft} (hard limit {hard}): \
-                 raise `ulimit -n` or lower max_processes"
-            ),
-        ));
-    }
-    Ok(())
+    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).context("getrlimit")?;
+    let room = Room {
+        max_processes: config.max_processes,
+        workers: config.workers,
+        listeners: rt.listener_count(),
+    };
+    room.check(soft)
 }

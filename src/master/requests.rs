@@ -19,6 +19,7 @@ impl Master {
                 Meaning::Shutdown => self.ask(signal, Command::Shutdown),
                 Meaning::ShutdownNow => self.ask(signal, Command::ShutdownNow),
                 Meaning::Reload => self.ask(signal, Command::Reload),
+                Meaning::Stop => self.ask(signal, Command::Stop),
                 Meaning::LoadConfig => self.ask(signal, Command::LoadConfig),
                 Meaning::OneMore => {
                     self.ask(signal, Command::Scale(self.wanted().saturating_add(1)))

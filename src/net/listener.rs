@@ -28,8 +28,8 @@ pub(crate) struct Listener {
     pub(crate) tag: u64,
     port: u16,
     pub(crate) backlog: u32,
-    /// Removes its file when it is dropped by the process that made it.
-    _file: Option<unix::SocketFile>,
+    /// Removes its file when it is dropped by the process that made or adopted it.
+    file: Option<unix::SocketFile>,
 }
 
 impl Listener {
@@ -69,12 +69,18 @@ impl Listener {
             tag: spec.tag,
             port,
             backlog,
-            _file: file,
+            file,
         })
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+
+    pub(crate) fn adopt(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.adopt();
+        }
     }
 
     /// The port it got; 0 for Unix sockets.

@@ -20,6 +20,11 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
+    /// The process that made it goes on as this one.
+    pub(super) fn adopt(&mut self) {
+        self.owner = nix::unistd::getpid();
+    }
+
     /// If it is still the one that this very process has made.
     pub(super) fn remove(&self) {
         let same = |file: fs::Metadata| file.dev() == self.device && file.ino() == self.inode;

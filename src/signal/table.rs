@@ -12,6 +12,9 @@
 //! | TTIN, TTOU | one worker more, less | nothing |
 //! | CHLD | look for deaths | the service's own |
 //!
+//! The table of the old service knows of these only TERM, WINCH, ALRM (and CHLD) in the
+//! master; gunicorn's takes QUIT for a fast shutdown and WINCH for a stop of the workers.
+//!
 //! "Nothing" is ignored and logged, never half done.
 
 use crate::config::SignalTable;
@@ -26,6 +29,7 @@ pub(crate) enum Meaning {
     Shutdown,
     ShutdownNow,
     Reload,
+    Stop,
     LoadConfig,
     ReopenLog,
     Upgrade,
@@ -61,10 +65,12 @@ pub(crate) fn meaning(style: SignalTable, role: u32, signal: i32, terminal: bool
     match signal {
         SIGCHLD => Meaning::ChildDied,
         SIGTERM => Meaning::Shutdown,
+        SIGWINCH if style == SignalTable::Gunicorn && !terminal => Meaning::Stop,
         // A terminal sends it with every change of its size.
         SIGWINCH if !terminal => Meaning::Reload,
         SIGALRM => Meaning::LoadConfig,
         _ if style == SignalTable::Dtm => Meaning::Nothing,
+        SIGQUIT if style == SignalTable::Gunicorn => Meaning::ShutdownNow,
         SIGQUIT => Meaning::Shutdown,
         SIGINT => Meaning::ShutdownNow,
         SIGHUP => Meaning::Reload,
@@ -101,6 +107,29 @@ mod tests {
             );
             assert!(taken(role).all(|s| s != SIGCHLD));
         }
+    }
+
+    #[test]
+    fn who_is_used_to_gunicorn() {
+        let of = |s| meaning(SignalTable::Gunicorn, DTM_ROLE_MASTER, s, false);
+        assert_eq!(of(SIGTERM), Meaning::Shutdown);
+        assert_eq!(
+            (of(SIGINT), of(SIGQUIT)),
+            (Meaning::ShutdownNow, Meaning::ShutdownNow)
+        );
+        assert_eq!((of(SIGHUP), of(SIGWINCH)), (Meaning::Reload, Meaning::Stop));
+        assert_eq!(
+            (of(SIGUSR1), of(SIGUSR2)),
+            (Meaning::ReopenLog, Meaning::Upgrade)
+        );
+        assert_eq!(
+            (of(SIGTTIN), of(SIGTTOU)),
+            (Meaning::OneMore, Meaning::OneLess)
+        );
+        let terminal = meaning(SignalTable::Gunicorn, DTM_ROLE_MASTER, SIGWINCH, true);
+        assert_eq!(terminal, Meaning::Nothing);
+        let child = meaning(SignalTable::Gunicorn, DTM_ROLE_WORKER, SIGQUIT, false);
+        assert_eq!(child, Meaning::Leave);
     }
 
     #[test]

@@ -112,6 +112,15 @@ impl Policy {
         &self.slots
     }
 
+    /// Every worker of the generation in charge is open, and the controller, too.
+    pub(crate) fn serves(&self) -> bool {
+        let controller = |s: &Slot| {
+            s.job == Some(Job::Controller)
+                && s.child.as_ref().is_some_and(|c| c.phase == Phase::Open)
+        };
+        self.is_open(self.serving) && self.slots.iter().any(controller)
+    }
+
     /// Workers per generation, as wanted now.
     pub(crate) fn workers(&self) -> u32 {
         self.settings.workers

@@ -138,7 +138,7 @@ impl Policy {
 
     /// Does the generation serve: has every worker of it opened that did not die
     /// before it could?
-    fn is_open(&self, generation: u32) -> bool {
+    pub(super) fn is_open(&self, generation: u32) -> bool {
         let opened = |s: &Slot| s.child.as_ref().is_some_and(|c| c.phase == Phase::Open);
         let workers = || {
             self.slots
