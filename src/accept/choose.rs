@@ -27,28 +27,43 @@ pub(super) struct Survey {
 /// Who looks, when it is no worker.
 pub(super) const MASTER: usize = usize::MAX;
 
+/// Slots fit in so many bits, see [`survey`].
+const TURN_BITS: u32 = 20;
+const TURN: u64 = (1 << TURN_BITS) - 1;
+const NOBODY: u64 = u64::MAX;
+
 /// Slot `me` looks. Among equals the first after it wins, so that each gets its turn.
+///
+/// This runs once for each client, over all workers: load and turn are one number, and
+/// the least of them wins.
+#[inline(always)]
 pub(super) fn survey(candidates: impl Iterator<Item = Candidate>, me: usize) -> Survey {
-    let turn = |slot: usize| slot.wrapping_sub(me).wrapping_sub(1);
-    let mut survey = Survey::default();
+    // MASTER + 1 is 0: to the master, slot 0 comes first.
+    let first = u64::try_from(me.wrapping_add(1)).unwrap_or(0);
+    let key = |worker: &Candidate| {
+        let slot = u64::try_from(worker.slot).unwrap_or(0);
+        u64::from(worker.load) << TURN_BITS | slot.wrapping_sub(first) & TURN
+    };
+    let (mut armed, mut eligible, mut best, mut rival) = (0, 0, NOBODY, NOBODY);
     for worker in candidates.filter(|worker| !worker.paused) {
-        survey.eligible += 1;
+        eligible += 1;
         if worker.slot != me {
-            let rival = survey
-                .rival
-                .map_or(worker.load, |load| load.min(worker.load));
-            survey.rival = Some(rival);
+            rival = rival.min(u64::from(worker.load));
         }
         if worker.armed {
-            survey.armed += 1;
-        } else if survey
-            .best
-            .is_none_or(|(slot, load)| (worker.load, turn(worker.slot)) < (load, turn(slot)))
-        {
-            survey.best = Some((worker.slot, worker.load));
+            armed += 1;
+        } else {
+            best = best.min(key(&worker));
         }
     }
-    survey
+    let slot = |key: u64| usize::try_from((key & TURN).wrapping_add(first) & TURN).unwrap_or(0);
+    let load = |key: u64| u32::try_from(key >> TURN_BITS).unwrap_or(u32::MAX);
+    Survey {
+        armed,
+        eligible,
+        best: (best != NOBODY).then(|| (slot(best), load(best))),
+        rival: u32::try_from(rival).ok(),
+    }
 }
 
 /// What a worker does with the token in its hand after it accepted a client.

@@ -24,8 +24,6 @@ pub(super) trait HandOver {
 
     fn is_open(&self, slot: usize) -> bool;
 
-    fn open_slots(&self) -> impl Iterator<Item = usize>;
-
     fn mode(&self, listener: usize) -> Mode;
 
     /// How many tokens the door has, when enough workers are there.
@@ -37,6 +35,9 @@ pub(super) trait HandOver {
     // --- Steps: what a worker says of itself ---
 
     fn load(&self, slot: usize) -> u32;
+
+    /// Open workers that wait at this door, when they are armed: one look at each.
+    fn candidates(&self, door: Door) -> impl Iterator<Item = Candidate>;
 
     /// Why it takes no clients.
     fn away(&self, slot: usize) -> u32;
@@ -75,20 +76,8 @@ pub(super) trait HandOver {
         self.is_open(slot) && self.away(slot) == 0
     }
 
-    /// Open workers that wait at this door, when they are armed.
-    fn members(&self, door: Door) -> impl Iterator<Item = usize> {
-        let here = move |slot: &usize| self.shared_door(*slot, door.listener) == door;
-        self.open_slots().filter(here)
-    }
-
     fn survey(&self, door: Door, me: usize) -> Survey {
-        let candidates = self.members(door).map(|slot| Candidate {
-            slot,
-            load: self.load(slot),
-            armed: self.holds(slot, door.listener),
-            paused: self.away(slot) != 0,
-        });
-        survey(candidates, me)
+        survey(self.candidates(door), me)
     }
 
     /// Give the slot a token. False: it has one, or takes no clients.
@@ -249,7 +238,7 @@ pub(super) trait HandOver {
     }
 
     fn holders(&self, door: Door) -> Vec<usize> {
-        let armed = |slot: &usize| self.holds(*slot, door.listener);
-        self.members(door).filter(armed).collect()
+        let armed = self.candidates(door).filter(|worker| worker.armed);
+        armed.map(|worker| worker.slot).collect()
     }
 }

@@ -15,15 +15,6 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    const ALL: [Self; 6] = [
-        Self::Token,
-        Self::Steer,
-        Self::Hash,
-        Self::Shared,
-        Self::Pass,
-        Self::Lock,
-    ];
-
     /// DTM_ACCEPT_*.
     pub(crate) fn number(self) -> u32 {
         match self {
@@ -37,9 +28,16 @@ impl Mode {
     }
 
     /// What the shared word says; a word that says nothing is token.
+    #[inline(always)]
     pub(super) fn of_number(number: u64) -> Self {
-        let named = |mode: &Self| u64::from(mode.number()) == number;
-        Self::ALL.into_iter().find(named).unwrap_or(Self::Token)
+        match u32::try_from(number) {
+            Ok(DTM_ACCEPT_STEER) => Self::Steer,
+            Ok(DTM_ACCEPT_HASH) => Self::Hash,
+            Ok(DTM_ACCEPT_SHARED) => Self::Shared,
+            Ok(DTM_ACCEPT_PASS) => Self::Pass,
+            Ok(DTM_ACCEPT_LOCK) => Self::Lock,
+            _ => Self::Token,
+        }
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -157,7 +155,8 @@ mod tests {
 
     #[test]
     fn numbers_name_modes() {
-        for mode in Mode::ALL {
+        use Mode::*;
+        for mode in [Token, Steer, Hash, Shared, Pass, Lock] {
             assert_eq!(Mode::of_number(mode.number().into()), mode);
         }
         assert_eq!(Mode::of_number(99), Mode::Token);

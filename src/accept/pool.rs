@@ -4,11 +4,12 @@
 //! Each slot has an epoll instance that every process inherits, so that anybody
 //! can arm a worker: set its bit, then register the door in its instance.
 
+use super::choose::Candidate;
 use super::door::{Door, Kind};
 use super::handover::HandOver;
 use super::mode::Mode;
 use super::probe;
-use super::words::Words;
+use super::words::{Tally, Words};
 use crate::bpf::away;
 use crate::error::{Context, Result};
 use crate::event::OWN;
@@ -93,6 +94,17 @@ impl Pool {
             .filter(|door| self.fd_of(*door).load(Relaxed) >= 0)
     }
 
+    /// Clients of this door that its workers accepted there: shows that it is served.
+    pub(super) fn served(&self, door: Door) -> u64 {
+        if let Kind::Own { slot } = door.kind {
+            return self.words.tally(slot, Tally::Accepted).load(Relaxed);
+        }
+        let here = |slot: &usize| self.shared_door(*slot, door.listener) == door;
+        let taken = |slot| self.words.taken(slot, door.listener).load(Relaxed);
+        let all = (0..self.slots()).filter(here).map(taken);
+        all.fold(0, u64::wrapping_add)
+    }
+
     // --- Who takes part ---
 
     /// Does this worker take clients, as far as it knows itself? Whether it is
@@ -131,8 +143,19 @@ impl HandOver for Pool {
         self.words.is_open(slot)
     }
 
-    fn open_slots(&self) -> impl Iterator<Item = usize> {
-        self.words.open_slots()
+    fn candidates(&self, door: Door) -> impl Iterator<Item = Candidate> {
+        let group = match door.kind {
+            Kind::Shared { group } if self.inet[door.listener] => Some(group),
+            _ => None,
+        };
+        let rows = self.words.rows();
+        let candidate = move |slot: usize| Candidate {
+            slot,
+            load: rows[slot].load(),
+            armed: rows[slot].holds(door.listener),
+            paused: rows[slot].away() != 0,
+        };
+        self.words.open_in(group).map(candidate)
     }
 
     fn mode(&self, listener: usize) -> Mode {
@@ -159,15 +182,15 @@ impl HandOver for Pool {
     }
 
     fn holds(&self, slot: usize, listener: usize) -> bool {
-        self.words.holds(slot, listener)
+        self.words.row(slot).holds(listener)
     }
 
     fn claim(&self, slot: usize, listener: usize) -> bool {
-        self.words.claim(slot, listener)
+        self.words.row(slot).claim(listener)
     }
 
     fn release(&self, slot: usize, listener: usize) -> bool {
-        self.words.release(slot, listener)
+        self.words.row(slot).release(listener)
     }
 
     fn register(&self, slot: usize, door: Door) -> nix::Result<()> {

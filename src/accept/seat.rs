@@ -95,7 +95,7 @@ impl Seat {
             self.row().took(1);
             return;
         }
-        self.pool.words.served(door).fetch_add(1, Relaxed);
+        self.pool.words.count_taken(self.slot, door.listener);
         if self.pool.mode(door.listener) == Mode::Lock {
             return;
         }

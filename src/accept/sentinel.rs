@@ -100,7 +100,7 @@ impl Schedule {
         let (mut depth, mut longest) = (0, None::<u64>);
         let mut waiting = BTreeMap::new();
         for door in ready {
-            let served = self.pool.words.served(door).load(Relaxed);
+            let served = self.pool.served(door);
             let before = self.watch.waiting.borrow().get(&door).copied();
             let since = before.map_or(now, |w| w.since);
             let moved = before.is_some_and(|w| w.served != served);

@@ -64,7 +64,7 @@ impl Schedule {
             for door in self.pool.doors_of(slot, listener) {
                 self.pool.unregister(slot, door);
             }
-            self.pool.words.release(slot, listener);
+            self.pool.release(slot, listener);
             self.pool.words.row(slot).come_back(away::HUNG);
         }
         if mode == Mode::Lock {

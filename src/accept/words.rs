@@ -4,8 +4,8 @@
 //! | where | what | who writes |
 //! |---|---|---|
 //! | rules | who is open, modes, groups, limits, what the master saw | master |
-//! | rows | load, absence and heartbeat of a worker; what is on the way to it | the worker, the master, the program that steers |
-//! | words | tokens, the accept lock, tallies | workers and master |
+//! | rows | load, absence, tokens and heartbeat of a worker; what is on the way to it | the worker, the master, the program that steers |
+//! | words | the accept lock, tallies | workers and master |
 
 use super::door::{Door, Kind};
 use super::mode::Mode;
@@ -52,28 +52,32 @@ pub(super) struct Words {
     listeners: usize,
     rules: Region,
     words: Region,
-    /// None: the rows are those of the program that steers.
-    rows: Option<Region>,
-    steered: Option<Arc<Loads>>,
+    rows: Rows,
+}
+
+enum Rows {
+    Plain(Region),
+    /// They are those of the program that steers.
+    Steered(Arc<Loads>),
 }
 
 impl Words {
     pub(super) fn new(slots: usize, listeners: usize, steered: Option<Arc<Loads>>) -> Result<Self> {
         let rows = match steered {
-            Some(_) => None,
-            None => Some(Region::new("dtm-accept-rows", slots * size_of::<Row>())?),
+            Some(loads) => Rows::Steered(loads),
+            None => Rows::Plain(Region::new("dtm-accept-rows", slots * size_of::<Row>())?),
         };
         let groups = slots.div_ceil(GROUP);
-        let rules = slots.div_ceil(64) + slots + listeners * (2 + groups) + Told::Count as usize;
-        let lines = 1 + listeners * groups + slots * per_slot(listeners);
-        let words = slots.next_multiple_of(LINE) + LINE * lines;
+        let bits = (1 + groups) * slots.div_ceil(64);
+        let rules = bits + slots + listeners * (2 + groups) + Told::Count as usize;
+        let lines = 1 + slots * per_slot(listeners);
+        let words = LINE * lines;
         Ok(Self {
             slots,
             listeners,
             rules: Region::published("dtm-accept-rules", rules * WORD)?,
             words: Region::new("dtm-accept", words * WORD)?,
             rows,
-            steered,
         })
     }
 
@@ -90,12 +94,18 @@ impl Words {
         self.slots.div_ceil(GROUP)
     }
 
-    pub(super) fn row(&self, slot: usize) -> &Row {
-        match (&self.rows, &self.steered) {
-            (Some(rows), _) => &rows.rows(0, self.slots)[slot],
-            (None, Some(loads)) => loads.row(slot),
-            (None, None) => unreachable!("rows are there from the beginning"),
+    /// Of all slots.
+    #[inline(always)]
+    pub(super) fn rows(&self) -> &[Row] {
+        match &self.rows {
+            Rows::Plain(region) => region.rows(0, self.slots),
+            Rows::Steered(loads) => loads.rows(),
         }
+    }
+
+    #[inline(always)]
+    pub(super) fn row(&self, slot: usize) -> &Row {
+        &self.rows()[slot]
     }
 
     // --- Rules ---
@@ -104,32 +114,38 @@ impl Words {
         self.rules.u64s(start * WORD, n)
     }
 
-    fn open_bits(&self) -> &[AtomicU64] {
-        self.rule(0, self.slots.div_ceil(64))
+    /// Open workers: first of all, then those of each group.
+    fn open_bits(&self, group: Option<usize>) -> &[AtomicU64] {
+        let n = self.slots.div_ceil(64);
+        self.rule(group.map_or(0, |group| (1 + group) * n), n)
+    }
+
+    fn behind_bits(&self, start: usize, n: usize) -> &[AtomicU64] {
+        let bits = (1 + self.groups()) * self.slots.div_ceil(64);
+        self.rule(bits + start, n)
     }
 
     fn group_words(&self) -> &[AtomicU64] {
-        self.rule(self.slots.div_ceil(64), self.slots)
+        self.behind_bits(0, self.slots)
     }
 
     fn mode_words(&self) -> &[AtomicU64] {
-        self.rule(self.slots.div_ceil(64) + self.slots, self.listeners)
+        self.behind_bits(self.slots, self.listeners)
     }
 
     /// Of each listener: how many sockets get its connections.
     pub(super) fn queues(&self, listener: usize) -> &AtomicU64 {
-        let start = self.slots.div_ceil(64) + self.slots + self.listeners;
-        &self.rule(start, self.listeners)[listener]
+        &self.behind_bits(self.slots + self.listeners, self.listeners)[listener]
     }
 
     fn limit_words(&self) -> &[AtomicU64] {
-        let start = self.slots.div_ceil(64) + self.slots + 2 * self.listeners;
-        self.rule(start, self.listeners * self.groups())
+        let start = self.slots + 2 * self.listeners;
+        self.behind_bits(start, self.listeners * self.groups())
     }
 
     pub(super) fn told(&self, what: Told) -> &AtomicU64 {
-        let start = self.slots.div_ceil(64) + self.slots + self.listeners * (2 + self.groups());
-        &self.rule(start, Told::Count as usize)[what as usize]
+        let start = self.slots + self.listeners * (2 + self.groups());
+        &self.behind_bits(start, Told::Count as usize)[what as usize]
     }
 
     pub(super) fn tell_more(&self, what: Told) {
@@ -137,30 +153,33 @@ impl Words {
     }
 
     pub(super) fn is_open(&self, slot: usize) -> bool {
-        self.open_bits()[slot / 64].load(SeqCst) & (1 << (slot % 64)) != 0
+        self.open_bits(None)[slot / 64].load(SeqCst) & (1 << (slot % 64)) != 0
     }
 
+    /// In its group, which set_group() says before.
     pub(super) fn set_open(&self, slot: usize, open: bool) {
-        let (word, bit) = (&self.open_bits()[slot / 64], 1 << (slot % 64));
+        let bit = 1 << (slot % 64);
+        let clear = |group| self.open_bits(group)[slot / 64].fetch_and(!bit, SeqCst);
+        clear(None);
+        for group in 0..self.groups() {
+            clear(Some(group));
+        }
         if open {
-            word.fetch_or(bit, SeqCst);
-        } else {
-            word.fetch_and(!bit, SeqCst);
+            for group in [None, Some(self.group(slot))] {
+                self.open_bits(group)[slot / 64].fetch_or(bit, SeqCst);
+            }
         }
     }
 
     pub(super) fn open_slots(&self) -> impl Iterator<Item = usize> {
-        let slots = self.slots;
-        let bits = self.open_bits().iter().map(|word| word.load(SeqCst));
-        let all = bits.enumerate().flat_map(|(i, word)| {
-            let mut left = word;
-            std::iter::from_fn(move || {
-                let bit = left.trailing_zeros() as usize;
-                left &= left.wrapping_sub(1);
-                (bit < 64).then_some(i * 64 + bit)
-            })
-        });
-        all.take_while(move |slot| *slot < slots)
+        self.open_in(None)
+    }
+
+    /// Open workers of this group, or of all.
+    pub(super) fn open_in(&self, group: Option<usize>) -> impl Iterator<Item = usize> {
+        let words = self.open_bits(group);
+        let left = words[0].load(SeqCst);
+        Bits { words, at: 0, left }
     }
 
     pub(super) fn mode(&self, listener: usize) -> Mode {
@@ -190,37 +209,15 @@ impl Words {
         usize::try_from(self.limit(door).load(Relaxed)).unwrap_or(usize::MAX)
     }
 
-    // --- Tokens ---
-
-    fn tokens(&self, slot: usize) -> &AtomicU64 {
-        &self.words.u64s(0, self.slots)[slot]
-    }
-
-    pub(super) fn holds(&self, slot: usize, listener: usize) -> bool {
-        self.tokens(slot).load(SeqCst) & bit(listener) != 0
-    }
-
-    /// Set the slot's bit. False: it was set.
-    pub(super) fn claim(&self, slot: usize, listener: usize) -> bool {
-        self.tokens(slot).fetch_or(bit(listener), SeqCst) & bit(listener) == 0
-    }
-
-    /// Clear the slot's bit. False: it was clear.
-    pub(super) fn release(&self, slot: usize, listener: usize) -> bool {
-        self.tokens(slot).fetch_and(!bit(listener), SeqCst) & bit(listener) != 0
-    }
-
     /// The slot is nobody's.
     pub(super) fn forget(&self, slot: usize) {
         self.row(slot).vacate();
-        self.tokens(slot).store(0, SeqCst);
     }
 
     // --- Lines ---
 
     fn line(&self, line: usize) -> &[AtomicU64] {
-        let start = self.slots.next_multiple_of(LINE) + line * LINE;
-        self.words.u64s(start * WORD, LINE)
+        self.words.u64s(line * LINE * WORD, LINE)
     }
 
     /// The accept lock: the spawn that has it; 0: nobody.
@@ -228,12 +225,9 @@ impl Words {
         &self.line(0)[0]
     }
 
-    /// Counts a shared door's clients: shows that its queue is served.
-    pub(super) fn served(&self, door: Door) -> &AtomicU64 {
-        match door.kind {
-            Kind::Shared { .. } => &self.line(1 + self.shared_index(door))[0],
-            Kind::Own { slot } => self.tally(slot, Tally::Accepted),
-        }
+    /// Clients that the slot's workers took from a queue of several workers.
+    pub(super) fn taken(&self, slot: usize, listener: usize) -> &AtomicU64 {
+        self.own(slot, Tally::Count as usize + self.listeners + listener)
     }
 
     fn shared_index(&self, door: Door) -> usize {
@@ -243,9 +237,9 @@ impl Words {
         }
     }
 
-    /// A slot's own words: its tally, then one for each listener.
+    /// A slot's own words: its tally, then two for each listener.
     fn own(&self, slot: usize, word: usize) -> &AtomicU64 {
-        let first = 1 + self.listeners * self.groups() + slot * per_slot(self.listeners);
+        let first = 1 + slot * per_slot(self.listeners);
         &self.line(first + word / LINE)[word % LINE]
     }
 
@@ -269,6 +263,11 @@ impl Words {
         more(self.accepted(slot, listener));
     }
 
+    /// The same: it came from the queue of several workers.
+    pub(super) fn count_taken(&self, slot: usize, listener: usize) {
+        more(self.taken(slot, listener));
+    }
+
     /// Clients of this listener, over all slots.
     pub(super) fn accepted_at(&self, listener: usize) -> u64 {
         let of = |slot| self.accepted(slot, listener).load(Relaxed);
@@ -284,7 +283,7 @@ impl Words {
 
 /// Lines of a slot.
 fn per_slot(listeners: usize) -> usize {
-    (Tally::Count as usize + listeners).div_ceil(LINE)
+    (Tally::Count as usize + 2 * listeners).div_ceil(LINE)
 }
 
 /// There is one writer, so no locked addition.
@@ -292,6 +291,25 @@ fn more(word: &AtomicU64) {
     word.store(word.load(Relaxed).wrapping_add(1), Relaxed);
 }
 
-fn bit(listener: usize) -> u64 {
-    1 << (listener % 32)
+/// The numbers of the bits that are set.
+struct Bits<'a> {
+    words: &'a [AtomicU64],
+    at: usize,
+    /// Of word `at`, those that are still to come.
+    left: u64,
+}
+
+impl Iterator for Bits<'_> {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        while self.left == 0 {
+            self.at += 1;
+            self.left = self.words.get(self.at)?.load(SeqCst);
+        }
+        let bit = self.left.trailing_zeros() as usize;
+        self.left &= self.left - 1;
+        Some(self.at * 64 + bit)
+    }
 }

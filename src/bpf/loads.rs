@@ -59,6 +59,9 @@ pub(crate) struct Row {
     pub(super) assigned: AtomicU32,
     /// Counted by whoever accepts it.
     pub(super) taken: AtomicU32,
+    /// Bit n: it has a token of listener n. Not the program's business; it lies here
+    /// because whoever looks for the next owner looks at the load, too.
+    tokens: AtomicU64,
 }
 
 impl Row {
@@ -82,6 +85,20 @@ impl Row {
     /// Bits of [`away`].
     pub(crate) fn away(&self) -> u32 {
         self.away.load(SeqCst)
+    }
+
+    pub(crate) fn holds(&self, listener: usize) -> bool {
+        self.tokens.load(SeqCst) & bit(listener) != 0
+    }
+
+    /// Set the bit of its token. False: it was set.
+    pub(crate) fn claim(&self, listener: usize) -> bool {
+        self.tokens.fetch_or(bit(listener), SeqCst) & bit(listener) == 0
+    }
+
+    /// Clear it. False: it was clear.
+    pub(crate) fn release(&self, listener: usize) -> bool {
+        self.tokens.fetch_and(!bit(listener), SeqCst) & bit(listener) != 0
     }
 
     /// Where its loop notes when it woke up (CLOCK_MONOTONIC in ns) and that it sleeps.
@@ -135,7 +152,13 @@ impl Row {
         self.away.store(away::CLOSED, SeqCst);
         self.load.store(0, Relaxed);
         self.asleep();
+        self.tokens.store(0, SeqCst);
     }
+}
+
+/// Listeners are no more than 32.
+fn bit(listener: usize) -> u64 {
+    1 << (listener % 32)
 }
 
 /// Sent and not accepted yet. The counters wrap; no more than all can be accepted.
@@ -176,7 +199,7 @@ impl Loads {
             .context("mmap of the load table")?;
         let loads = Self { memory, rows };
         loads.header().limit.store(LIMIT_NS, Relaxed);
-        (0..rows).for_each(|row| loads.row(row).vacate());
+        loads.rows().iter().for_each(Row::vacate);
         Ok(loads)
     }
 
@@ -190,11 +213,12 @@ impl Loads {
         unsafe { &*self.memory.as_mut_ptr().cast() }
     }
 
-    pub(crate) fn row(&self, row: usize) -> &Row {
-        assert!(row < self.rows, "outside of the load table");
-        let offset = Self::size(row);
-        // SAFETY: inside of the mapping, as just checked; else as in header().
-        unsafe { &*self.memory.as_mut_ptr().add(offset).cast() }
+    pub(crate) fn rows(&self) -> &[Row] {
+        // SAFETY: behind the header there are so many, see size(); else as in header().
+        unsafe {
+            let first = self.memory.as_mut_ptr().add(size_of::<Header>());
+            std::slice::from_raw_parts(first.cast(), self.rows)
+        }
     }
 }
 

@@ -78,7 +78,7 @@ impl Bench {
 
     fn armed(&self) -> Vec<usize> {
         (0..self.seats.len())
-            .filter(|slot| self.schedule.pool.words.holds(*slot, 0))
+            .filter(|slot| self.schedule.pool.holds(*slot, 0))
             .collect()
     }
 

@@ -95,7 +95,7 @@ fn listeners_have_their_sockets_and_one_table() {
         steer.place_base(listener, group.base.as_fd()).unwrap();
         for (row, member) in group.members.iter().enumerate() {
             steer.place(listener, row, member.as_fd()).unwrap();
-            steer.loads().row(row).come_back(away::CLOSED);
+            steer.loads().rows()[row].come_back(away::CLOSED);
         }
         steer.attach(listener, group.base.as_fd()).unwrap();
     }
@@ -133,11 +133,11 @@ fn every_size_passes_the_verifier() {
         let group = Group::new(1);
         let last = rows - 1;
         steer.place(0, last, group.members[0].as_fd()).unwrap();
-        steer.loads().row(last).come_back(away::CLOSED);
+        steer.loads().rows()[last].come_back(away::CLOSED);
         steer.set_rows(rows);
         steer.attach(0, group.base.as_fd()).unwrap();
         assert_eq!(group.send(), Some(0));
-        assert_eq!(steer.loads().row(last).on_the_way(), 1);
+        assert_eq!(steer.loads().rows()[last].on_the_way(), 1);
     }
     for rows in [0, ROWS_MAX + 1] {
         assert_eq!(Steer::load(rows, 1).err().unwrap().code, DTM_EINVAL);

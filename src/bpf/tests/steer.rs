@@ -29,7 +29,7 @@ impl Bench {
         steer.place_base(0, group.base.as_fd()).unwrap();
         for row in 0..rows {
             steer.place(0, row, group.members[row].as_fd()).unwrap();
-            loads.row(row).come_back(away::CLOSED);
+            loads.rows()[row].come_back(away::CLOSED);
         }
         steer.set_rows(rows);
         steer.attach(0, group.base.as_fd()).unwrap();
@@ -41,7 +41,7 @@ impl Bench {
     }
 
     pub(super) fn row(&self, row: usize) -> &Row {
-        self.loads.row(row)
+        &self.loads.rows()[row]
     }
 
     pub(super) fn wake(&self, row: usize, at_ns: u64) {
