@@ -27,6 +27,9 @@ const PATIENCE: u64 = 2;
 /// twice, so this bounds what false ones cost; it also is by how much the first
 /// of several alarms may come late.
 const REST: u64 = 20;
+/// It goes on resting while so many clients are accepted in that time: 1,000 a second.
+/// Then an alarm follows on the other, and waking up for each was 1 % of the CPU.
+const RUSH: u64 = 20;
 /// Time to the next look while connections wait, ms.
 const AGAIN: u64 = 10;
 /// The same when no worker takes clients: one that does again helps itself.
@@ -47,7 +50,8 @@ pub(super) struct Watch {
     extra: RefCell<BTreeMap<Door, u32>>,
     last_rescue: Cell<u64>,
     reported: Cell<bool>,
-    resting: Cell<bool>,
+    /// While it rests: how many were accepted by the last look.
+    accepted: Cell<Option<u64>>,
     /// Doors that should be observed and are not, and when to try again.
     missing: RefCell<BTreeSet<Door>>,
     retry_at: Cell<u64>,
@@ -126,13 +130,24 @@ impl Schedule {
         }
         self.tell_wait(now, depth, longest);
         self.watch.waiting.replace(waiting);
-        if look.again.is_none() && !self.watch.resting.replace(true) {
-            look.again = Some(REST);
-        } else if look.again.is_none() {
-            self.watch.resting.set(false);
-            self.to_the_end();
+        if look.again.is_none() {
+            look.again = self.rest();
         }
         look
+    }
+
+    /// It was a false alarm, or it is over. Where clients come thick and fast the next
+    /// one is near, for somebody is always at work when one comes: then rather look from
+    /// time to time than be woken. None: the sentinel watches again.
+    fn rest(&self) -> Option<u64> {
+        let accepted = self.pool.words.total(Tally::Accepted);
+        let before = self.watch.accepted.replace(Some(accepted));
+        if before.is_none_or(|before| accepted.wrapping_sub(before) >= RUSH) {
+            return Some(REST);
+        }
+        self.watch.accepted.set(None);
+        self.to_the_end();
+        None
     }
 
     /// Behind all that were armed since the last alarm.

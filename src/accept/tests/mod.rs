@@ -377,3 +377,35 @@ fn unix_listeners_tell_whether_somebody_waits() {
     let _client = UnixStream::connect_addr(&address).unwrap();
     assert_eq!(probe::depth(listener.as_fd()), 1);
 }
+
+/// While clients come thick and fast the master looks now and then, and is not woken.
+#[test]
+fn in_a_rush_the_sentinel_goes_on_resting() {
+    let bench = Bench::new(4, 2);
+    let rush = || {
+        for _ in 0..50 {
+            let _client = bench.connect();
+            bench.accept(bench.registered()[0]);
+        }
+    };
+    rush();
+    let mut now = 1000 + bench.schedule.on_sentinel(1000).again.unwrap();
+    for _ in 0..3 {
+        rush();
+        now += bench.schedule.on_sentinel(now).again.unwrap();
+    }
+
+    // One that is not served meanwhile is noticed all the same.
+    rush();
+    let _client = bench.connect();
+    now += bench.schedule.on_sentinel(now).again.unwrap();
+    now += bench.schedule.on_sentinel(now).again.unwrap();
+    assert_eq!(bench.schedule.report(None).rescues, 1);
+
+    // And when they have stopped coming it is as before.
+    bench.accept(bench.registered()[0]);
+    for _ in 0..3 {
+        now += bench.schedule.on_sentinel(now).again.unwrap_or(0);
+    }
+    assert_eq!(bench.schedule.on_sentinel(now).again, None);
+}
