@@ -254,17 +254,25 @@ impl Sink {
     fn write(&mut self, level: Level, text: Arguments<'_>) -> bool {
         let who = Speaker::here();
         self.line.clear();
+        // On a full disk, a line may have been cut off in its middle: begin a new one.
+        let lost = self.dropped > self.reported;
         match &mut self.output {
             Output::Off => true,
             Output::Stderr => {
                 // SAFETY: used for this one call only, which answers EBADF if there
                 // is no stderr.
                 let stderr = unsafe { BorrowedFd::borrow_raw(libc::STDERR_FILENO) };
+                if lost && out::is_regular(stderr) {
+                    self.line.push('\n');
+                }
                 line::full(&mut self.line, &self.name, &who, level, text);
                 self.line.push('\n');
                 out::write_line(stderr, self.line.as_bytes())
             }
             Output::File(file) => {
+                if lost && out::is_regular(file.as_fd()) {
+                    self.line.push('\n');
+                }
                 line::full(&mut self.line, &self.name, &who, level, text);
                 self.line.push('\n');
                 out::write_line(file.as_fd(), self.line.as_bytes())

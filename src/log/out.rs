@@ -44,7 +44,7 @@ fn write_now(fd: BorrowedFd<'_>, line: &[u8]) -> nix::Result<usize> {
     Errno::result(n).map(isize::unsigned_abs)
 }
 
-fn is_regular(fd: BorrowedFd<'_>) -> bool {
+pub(super) fn is_regular(fd: BorrowedFd<'_>) -> bool {
     nix::sys::stat::fstat(fd).is_ok_and(|file| file.st_mode & libc::S_IFMT == libc::S_IFREG)
 }
 
