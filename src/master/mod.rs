@@ -4,6 +4,7 @@
 
 mod actions;
 mod channels;
+mod clock;
 mod deaths;
 mod facts;
 mod forking;
@@ -68,7 +69,8 @@ pub(crate) struct Master {
     sequence: u64,
     lock_epoch: u64,
     events: VecDeque<Event>,
-    /// When the policy wants to hear of the time, as it said last.
+    clock: clock::Clock,
+    /// When the policy wants to hear of the time, as it said last, by its clock.
     decide_by: Option<u64>,
     /// There are children without a pidfd.
     lacks_pidfd: bool,
@@ -261,7 +263,7 @@ impl Master {
     /// matter of the policy, which looks at every slot.
     fn turn(&mut self) {
         self.look_at_ban();
-        let due = self.decide_by.is_some_and(|at| at <= crate::sys::now_ms());
+        let due = self.decide_by.is_some_and(|at| at <= self.policy_now());
         if due || !self.events.is_empty() {
             self.events.push_back(Event::Tick);
             self.decide();
@@ -289,7 +291,7 @@ impl Master {
     fn decide(&mut self) {
         while let Some(event) = self.events.pop_front() {
             let mut actions: Vec<Action> = Vec::new();
-            self.policy.step(event, crate::sys::now_ms(), &mut actions);
+            self.policy.step(event, self.policy_now(), &mut actions);
             for action in actions {
                 self.act(action);
             }
@@ -301,7 +303,8 @@ impl Master {
     /// flow: M9: no polling: until an event, or the next deadline.
     fn sleep(&mut self) -> Result<()> {
         let now = crate::sys::now_ms();
-        let wait = self.next_deadline(now).map(|at| at.saturating_sub(now));
+        let deadline = self.decide_by.is_some();
+        let wait = self.clock.wait(now, self.next_deadline(now), deadline);
         let timeout = match wait {
             None => EpollTimeout::NONE,
             Some(ms) => EpollTimeout::try_from(ms.min(3_600_000)).unwrap_or(EpollTimeout::MAX),
@@ -313,6 +316,10 @@ impl Master {
             Err(nix::errno::Errno::EINTR) => 0,
             Err(errno) => return Err(Error::os(errno, "epoll_wait in the master")),
         };
+        let lost = self.clock.waited(wait, now, crate::sys::now_ms());
+        if lost > 0 {
+            ::log::warn!("the master stood still for {lost} ms: that does not count for timeouts");
+        }
         // What a child said comes before its death. flow: L6
         for event in &ready[..n] {
             self.dispatch(event.data(), false);
@@ -337,12 +344,16 @@ impl Master {
         }
     }
 
+    fn policy_now(&self) -> u64 {
+        self.clock.at(crate::sys::now_ms())
+    }
+
     fn next_deadline(&self, now: u64) -> Option<u64> {
         let sweep = self.lacks_pidfd.then_some(self.swept + SWEEP_MS);
         let retry = self.unsent_open.contains(&true).then_some(now + 20);
         let ban = self.ban_ends();
         [
-            self.decide_by,
+            self.decide_by.map(|at| self.clock.when(at)),
             sweep,
             retry,
             ban,

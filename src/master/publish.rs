@@ -1,6 +1,7 @@
 //! Block A: what the others may know of the process table. flow: M3, M6, L6
 
 use super::Master;
+use super::clock::Clock;
 use super::policy::{Job, Phase, Slot};
 use crate::channel::Kind;
 use crate::ffi::*;
@@ -9,7 +10,12 @@ use crate::shm::Row;
 impl Master {
     /// Publish the table if it has changed, and nudge the controller.
     pub(super) fn publish(&mut self) {
-        let rows: Vec<Row> = self.policy.slots().iter().map(row).collect();
+        let rows: Vec<Row> = self
+            .policy
+            .slots()
+            .iter()
+            .map(|slot| row(slot, &self.clock))
+            .collect();
         if rows == self.rows {
             return;
         }
@@ -27,7 +33,7 @@ impl Master {
     }
 }
 
-fn row(slot: &Slot) -> Row {
+fn row(slot: &Slot, clock: &Clock) -> Row {
     let tally = slot.tally;
     let (reason, status) = slot.last.map_or((0, 0), |(reason, exit)| {
         (reason as u32, crate::process::death::encode(exit))
@@ -55,7 +61,7 @@ fn row(slot: &Slot) -> Row {
         index,
         generation: slot.generation,
         class: slot.class() as u32,
-        since: slot.since,
+        since: clock.when(slot.since),
         ..past
     };
     let Some(child) = &slot.child else {
@@ -64,7 +70,7 @@ fn row(slot: &Slot) -> Row {
                 true => DTM_WORKER_FAILED,
                 false => DTM_WORKER_DEAD,
             },
-            next_fork: slot.due.unwrap_or(0),
+            next_fork: slot.due.map_or(0, |at| clock.when(at)),
             ..wanted
         };
     };

@@ -1,7 +1,7 @@
 /*
  * Logging, set up anew in every process.
  * flow: M4, M12, L9
- * faults: B11, C11
+ * faults: C11
  */
 #include "peer.h"
 
