@@ -28,6 +28,7 @@ use crate::process::lifeline::Lifeline;
 use crate::runtime::{Runtime, Shared, Stage};
 use crate::signal::handler::Wake;
 use crate::signal::{handler, mask};
+use clock::Clock;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use policy::{Action, Event, Policy};
 use std::collections::VecDeque;
@@ -69,7 +70,7 @@ pub(crate) struct Master {
     sequence: u64,
     lock_epoch: u64,
     events: VecDeque<Event>,
-    clock: clock::Clock,
+    clock: Clock,
     /// When the policy wants to hear of the time, as it said last, by its clock.
     decide_by: Option<u64>,
     /// There are children without a pidfd.
@@ -263,7 +264,7 @@ impl Master {
     /// matter of the policy, which looks at every slot.
     fn turn(&mut self) {
         self.look_at_ban();
-        let due = self.decide_by.is_some_and(|at| at <= self.policy_now());
+        let due = self.now() >= self.decide_by.unwrap_or(u64::MAX);
         if due || !self.events.is_empty() {
             self.events.push_back(Event::Tick);
             self.decide();
@@ -291,7 +292,8 @@ impl Master {
     fn decide(&mut self) {
         while let Some(event) = self.events.pop_front() {
             let mut actions: Vec<Action> = Vec::new();
-            self.policy.step(event, self.policy_now(), &mut actions);
+            let now = self.now();
+            self.policy.step(event, now, &mut actions);
             for action in actions {
                 self.act(action);
             }
@@ -304,7 +306,8 @@ impl Master {
     fn sleep(&mut self) -> Result<()> {
         let now = crate::sys::now_ms();
         let deadline = self.decide_by.is_some();
-        let wait = self.clock.wait(now, self.next_deadline(now), deadline);
+        let wait = Clock::wait(now, self.next_deadline(now), deadline);
+        self.note_time(Some(0));
         let timeout = match wait {
             None => EpollTimeout::NONE,
             Some(ms) => EpollTimeout::try_from(ms.min(3_600_000)).unwrap_or(EpollTimeout::MAX),
@@ -316,10 +319,7 @@ impl Master {
             Err(nix::errno::Errno::EINTR) => 0,
             Err(errno) => return Err(Error::os(errno, "epoll_wait in the master")),
         };
-        let lost = self.clock.waited(wait, now, crate::sys::now_ms());
-        if lost > 0 {
-            ::log::warn!("the master stood still for {lost} ms: that does not count for timeouts");
-        }
+        self.note_time(wait);
         // What a child said comes before its death. flow: L6
         for event in &ready[..n] {
             self.dispatch(event.data(), false);
@@ -344,8 +344,17 @@ impl Master {
         }
     }
 
-    fn policy_now(&self) -> u64 {
-        self.clock.at(crate::sys::now_ms())
+    /// By the policy's clock.
+    fn now(&mut self) -> u64 {
+        self.note_time(Some(0));
+        self.clock.time()
+    }
+
+    fn note_time(&mut self, waited: Option<u64>) {
+        let lost = self.clock.mark(crate::sys::now_ms(), waited);
+        if lost > 0 {
+            ::log::warn!("the master stood still for {lost} ms: that does not count for timeouts");
+        }
     }
 
     fn next_deadline(&self, now: u64) -> Option<u64> {

@@ -76,7 +76,7 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         sequence: 0,
         lock_epoch: 0,
         events: VecDeque::new(),
-        clock: super::clock::Clock::default(),
+        clock: super::clock::Clock::new(crate::sys::now_ms()),
         decide_by: None,
         lacks_pidfd: false,
         rows: Vec::new(),
