@@ -1667,7 +1667,8 @@ typedef struct {
     uint64_t flags;
     /**
      * `127.0.0.1:7000`, `[::1]:7000`, `*:7000` (all IPv4 and IPv6), port 0 for
-     * any free port, or `unix:/path`, `unix:@abstract`. Copied.
+     * any free port, `unix:/path`, `unix:@abstract`, or `systemd:NAME`, the socket that
+     * systemd passes under this name. Copied.
      */
     const char *address;
     /**

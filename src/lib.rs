@@ -47,4 +47,5 @@ mod shm;
 mod signal;
 mod stack;
 mod sys;
+mod systemd;
 mod worker;

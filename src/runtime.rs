@@ -10,7 +10,7 @@ use crate::event::Reactor;
 use crate::ffi::*;
 use crate::func::{Func, Helper};
 use crate::guard::timed;
-use crate::net::Listener;
+use crate::net::{Inherited, Listener};
 use crate::worker::Worker;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::{CString, c_void};
@@ -54,6 +54,8 @@ pub(crate) struct Runtime {
     pub(crate) user_data: *mut c_void,
     listeners: RefCell<Vec<Listener>>,
     control: RefCell<Option<Listener>>,
+    /// Sockets that were open before this program began.
+    pub(crate) inherited: Inherited,
     pub(crate) funcs: RefCell<Vec<Func>>,
     pub(crate) counters: RefCell<Vec<String>>,
     /// Console commands of the service's own.
@@ -87,6 +89,7 @@ impl Runtime {
             user_data,
             listeners: RefCell::default(),
             control: RefCell::default(),
+            inherited: Inherited::from_systemd(),
             funcs: RefCell::default(),
             counters: RefCell::default(),
             commands: RefCell::default(),
@@ -260,6 +263,17 @@ impl Runtime {
         listeners.iter().map(socket).collect()
     }
 
+    /// Have the service manager keep what we have opened, in case this process dies.
+    pub(crate) fn store_listeners(&self, manager: &crate::systemd::Manager) {
+        let listeners = self.listeners.borrow();
+        let control = self.control.borrow();
+        for listener in listeners.iter().chain(control.iter()) {
+            if !listener.kept {
+                manager.store(&listener.address().to_string(), listener.fd());
+            }
+        }
+    }
+
     /// The addresses, for people.
     pub(crate) fn addresses(&self) -> String {
         let listeners = self.listeners.borrow();
@@ -292,10 +306,10 @@ impl Runtime {
     /// This process is the one that removes the socket files, whoever has made them.
     pub(crate) fn adopt_listeners(&self) {
         for listener in self.listeners.borrow_mut().iter_mut() {
-            listener.adopt();
+            listener.own_file(true);
         }
         if let Some(control) = self.control.borrow_mut().as_mut() {
-            control.adopt();
+            control.own_file(true);
         }
     }
 

@@ -57,13 +57,14 @@ pub(super) unsafe fn listener(
         crate::console::check_place(&address, &rt.config().console)?;
     }
     let (tag, backlog, mode) = (spec.tag, spec.backlog, spec.mode);
-    let listener = Listener::bind(&ListenSpec {
+    let spec = ListenSpec {
         address,
         tag,
         backlog,
         mode,
         control,
-    })?;
+    };
+    let listener = Listener::bind(&spec, &rt.inherited)?;
     if control {
         rt.set_control(listener);
         return Ok(0);

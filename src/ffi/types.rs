@@ -242,7 +242,8 @@ pub struct dtm_listen_t {
     /// Reserved flags, 0.
     pub flags: u64,
     /// `127.0.0.1:7000`, `[::1]:7000`, `*:7000` (all IPv4 and IPv6), port 0 for
-    /// any free port, or `unix:/path`, `unix:@abstract`. Copied.
+    /// any free port, `unix:/path`, `unix:@abstract`, or `systemd:NAME`, the socket that
+    /// systemd passes under this name. Copied.
     pub address: *const c_char,
     /// The service's own mark, see dtm_client_tag().
     pub tag: u64,

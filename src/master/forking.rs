@@ -116,6 +116,7 @@ impl Master {
         }
         self.pidfds.clear();
         self.wake = None;
+        self.systemd = None;
         self.rt.pid_file.take();
         self.rt.waiting.take();
         if !controller {

@@ -14,6 +14,7 @@ pub(crate) mod policy;
 mod prepare;
 mod publish;
 mod requests;
+mod telling;
 
 pub(crate) use prepare::check;
 
@@ -29,6 +30,7 @@ use crate::runtime::{Runtime, Shared, Stage};
 use crate::signal::handler::Wake;
 use crate::signal::{handler, mask};
 use clock::Clock;
+use crate::systemd::Manager;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use policy::{Action, Event, Policy};
 use std::collections::VecDeque;
@@ -90,6 +92,8 @@ pub(crate) struct Master {
     /// Clients that the dead had closed at a drain's deadline.
     late_clients: u64,
     terminal: bool,
+    /// The service manager, if it wants to be told.
+    systemd: Option<Manager>,
     finish: Option<(bool, i32)>,
     /// Why the service did not come up, while somebody waited for it.
     start_failed: Option<String>,
@@ -200,6 +204,7 @@ impl Master {
     /// The loop, until the policy says that everything is over.
     fn run_loop(&mut self) -> Result<(bool, i32)> {
         self.take_signals()?;
+        self.tell_start();
         self.events.push_back(Event::Begin);
         loop {
             self.turn();
@@ -271,6 +276,7 @@ impl Master {
             self.decide_by = self.policy.next_deadline();
             self.lacks_pidfd = self.needs_sweep();
             self.publish();
+            self.tell_standing();
             self.tell_who_waits();
             self.publish_facts();
         }
@@ -328,6 +334,9 @@ impl Master {
             self.dispatch(event.data(), true);
         }
         self.sweep();
+        if let Some(manager) = &mut self.systemd {
+            manager.tick();
+        }
         self.run_watchdog();
         Ok(())
     }
@@ -367,6 +376,7 @@ impl Master {
             retry,
             ban,
             self.watchdog,
+            self.systemd.as_ref().and_then(Manager::next),
             self.passing_deadline(now),
             self.shared.schedule.next_deadline(),
         ]

@@ -74,6 +74,7 @@ impl Master {
                 );
                 self.announce(DTM_EVENT_FAILED, Some((*slot, who)), 0, &text, true);
             }
+            Note::ReloadAsked => self.tell_reload(),
             Note::ReloadBegins { generation } => {
                 let text = format!("reload: generation {generation} starts");
                 ::log::info!("{text}");
@@ -86,12 +87,16 @@ impl Master {
             } => {
                 self.reload_ended(*code);
                 let text = format!("reload to generation {generation}: {text}");
+                if let Some(manager) = &mut self.systemd {
+                    manager.reload_ends(&text);
+                }
                 self.announce(DTM_EVENT_RELOAD, None, *code, &text, *code < 0);
             }
             Note::Deferred { what } => {
                 ::log::info!("{what} waits until forking is allowed");
             }
             Note::Ending { fast } => {
+                self.tell_end(*fast);
                 ::log::info!(
                     "{} shutdown begins",
                     if *fast { "fast" } else { "graceful" }

@@ -91,6 +91,7 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         // SAFETY: a plain query about standard input.
         terminal: unsafe { libc::isatty(0) } == 1,
         finish: None,
+        systemd: crate::systemd::Manager::from_environment(),
         start_failed: None,
         strangers: Strangers::expected(),
         shared: Rc::clone(&shared),

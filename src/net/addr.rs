@@ -15,6 +15,8 @@ pub(crate) enum Address {
     Path(String),
     /// `unix:@name`: Linux's names without a file
     Abstract(String),
+    /// `systemd:name`: the socket that systemd passes under this name
+    Systemd(String),
 }
 
 impl Address {
@@ -22,6 +24,13 @@ impl Address {
         let wrong = |why: &str| Err(Error::invalid(format!("listen {text}: {why}")));
         if text.contains('\0') {
             return wrong("a NUL byte");
+        }
+        if let Some(name) = text.strip_prefix("systemd:") {
+            return match name {
+                "" => wrong("the name after systemd: is missing"),
+                name if name.contains(':') => wrong("a name has no colon"),
+                name => Ok(Address::Systemd(name.into())),
+            };
         }
         if let Some(name) = text.strip_prefix("unix:") {
             return match name.strip_prefix('@') {
@@ -74,6 +83,7 @@ impl fmt::Display for Address {
             Address::Any(port) => write!(f, "*:{port}"),
             Address::Path(path) => write!(f, "unix:{path}"),
             Address::Abstract(name) => write!(f, "unix:@{name}"),
+            Address::Systemd(name) => write!(f, "systemd:{name}"),
         }
     }
 }
@@ -93,6 +103,7 @@ mod tests {
             "*:7000",
             "unix:/a b",
             "unix:@x:y",
+            "systemd:web",
         ] {
             assert_eq!(Address::parse(text).unwrap().to_string(), text);
         }
@@ -113,6 +124,8 @@ mod tests {
             ("unix:", "absolute"),
             ("unix:/run/", "folder"),
             ("unix:@", "missing"),
+            ("systemd:", "missing"),
+            ("systemd:a:b", "no colon"),
             ("unix:/a\0b", "NUL"),
         ];
         for (text, why) in cases {

@@ -62,6 +62,7 @@ fn join(base: BorrowedFd<'_>, address: &SockaddrStorage) -> nix::Result<OwnedFd>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Inherited;
     use crate::net::listener::{ListenSpec, Listener, start};
     use std::net::TcpListener;
     use std::os::fd::AsFd;
@@ -69,13 +70,16 @@ mod tests {
     const ADDRESSES: [&str; 5] = ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0", "*:0"];
 
     fn listen(address: &str) -> Result<Listener> {
-        Listener::bind(&ListenSpec {
-            address: address.into(),
-            tag: 0,
-            backlog: 0,
-            mode: 0,
-            control: false,
-        })
+        Listener::bind(
+            &ListenSpec {
+                address: address.into(),
+                tag: 0,
+                backlog: 0,
+                mode: 0,
+                control: false,
+            },
+            &Inherited::default(),
+        )
     }
 
     fn listening_member(base: BorrowedFd<'_>) -> TcpListener {

@@ -1,6 +1,7 @@
 //! A listening socket: bound by the host, kept by the master, inherited by workers.
 
-use super::{Address, unix};
+use super::inherited::{Claimed, From};
+use super::{Address, Inherited, unix};
 use crate::error::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -28,12 +29,18 @@ pub(crate) struct Listener {
     pub(crate) tag: u64,
     port: u16,
     pub(crate) backlog: u32,
-    /// Removes its file when it is dropped by the process that made or adopted it.
+    /// Removes its file when it is dropped by the process that made it.
     file: Option<unix::SocketFile>,
+    /// systemd has it, too.
+    pub(crate) kept: bool,
+    #[allow(dead_code, reason = "the upgrade follows")]
+    /// Sockets of its group that the binary before this one had, by door.
+    pub(crate) doors: Vec<(u64, OwnedFd)>,
 }
 
 impl Listener {
-    pub(crate) fn bind(spec: &ListenSpec) -> Result<Self> {
+    /// Bind it, unless it is among the inherited ones.
+    pub(crate) fn bind(spec: &ListenSpec, inherited: &Inherited) -> Result<Self> {
         let address = Address::parse(&spec.address)?;
         let backlog = if spec.backlog == 0 { 511 } else { spec.backlog };
         let mode = match (spec.mode, spec.control) {
@@ -45,16 +52,18 @@ impl Listener {
             }
             (mode, _) => mode,
         };
-        let (fd, file) = match &address {
-            Address::Inet(inet) => (tcp(*inet, true, backlog).context(What(&address))?, None),
-            Address::Any(port) => (any(*port, backlog).context(What(&address))?, None),
-            Address::Abstract(name) => (
-                unix::listen_abstract(name, backlog).context(What(&address))?,
-                None,
-            ),
-            Address::Path(path) => {
-                let (fd, file) = unix::listen_path(path, mode, backlog)?;
-                (fd, Some(file))
+        let mut kept = false;
+        let (fd, file, doors) = match inherited.claim(&address, spec.control)? {
+            Some((fd, Claimed { from, doors })) => {
+                if spec.backlog != 0 {
+                    start(&fd, backlog).context(What(&address))?;
+                }
+                kept = matches!(from, From::Systemd { .. });
+                (fd, file_of(&address, from)?, doors)
+            }
+            None => {
+                let (fd, file) = make(&address, mode, backlog)?;
+                (fd, file, Vec::new())
             }
         };
         let bound = getsockname::<SockaddrStorage>(fd.as_raw_fd()).context(What(&address))?;
@@ -70,6 +79,8 @@ impl Listener {
             port,
             backlog,
             file,
+            kept,
+            doors,
         })
     }
 
@@ -77,20 +88,56 @@ impl Listener {
         self.fd.as_fd()
     }
 
-    pub(crate) fn adopt(&mut self) {
-        if let Some(file) = &mut self.file {
-            file.adopt();
-        }
-    }
-
     /// The port it got; 0 for Unix sockets.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
+    #[allow(dead_code, reason = "the upgrade follows")]
+    /// Does it have a file that this library has made?
+    pub(crate) fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// From now on this process removes its file; or, false, not any more.
+    pub(crate) fn own_file(&mut self, own: bool) {
+        if let Some(file) = &mut self.file {
+            file.own(own);
+        }
+    }
+
     /// As it was asked for.
     pub(crate) fn address(&self) -> &Address {
         &self.address
+    }
+}
+
+fn make(address: &Address, mode: u32, backlog: u32) -> Result<(OwnedFd, Option<unix::SocketFile>)> {
+    let what = What(address);
+    Ok(match address {
+        Address::Inet(inet) => (tcp(*inet, true, backlog).context(what)?, None),
+        Address::Any(port) => (any(*port, backlog).context(what)?, None),
+        Address::Abstract(name) => (unix::listen_abstract(name, backlog).context(what)?, None),
+        Address::Path(path) => {
+            let (fd, file) = unix::listen_path(path, mode, backlog)?;
+            (fd, Some(file))
+        }
+        Address::Systemd(_) => return Err(Error::invalid(format!("{what}: it was not passed"))),
+    })
+}
+
+/// The file of a socket that the binary before this one has made.
+fn file_of(address: &Address, from: From) -> Result<Option<unix::SocketFile>> {
+    match (address, from) {
+        (
+            Address::Path(path),
+            From::Predecessor { file: true, .. } | From::Systemd { stored: true },
+        ) => {
+            let mut file = unix::SocketFile::of_another(path).context(What(address))?;
+            file.own(matches!(from, From::Systemd { .. }));
+            Ok(Some(file))
+        }
+        _ => Ok(None),
     }
 }
 
@@ -155,9 +202,13 @@ mod tests {
         }
     }
 
+    fn bind(spec: &ListenSpec) -> Result<Listener> {
+        Listener::bind(spec, &Inherited::default())
+    }
+
     #[test]
     fn tcp_on_a_free_port() {
-        let listener = Listener::bind(&spec("127.0.0.1:0")).unwrap();
+        let listener = bind(&spec("127.0.0.1:0")).unwrap();
         assert_ne!(listener.port(), 0);
         assert_eq!(
             (listener.tag, listener.address().to_string().as_str()),
@@ -169,11 +220,11 @@ mod tests {
 
     #[test]
     fn both_families() {
-        let listener = Listener::bind(&spec("*:0")).unwrap();
+        let listener = bind(&spec("*:0")).unwrap();
         let _v4 = TcpStream::connect(("127.0.0.1", listener.port())).unwrap();
         let (_, peer) = accept(listener.fd()).unwrap().unwrap();
         assert!(peer.to_string().starts_with("127.0.0.1:"), "{peer}");
-        if let Ok(only_v6) = Listener::bind(&spec("[::1]:0")) {
+        if let Ok(only_v6) = bind(&spec("[::1]:0")) {
             let _v6 = TcpStream::connect(("::1", only_v6.port())).unwrap();
             let (_, peer) = accept(only_v6.fd()).unwrap().unwrap();
             assert!(peer.to_string().starts_with("[::1]:"), "{peer}");
@@ -182,31 +233,31 @@ mod tests {
 
     #[test]
     fn failures_name_the_address() {
-        let first = Listener::bind(&spec("127.0.0.1:0")).unwrap();
+        let first = bind(&spec("127.0.0.1:0")).unwrap();
         let taken = format!("127.0.0.1:{}", first.port());
-        let error = Listener::bind(&spec(&taken)).err().unwrap();
+        let error = bind(&spec(&taken)).err().unwrap();
         assert_eq!(error.code, -libc::EADDRINUSE);
         assert_eq!(
             error.text,
             format!("listen {taken}: Address already in use")
         );
-        let foreign = Listener::bind(&spec("192.0.2.1:0")).err().unwrap();
+        let foreign = bind(&spec("192.0.2.1:0")).err().unwrap();
         assert_eq!(foreign.code, -libc::EADDRNOTAVAIL);
         let mode = ListenSpec {
             mode: 0o1777,
             ..spec("unix:/tmp/x")
         };
-        assert_eq!(Listener::bind(&mode).err().unwrap().code, DTM_EINVAL);
+        assert_eq!(bind(&mode).err().unwrap().code, DTM_EINVAL);
     }
 
     #[test]
     fn a_restart_does_not_wait() {
-        let first = Listener::bind(&spec("127.0.0.1:0")).unwrap();
+        let first = bind(&spec("127.0.0.1:0")).unwrap();
         let address = format!("127.0.0.1:{}", first.port());
         let client = TcpStream::connect(&address).unwrap();
         let (server, _) = accept(first.fd()).unwrap().unwrap();
         drop((server, first)); // the server's side closes first: TIME_WAIT is ours
         drop(client);
-        Listener::bind(&spec(&address)).unwrap();
+        bind(&spec(&address)).unwrap();
     }
 }

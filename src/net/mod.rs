@@ -2,10 +2,12 @@
 
 mod addr;
 pub(crate) mod group;
+pub(crate) mod inherited;
 mod listener;
 mod peer;
 mod unix;
 
 pub(crate) use addr::Address;
+pub(crate) use inherited::Inherited;
 pub(crate) use listener::{ListenSpec, Listener};
 pub(crate) use peer::{AcceptError, Peer, accept, listens, peer_of};

@@ -20,9 +20,23 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
-    /// The process that made it goes on as this one.
-    pub(super) fn adopt(&mut self) {
-        self.owner = nix::unistd::getpid();
+    /// The one that is there, made by the binary that this one replaces. Nobody's yet.
+    pub(super) fn of_another(path: &str) -> std::io::Result<Self> {
+        let file = fs::symlink_metadata(path)?;
+        Ok(Self {
+            path: path.into(),
+            device: file.dev(),
+            inode: file.ino(),
+            owner: nix::unistd::Pid::from_raw(0),
+        })
+    }
+
+    /// This process removes it, or nobody does.
+    pub(super) fn own(&mut self, own: bool) {
+        self.owner = match own {
+            true => nix::unistd::getpid(),
+            false => nix::unistd::Pid::from_raw(0),
+        };
     }
 
     /// If it is still the one that this very process has made.
@@ -112,7 +126,7 @@ fn check_free(path: &str, address: &Address) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{ListenSpec, Listener, Peer, accept};
+    use crate::net::{Inherited, ListenSpec, Listener, Peer, accept};
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
     use std::path::{Path, PathBuf};
 
@@ -143,13 +157,16 @@ mod tests {
 
     fn listen(path: &Path, control: bool) -> Result<Listener> {
         let address = format!("unix:{}", path.display());
-        Listener::bind(&ListenSpec {
-            address,
-            tag: 0,
-            backlog: 1,
-            mode: 0,
-            control,
-        })
+        Listener::bind(
+            &ListenSpec {
+                address,
+                tag: 0,
+                backlog: 1,
+                mode: 0,
+                control,
+            },
+            &Inherited::default(),
+        )
     }
 
     fn mode(path: &Path) -> u32 {
@@ -248,9 +265,12 @@ mod tests {
             mode: 0,
             control: false,
         };
-        let first = Listener::bind(&spec(&name)).unwrap();
+        let first = Listener::bind(&spec(&name), &Inherited::default()).unwrap();
         assert_eq!(
-            Listener::bind(&spec(&name)).err().unwrap().code,
+            Listener::bind(&spec(&name), &Inherited::default())
+                .err()
+                .unwrap()
+                .code,
             -libc::EADDRINUSE
         );
         drop(first);

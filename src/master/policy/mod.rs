@@ -113,6 +113,11 @@ impl Policy {
     }
 
     /// Every worker of the generation in charge is open, and the controller, too.
+    /// The generation that serves; 0 before the first.
+    pub(crate) fn serving(&self) -> u32 {
+        self.serving
+    }
+
     pub(crate) fn serves(&self) -> bool {
         let controller = |s: &Slot| {
             s.job == Some(Job::Controller)

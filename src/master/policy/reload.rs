@@ -40,6 +40,7 @@ impl Policy {
             stage: Stage::Canary,
             previous: None,
         });
+        out.push(Action::Note(Note::ReloadAsked));
         out.push(Action::LoadConfig);
     }
 

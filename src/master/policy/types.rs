@@ -286,6 +286,8 @@ pub(crate) enum Note {
         deaths: u32,
         window_ms: Ms,
     },
+    /// A reload begins; its configuration is loaded next.
+    ReloadAsked,
     ReloadBegins {
         generation: u32,
     },

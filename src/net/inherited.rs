@@ -1,0 +1,371 @@
+//! Listening sockets that are open already when the program begins: passed by systemd
+//! (LISTEN_FDS), or by the binary that this one replaces. dtm_listen() finds its own
+//! among them by address, or by name; so nothing that waits in their queues is lost.
+
+use super::Address;
+use crate::error::{Context, Error, Result};
+use crate::systemd::state::{STORED, fd_name};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::sys::socket::{
+    AddressFamily, SockType, SockaddrLike, SockaddrStorage, UnixAddr, getsockname, getsockopt,
+    sockopt,
+};
+use std::cell::RefCell;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// The first descriptor that systemd passes.
+const FIRST: RawFd = 3;
+/// Enough for anybody; a number beyond it is a mistake.
+const MOST: RawFd = 4096;
+
+#[derive(Default)]
+pub(crate) struct Inherited(RefCell<Vec<Socket>>);
+
+pub(crate) struct Socket {
+    fd: Fd,
+    /// FDNAME=, or the address as the predecessor was asked for it.
+    name: String,
+    pub(crate) from: From,
+    /// Its SO_REUSEPORT siblings, by door.
+    pub(crate) doors: Vec<(u64, OwnedFd)>,
+}
+
+/// Where a socket comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    /// Its file, if it has one, is systemd's to remove; but not if it was `stored`: then
+    /// an earlier process of this service has made both.
+    Systemd { stored: bool },
+    #[allow(dead_code, reason = "the upgrade follows")]
+    /// The binary that this one replaces. `file`: it made the file, and we shall remove it.
+    Predecessor { file: bool, control: bool },
+}
+
+enum Fd {
+    /// In the environment's custody until it is claimed: the host may want it itself.
+    Lent(RawFd),
+    #[allow(dead_code, reason = "the upgrade follows")]
+    Ours(OwnedFd),
+}
+
+impl Inherited {
+    /// What LISTEN_FDS tells this very process.
+    pub(crate) fn from_systemd() -> Self {
+        let variable = |name| std::env::var(name).ok();
+        let ours = variable("LISTEN_PID").and_then(|pid| pid.parse().ok());
+        if ours != Some(std::process::id()) {
+            return Self::default();
+        }
+        let count: RawFd = variable("LISTEN_FDS")
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(0);
+        let names = variable("LISTEN_FDNAMES").unwrap_or_default();
+        let mut names = names.split(':').map(str::to_owned);
+        let socket = |fd| {
+            let name = names.next().unwrap_or_default();
+            let stored = name.starts_with(STORED);
+            Socket {
+                fd: Fd::Lent(fd),
+                name,
+                from: From::Systemd { stored },
+                doors: Vec::new(),
+            }
+        };
+        let fds = FIRST..FIRST + count.clamp(0, MOST);
+        Self(RefCell::new(fds.map(socket).collect()))
+    }
+
+    #[allow(dead_code, reason = "the upgrade follows")]
+    /// A socket of the binary that this one replaces.
+    pub(crate) fn add(&self, fd: OwnedFd, name: &str, from: From) {
+        self.0.borrow_mut().push(Socket {
+            fd: Fd::Ours(fd),
+            name: name.to_owned(),
+            from,
+            doors: Vec::new(),
+        });
+    }
+
+    #[allow(dead_code, reason = "the upgrade follows")]
+    /// One more socket of the group that the last one is the base of.
+    pub(crate) fn add_door(&self, code: u64, fd: OwnedFd) {
+        if let Some(socket) = self.0.borrow_mut().last_mut() {
+            socket.doors.push((code, fd));
+        }
+    }
+
+    /// The socket for this address, and where it comes from.
+    pub(crate) fn claim(
+        &self,
+        address: &Address,
+        control: bool,
+    ) -> Result<Option<(OwnedFd, Claimed)>> {
+        let found = self
+            .0
+            .borrow()
+            .iter()
+            .position(|socket| socket.is_for(address, control));
+        let Some(found) = found else {
+            return match address {
+                Address::Systemd(name) => Err(self.missing(name)),
+                _ => Ok(None),
+            };
+        };
+        let socket = self.0.borrow_mut().remove(found);
+        let (from, doors) = (socket.from, socket.doors);
+        let fd = socket.fd.take().context(format_args!("listen {address}"))?;
+        check(&fd, address)?;
+        Ok(Some((fd, Claimed { from, doors })))
+    }
+
+    fn missing(&self, name: &str) -> Error {
+        let sockets = self.0.borrow();
+        let names: Vec<&str> = sockets.iter().map(|s| s.name.as_str()).collect();
+        let there = match names.as_slice() {
+            [] => "systemd has passed none".to_owned(),
+            names => format!("there are: {}", names.join(", ")),
+        };
+        let text = format!(
+            "listen systemd:{name}: no socket of this name was passed (FileDescriptorName= of the \
+             socket unit); {there}"
+        );
+        Error::os(Errno::ENOENT, text)
+    }
+}
+
+/// What comes with a socket that was claimed.
+pub(crate) struct Claimed {
+    pub(crate) from: From,
+    pub(crate) doors: Vec<(u64, OwnedFd)>,
+}
+
+impl Socket {
+    fn is_for(&self, address: &Address, control: bool) -> bool {
+        match self.from {
+            // By the words in which it was asked for: port 0 means the same port again.
+            From::Predecessor { control: its, .. } => {
+                its == control && self.name == address.to_string()
+            }
+            // By name, too: a file had another one when it was bound, and port 0 is the
+            // same port again.
+            From::Systemd { stored: true } => {
+                let reachable = match address {
+                    Address::Path(path) => std::path::Path::new(path).exists(),
+                    _ => true,
+                };
+                let named = self.name == fd_name(&address.to_string());
+                reachable && (named || self.fd.is_bound_to(address))
+            }
+            From::Systemd { stored: false } => match address {
+                Address::Systemd(name) => self.name == *name,
+                other => self.fd.is_bound_to(other),
+            },
+        }
+    }
+}
+
+impl Fd {
+    fn raw(&self) -> RawFd {
+        match self {
+            Self::Lent(fd) => *fd,
+            Self::Ours(fd) => fd.as_raw_fd(),
+        }
+    }
+
+    fn take(self) -> nix::Result<OwnedFd> {
+        match self {
+            Self::Ours(fd) => Ok(fd),
+            Self::Lent(fd) => {
+                // SAFETY: borrowed for this call; a closed one answers EBADF.
+                let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+                fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+                // SAFETY: open, as was just seen, and passed to this process by its
+                // starter for it to own; it left our list, so nobody takes it twice.
+                Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+            }
+        }
+    }
+
+    fn is_bound_to(&self, address: &Address) -> bool {
+        let storage = getsockname::<SockaddrStorage>(self.raw());
+        let inet = storage.as_ref().ok();
+        let v4 = inet.and_then(|s| s.as_sockaddr_in().map(|a| std::net::SocketAddrV4::from(*a)));
+        let v6 = inet.and_then(|s| {
+            s.as_sockaddr_in6()
+                .map(|a| std::net::SocketAddrV6::from(*a))
+        });
+        let unix = getsockname::<UnixAddr>(self.raw()).ok();
+        match address {
+            Address::Inet(std::net::SocketAddr::V4(wanted)) => v4 == Some(*wanted),
+            Address::Inet(std::net::SocketAddr::V6(wanted)) => {
+                v6.is_some_and(|a| (a.ip(), a.port()) == (wanted.ip(), wanted.port()))
+            }
+            Address::Any(port) => {
+                v6.is_some_and(|a| a.ip().is_unspecified() && a.port() == *port)
+                    || v4.is_some_and(|a| a.ip().is_unspecified() && a.port() == *port)
+            }
+            Address::Path(path) => {
+                let own = unix.as_ref().and_then(UnixAddr::path);
+                own.is_some_and(|own| own.to_str() == Some(path))
+            }
+            Address::Abstract(name) => {
+                let own = unix.as_ref().and_then(UnixAddr::as_abstract);
+                own == Some(name.as_bytes())
+            }
+            Address::Systemd(_) => false,
+        }
+    }
+}
+
+/// It must be what we would have made ourselves.
+fn check(fd: &OwnedFd, address: &Address) -> Result<()> {
+    let what = || format!("listen {address}: the socket that was passed");
+    let kind = getsockopt(fd, sockopt::SockType).context(what())?;
+    let listens = getsockopt(fd, sockopt::AcceptConn).context(what())?;
+    let storage = getsockname::<SockaddrStorage>(fd.as_raw_fd()).context(what())?;
+    let family = storage.family();
+    let known = matches!(
+        family,
+        Some(AddressFamily::Inet | AddressFamily::Inet6 | AddressFamily::Unix)
+    );
+    if kind != SockType::Stream || !listens || !known {
+        let text = format!("{}: is no listening TCP or Unix stream socket", what());
+        return Err(Error::invalid(text));
+    }
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL).context(what())?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).context(what())?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::{ListenSpec, Listener};
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::net::UnixListener;
+
+    fn spec(address: &str) -> ListenSpec {
+        ListenSpec {
+            address: address.into(),
+            tag: 0,
+            backlog: 0,
+            mode: 0,
+            control: false,
+        }
+    }
+
+    fn lent(fd: impl Into<OwnedFd>, name: &str) -> Inherited {
+        use std::os::fd::IntoRawFd;
+        let fd: OwnedFd = fd.into();
+        Inherited(RefCell::new(vec![Socket {
+            fd: Fd::Lent(fd.into_raw_fd()),
+            name: name.into(),
+            from: From::Systemd {
+                stored: name.starts_with(STORED),
+            },
+            doors: Vec::new(),
+        }]))
+    }
+
+    #[test]
+    fn found_by_address_and_taken_once() {
+        for host in ["127.0.0.1", "[::1]", "0.0.0.0", "[::]"] {
+            let Ok(socket) = TcpListener::bind(format!("{host}:0")) else {
+                continue;
+            };
+            let port = socket.local_addr().unwrap().port();
+            let any = host == "[::]" || host == "0.0.0.0";
+            let address = format!("{}:{port}", if any { "*" } else { host });
+            let inherited = lent(socket, "x");
+            let listener = Listener::bind(&spec(&address), &inherited).unwrap();
+            assert_eq!(listener.port(), port);
+            assert!(inherited.0.borrow().is_empty());
+            let to = if host.contains(':') {
+                "::1"
+            } else {
+                "127.0.0.1"
+            };
+            let _client = TcpStream::connect((to, port)).unwrap();
+            assert!(matches!(crate::net::accept(listener.fd()), Ok(Some(_))));
+        }
+    }
+
+    #[test]
+    fn its_file_is_systemds() {
+        let path = std::env::temp_dir().join(format!("dtm-passed-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let inherited = lent(UnixListener::bind(&path).unwrap(), "x");
+        let address = format!("unix:{}", path.display());
+        drop(Listener::bind(&spec(&address), &inherited).unwrap());
+        assert!(path.exists());
+        std::fs::remove_file(path).unwrap();
+    }
+
+    /// What an earlier process has stored is ours, with its file; without it, it is of no use.
+    #[test]
+    fn stored_ones_are_ours() {
+        let path = std::env::temp_dir().join(format!("dtm-stored-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        let address = format!("unix:{}", path.display());
+        let name = fd_name(&address);
+        let inherited = lent(UnixListener::bind(&path).unwrap(), &name);
+        let mut listener = Listener::bind(&spec(&address), &inherited).unwrap();
+        listener.own_file(true);
+        drop(listener);
+        assert!(!path.exists());
+        let inherited = lent(UnixListener::bind(&path).unwrap(), &name);
+        std::fs::remove_file(&path).unwrap();
+        drop(Listener::bind(&spec(&address), &inherited).unwrap());
+        assert_eq!(inherited.0.borrow().len(), 1);
+    }
+
+    #[test]
+    fn found_by_name() {
+        let inherited = lent(TcpListener::bind("127.0.0.1:0").unwrap(), "web");
+        let error = Listener::bind(&spec("systemd:ftp"), &inherited)
+            .err()
+            .unwrap();
+        assert!(error.text.contains("there are: web"), "{error}");
+        assert_eq!(error.code, -libc::ENOENT);
+        Listener::bind(&spec("systemd:web"), &inherited).unwrap();
+        let error = Listener::bind(&spec("systemd:web"), &inherited)
+            .err()
+            .unwrap();
+        assert!(error.text.contains("passed none"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_listener_is_refused() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let inherited = lent(socket, "dns");
+        let error = Listener::bind(&spec("systemd:dns"), &inherited)
+            .err()
+            .unwrap();
+        assert!(error.text.contains("no listening"), "{error}");
+    }
+
+    /// Port 0 of the predecessor is its port again; control and service are two things.
+    #[test]
+    fn found_by_the_words_of_the_predecessor() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let inherited = Inherited::default();
+        let from = From::Predecessor {
+            file: false,
+            control: true,
+        };
+        inherited.add(socket.into(), "127.0.0.1:0", from);
+        assert_ne!(
+            Listener::bind(&spec("127.0.0.1:0"), &inherited)
+                .unwrap()
+                .port(),
+            port
+        );
+        let control = ListenSpec {
+            control: true,
+            ..spec("127.0.0.1:0")
+        };
+        assert_eq!(Listener::bind(&control, &inherited).unwrap().port(), port);
+    }
+}
