@@ -13,8 +13,9 @@ pub(crate) fn check_place(address: &str, settings: &Settings) -> Result<()> {
         Address::Path(path) => check_folder(&path),
         Address::Abstract(_) => Ok(()), // SO_PEERCRED says who comes
         Address::Inet(inet) if is_loopback(&inet) => Ok(()),
-        Address::Inet(_) | Address::Any(_) if settings.remote => Ok(()), // it has a password
-        Address::Inet(_) | Address::Any(_) => Err(Error::invalid(format!(
+        // Where that is, only the socket unit knows.
+        Address::Inet(_) | Address::Any(_) | Address::Systemd(_) if settings.remote => Ok(()), // it has a password
+        Address::Inet(_) | Address::Any(_) | Address::Systemd(_) => Err(Error::invalid(format!(
             "control listener {address}: reachable from other machines; listen on 127.0.0.1 or a \
              Unix socket, or set control_remote = yes and a control_password"
         ))),
