@@ -7,12 +7,14 @@
 //! a message is a nudge to look, so losing one does no harm.
 
 mod attached;
+mod clients;
 mod frame;
 mod life;
 mod pair;
 mod queue;
 
 pub(crate) use attached::Attached;
+pub(crate) use clients::{ClientFacts, Clients, MOST as MOST_CLIENTS};
 pub(crate) use frame::{Fence, Frame, Head, Kind};
 pub(crate) use life::Life;
 pub(crate) use pair::{Buffer, Pair, Recv, Sent, drain, recv, recv_with, send, send_with};

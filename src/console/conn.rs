@@ -23,7 +23,6 @@ pub(super) enum Waiting {
     /// The master's reply to this command; with progress meanwhile.
     Master(u64),
     /// The workers' answers to this question.
-    #[expect(dead_code, reason = "CLIENTS follows")]
     Workers(u64),
 }
 

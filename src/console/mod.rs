@@ -10,6 +10,7 @@
 //! | `table` | all commands: name, words, right, help; the one way to find one |
 //! | `run/` | what each of them does |
 //! | `status`, `proc` | the one model of the service's state, for all replies |
+//! | `questions` | asking workers for their clients |
 //! | `life` | life events, for subscribers and for who waits for a command |
 
 mod access;
@@ -18,6 +19,7 @@ mod glob;
 mod life;
 mod place;
 mod proc;
+mod questions;
 mod reply;
 mod resp;
 mod run;
@@ -55,6 +57,7 @@ pub(crate) struct Console {
     /// As the configuration names them; looked up when that changes.
     operators: RefCell<(Option<String>, Rc<Operators>)>,
     processes: proc::Cache,
+    questions: questions::Questions,
     served: Cell<u64>,
     accepted: Cell<u64>,
     refused: Cell<u64>,
@@ -104,6 +107,7 @@ impl Console {
             conns: RefCell::default(),
             operators: RefCell::new((None, Rc::new(Operators::look_up(None)))),
             processes: proc::Cache::default(),
+            questions: questions::Questions::default(),
             served: Cell::new(0),
             accepted: Cell::new(0),
             refused: Cell::new(0),

@@ -100,6 +100,7 @@ table! {
     Observer Service "STATUS" "[JSON]" 0..1 run::status::status, "The service as a whole";
     Observer Service "WORKERS" "[JSON]" 0..1 run::status::workers, "Every worker: state, age, clients, CPU, memory";
     Observer Service "GENERATIONS" "[JSON]" 0..1 run::status::generations, "Every generation that has workers";
+    Observer Service "CLIENTS" "[SLOT n | PID n | SPAWN n] [JSON]" 0..3 run::status::clients, "Clients of all workers or of one, and what a drain waits for; asked of the workers";
     Operator Service "RELOAD" "" 0..0 run::service::reload, "Load the configuration, start a new generation, drain the old one; answers at the end";
     Operator Service "LOADCONF" "" 0..0 run::service::loadconf, "Load the configuration; processes forked from now on have it";
     Operator Service "START" "" 0..0 run::service::start, "Start all workers, if none runs";

@@ -104,6 +104,15 @@ impl Controller {
 
     /// dtm_send()
     pub(crate) fn send_to(&self, spawn: u64, payload: &[u8]) -> Result<()> {
+        self.send(spawn, Kind::Data, 0, payload)
+    }
+
+    /// A message of the library's own, without a payload.
+    pub(crate) fn send_kind(&self, spawn: u64, kind: Kind, arg: u64) -> Result<()> {
+        self.send(spawn, kind, arg, &[])
+    }
+
+    fn send(&self, spawn: u64, kind: Kind, arg: u64, payload: &[u8]) -> Result<()> {
         self.refresh();
         let (slot, row) = self.roster.find(spawn).ok_or_else(|| {
             Error::new(
@@ -111,7 +120,7 @@ impl Controller {
                 format!("there is no process with spawn id {spawn} any more"),
             )
         })?;
-        self.post(slot, &row, Kind::Data, 0, payload)
+        self.post(slot, &row, kind, arg, payload)
     }
 
     /// dtm_send_all(): how many took it, and the first failure.

@@ -25,6 +25,8 @@ use std::rc::Rc;
 
 /// Retry of the control listener after the process ran out of descriptors.
 const PAUSE: u32 = 6;
+/// Questions of the console to workers are to be looked at.
+const QUESTIONS: u32 = 7;
 const CONTROL: u32 = 0x100;
 /// + slot: the master end of that slot's channel has room again.
 const WRITABLE: u32 = 0x1000;
@@ -193,6 +195,7 @@ impl Controller {
             DEADLINE => self.reactor().close_clients(DTM_CLOSE_DEADLINE),
             CONTROL => self.accept_operators(),
             PAUSE => self.listen_again(),
+            QUESTIONS => self.see_to_questions(),
             slot if slot >= WRITABLE => self.flush(slot - WRITABLE),
             _ => {}
         }
@@ -204,7 +207,13 @@ impl Controller {
             Kind::Reply => self.reply(frame),
             Kind::Answer => self.answer(frame.head.arg, 0, frame.payload),
             Kind::Refused => self.refused(frame),
-            Kind::TableChanged => {}
+            Kind::TableChanged => self.see_to_questions(),
+            Kind::Clients => {
+                if let Some(console) = &self.console {
+                    let (spawn, question) = (frame.head.arg, frame.head.arg2);
+                    console.hear_of_clients(self, spawn, question, frame.payload);
+                }
+            }
             Kind::Life => {
                 if let Some(console) = &self.console {
                     console.hear_of_life(self, frame.payload);
@@ -213,6 +222,17 @@ impl Controller {
             Kind::ConfigLoaded => self.load_config(),
             Kind::ConfigReverted => self.revert_config(),
             other => ::log::warn!("the controller does not know message {other:?}: dropped"),
+        }
+    }
+
+    pub(crate) fn look_at_questions(&self, after_ms: u64) {
+        self.reactor().own_timer(QUESTIONS, Some(after_ms));
+    }
+
+    fn see_to_questions(&self) {
+        if let Some(console) = self.console.as_ref().filter(|c| c.has_questions()) {
+            self.refresh();
+            console.see_to_questions(self);
         }
     }
 

@@ -95,6 +95,10 @@ impl Controller {
         }
     }
 
+    pub(crate) fn is_alive(&self, spawn: u64) -> bool {
+        self.roster.find(spawn).is_some()
+    }
+
     /// How many funcs run.
     pub(crate) fn funcs(&self) -> usize {
         let rows = (0..self.roster.slots()).filter_map(|slot| self.roster.row(slot));

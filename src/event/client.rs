@@ -38,7 +38,7 @@ pub(crate) fn client_origin(client: *const dtm_client_t) -> Result<(i32, u64, Pe
 
 /// Number and fd of a client of the library's own.
 pub(crate) fn client_key(client: *const dtm_client_t) -> Result<(u64, RawFd)> {
-    alive(client, Object::Client).map(|entry| (entry.id.get(), entry.fd.get()))
+    alive(client, Object::Client).map(|entry| (entry.id(), entry.fd.get()))
 }
 
 /// Whether a request is in flight. Most steps say so, and many say nothing new.
@@ -120,7 +120,9 @@ impl Reactor {
         self.stir();
         self.clients.set(self.clients.get() + 1);
         self.last_id.set(self.last_id.get() + 1);
-        entry.id.set(self.last_id.get());
+        entry
+            .id
+            .set(super::census::birth(self.last_id.get(), self.now_ms()));
         self.set_busy(entry, true);
         entry.interest.set(small(DTM_READ));
         entry.idle_ms.set(UNDECIDED);

@@ -220,7 +220,7 @@ impl Entry {
     }
 
     pub(crate) fn id(&self) -> u64 {
-        self.id.get()
+        super::census::number_of(self.id.get())
     }
 
     #[inline(always)]

@@ -5,6 +5,7 @@
 //! | `reactor`, `pass` | the loop: one pass waits, then serves whatever is due |
 //! | `step` | what a step's result means; the end of an entry |
 //! | `client`, `watch`, `timer`, `handle` | the operations behind the C API |
+//! | `census` | who the clients are, for those who ask from outside |
 //! | `foreign` | the loop as one fd inside of somebody else's loop |
 //! | `slab`, `entry` | the objects, and handles that outlive them safely |
 //! | `wheel`, `queue`, `clock` | when and in which order |
@@ -14,6 +15,7 @@
 //! lies in cells, nothing stays borrowed while a callback runs, and no callback runs
 //! inside of another one's library call: what it asks for waits in the queue.
 
+mod census;
 mod client;
 mod clock;
 mod entry;

@@ -13,10 +13,12 @@
 #define DTM_LISTEN_INIT DTM_INIT_(dtm_listen_t)
 #define DTM_FUNC_INIT DTM_INIT_(dtm_func_t)
 #define DTM_COMMAND_INIT DTM_INIT_(dtm_command_t)
+#define DTM_CONSOLE_INIT DTM_INIT_(dtm_console_t)
 #else
 #define DTM_CONFIG_INIT {.size = sizeof(dtm_config_t)}
 #define DTM_CALLBACKS_INIT {.size = sizeof(dtm_callbacks_t)}
 #define DTM_LISTEN_INIT {.size = sizeof(dtm_listen_t)}
 #define DTM_FUNC_INIT {.size = sizeof(dtm_func_t)}
 #define DTM_COMMAND_INIT {.size = sizeof(dtm_command_t)}
+#define DTM_CONSOLE_INIT {.size = sizeof(dtm_console_t)}
 #endif

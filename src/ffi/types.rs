@@ -296,7 +296,7 @@ pub struct dtm_command_t {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct dtm_console_t {
-    /// sizeof(dtm_console_t).
+    /// sizeof(dtm_console_t). DTM_CONSOLE_INIT sets it.
     pub size: usize,
     /// Name, case-insensitive. Copied.
     pub name: *const c_char,

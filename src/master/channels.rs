@@ -54,6 +54,9 @@ impl Master {
             Kind::Taken => self.client_taken(slot, frame.head.arg),
             Kind::Room => self.look_sooner(),
             Kind::Declined => self.client_declined(slot, frame.head.arg),
+            Kind::ClientsUp => {
+                self.tell_controller(Kind::Clients, spawn, frame.head.arg, frame.payload);
+            }
             Kind::AnswerUp => self.tell_controller(Kind::Answer, spawn, 0, frame.payload),
             Kind::Command if self.policy.slots()[slot].job == Some(Job::Controller) => {
                 self.hear_command(spawn, frame);

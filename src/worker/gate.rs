@@ -30,7 +30,21 @@ impl Worker {
             Kind::Sync => self.sync(frame),
             Kind::Open => self.open(),
             Kind::Client => self.take_passed(frame, attached),
+            Kind::AskClients => self.tell_of_clients(frame.head.arg),
             other => ::log::warn!("a worker does not know message {other:?}: dropped"),
+        }
+    }
+
+    /// Somebody at the console wants to know. If the master's end is full, he asks again.
+    fn tell_of_clients(&self, question: u64) {
+        let mut clients = self.reactor().census();
+        clients.left_ms = self.drain_left_ms().unwrap_or(u64::MAX);
+        let told = self
+            .child
+            .link
+            .send(Kind::ClientsUp, question, 0, &clients.encode());
+        if let Err(error) = told {
+            ::log::debug!("what the console asked is not answered: {error}");
         }
     }
 

@@ -60,6 +60,8 @@ impl Worker {
         // Half of it, to say then who is still busy.
         self.reactor().own_timer(DEADLINE, limit.map(|ms| ms / 2));
         self.drain_limit.set(limit.unwrap_or(0));
+        self.drain_until
+            .set(limit.map(|ms| crate::sys::now_ms() + ms));
         match self.rt.config().drain_idle {
             DrainIdle::Close => self.reactor().start_drain(),
             DrainIdle::Keep => self.reactor().start_patient_drain(),
@@ -70,6 +72,12 @@ impl Worker {
                 drain(self.rt.handle(), self.rt.user_data)
             });
         }
+    }
+
+    /// How long the drain may take yet; None: there is none, or it has no limit.
+    pub(super) fn drain_left_ms(&self) -> Option<u64> {
+        let until = self.drain_until.get()?;
+        Some(until.saturating_sub(crate::sys::now_ms()))
     }
 
     /// Nobody else will serve them: take what is queued.
