@@ -11,6 +11,27 @@ find_program(DTM_LD NAMES ld.bfd ld REQUIRED)
 # What `rustc --print native-static-libs` asks for; tests/symbols.sh compares.
 set(DTM_STATIC_LIBS gcc_s util rt pthread m dl c)
 
+# SQLite, for actions: the system's where pkg-config finds it, otherwise built in.
+set(DTM_SQLITE_LIBS "")
+set(DTM_SQLITE_ENV LIBSQLITE3_SYS_USE_PKG_CONFIG=0)
+if(DTM_SYSTEM_SQLITE AND DTM_CARGO_FEATURES MATCHES "store-sqlite")
+    find_package(PkgConfig QUIET)
+    if(PKG_CONFIG_FOUND)
+        # The oldest that knows ON CONFLICT DO UPDATE.
+        pkg_check_modules(DTM_SQLITE QUIET sqlite3>=3.24)
+    endif()
+    if(DTM_SQLITE_FOUND)
+        set(DTM_SQLITE_LIBS sqlite3)
+        set(DTM_SQLITE_ENV LIBSQLITE3_SYS_USE_PKG_CONFIG=1)
+    endif()
+endif()
+set(DTM_LINK_LIBS ${DTM_SQLITE_LIBS} ${DTM_STATIC_LIBS})
+if(DTM_SQLITE_LIBS)
+    message(STATUS "libdtm: SQLite ${DTM_SQLITE_VERSION} of the system")
+elseif(DTM_CARGO_FEATURES MATCHES "store-sqlite")
+    message(STATUS "libdtm: SQLite built in")
+endif()
+
 set(DTM_RUST_FLAGS "$ENV{RUSTFLAGS}")
 set(DTM_RUST_TARGET "")
 set(DTM_RUST_ENV "")
@@ -58,7 +79,7 @@ function(dtm_cargo_library name features)
     add_custom_command(
         OUTPUT "${out_dir}/${so}" "${out_dir}/libdtm.a"
         # Cargo must not mistake make's job server for its own.
-        COMMAND ${CMAKE_COMMAND} -E env --unset=MAKEFLAGS --unset=MFLAGS ${DTM_RUST_ENV}
+        COMMAND ${CMAKE_COMMAND} -E env --unset=MAKEFLAGS --unset=MFLAGS ${DTM_RUST_ENV} ${DTM_SQLITE_ENV}
                 "${DTM_CARGO}" build --lib --locked --profile ${DTM_CARGO_PROFILE}
                 --no-default-features --features "${features}"
                 --target-dir "${cargo_dir}" ${target_args}
@@ -83,7 +104,7 @@ function(dtm_cargo_library name features)
     add_library(${name}-static STATIC IMPORTED GLOBAL)
     set_target_properties(${name}-static PROPERTIES
         IMPORTED_LOCATION "${out_dir}/libdtm.a"
-        INTERFACE_LINK_LIBRARIES "${DTM_STATIC_LIBS}")
+        INTERFACE_LINK_LIBRARIES "${DTM_LINK_LIBS}")
     foreach(library ${name}-shared ${name}-static)
         target_include_directories(${library} INTERFACE "${dtm_SOURCE_DIR}/include")
         target_compile_options(${library} INTERFACE ${DTM_SANITIZE_FLAGS})

@@ -180,6 +180,8 @@
 #define DTM_FUNC_INIT DTM_INIT_(dtm_func_t)
 #define DTM_COMMAND_INIT DTM_INIT_(dtm_command_t)
 #define DTM_CONSOLE_INIT DTM_INIT_(dtm_console_t)
+#define DTM_ACTION_INIT DTM_INIT_(dtm_action_t)
+#define DTM_STORE_INIT DTM_INIT_(dtm_store_t)
 #else
 #define DTM_CONFIG_INIT {.size = sizeof(dtm_config_t)}
 #define DTM_CALLBACKS_INIT {.size = sizeof(dtm_callbacks_t)}
@@ -187,6 +189,8 @@
 #define DTM_FUNC_INIT {.size = sizeof(dtm_func_t)}
 #define DTM_COMMAND_INIT {.size = sizeof(dtm_command_t)}
 #define DTM_CONSOLE_INIT {.size = sizeof(dtm_console_t)}
+#define DTM_ACTION_INIT {.size = sizeof(dtm_action_t)}
+#define DTM_STORE_INIT {.size = sizeof(dtm_store_t)}
 #endif
 
 
@@ -906,7 +910,8 @@
 #define DTM_LOCK_RECOVERED 1
 
 /**
- * Action phase result: go on with the next phase.
+ * Action phase result: go on with the next phase, or with the one that dtm_action_jump()
+ * named, after the wait that dtm_action_wait() asked for. After the last phase: done.
  */
 #define DTM_ACTION_NEXT 0
 
@@ -916,10 +921,141 @@
 #define DTM_ACTION_DONE 1
 
 /**
- * Action phase result: run this phase again when its wait is over, see
- * dtm_action_wait() and dtm_action_jump().
+ * Action phase result: run this phase again, as a new step, after its wait.
  */
 #define DTM_ACTION_AGAIN 2
+
+/**
+ * Action phase result: this attempt goes on in the background. The callback is called
+ * again, in the same attempt, after dtm_action_wake() or at the limit that
+ * dtm_action_wait() set. What it has put into the transaction is dropped.
+ */
+#define DTM_ACTION_PENDING 3
+
+/**
+ * Action phase result: give the instance up now, without further attempts.
+ */
+#define DTM_ACTION_FAIL 4
+
+/**
+ * Wait: for some time.
+ */
+#define DTM_WAIT_TIME 0
+
+/**
+ * Wait: until all workers are open and up to date, and none waits for a replacement.
+ */
+#define DTM_WAIT_UPDATED 1
+
+/**
+ * Wait: until no worker drains any more.
+ */
+#define DTM_WAIT_DRAINED 2
+
+/**
+ * Wait: until an operator says go.
+ */
+#define DTM_WAIT_GO 3
+
+/**
+ * Verb of dtm_action_control(): no further step is begun until it is resumed.
+ */
+#define DTM_VERB_PAUSE 1
+
+/**
+ * Verb of dtm_action_control(): go on; a parked instance gets its attempts anew.
+ */
+#define DTM_VERB_RESUME 2
+
+/**
+ * Verb of dtm_action_control(): end it where it stands.
+ */
+#define DTM_VERB_CANCEL 3
+
+/**
+ * Verb of dtm_action_control(): the go that it waits for.
+ */
+#define DTM_VERB_GO 4
+
+/**
+ * Instance state: has its turn soon.
+ */
+#define DTM_INSTANCE_ACTIVE 1
+
+/**
+ * Instance state: waits, see DTM_WAIT_*.
+ */
+#define DTM_INSTANCE_WAITING 2
+
+/**
+ * Instance state: paused by an operator.
+ */
+#define DTM_INSTANCE_PAUSED 3
+
+/**
+ * Instance state: its attempts are used up; an operator may resume or cancel it.
+ */
+#define DTM_INSTANCE_PARKED 4
+
+/**
+ * Instance state: complete.
+ */
+#define DTM_INSTANCE_DONE 5
+
+/**
+ * Instance state: cancelled by an operator.
+ */
+#define DTM_INSTANCE_CANCELLED 6
+
+/**
+ * Instance state: it has said DTM_ACTION_FAIL.
+ */
+#define DTM_INSTANCE_FAILED 7
+
+/**
+ * Store write: change nothing, only compare the version.
+ */
+#define DTM_WRITE_CHECK 0
+
+/**
+ * Store write: set the value.
+ */
+#define DTM_WRITE_PUT 1
+
+/**
+ * Store write: remove the key.
+ */
+#define DTM_WRITE_DELETE 2
+
+/**
+ * Expected version of a write: whatever it is.
+ */
+#define DTM_VERSION_ANY UINT64_MAX
+
+/**
+ * Longest arguments of an action, in bytes.
+ */
+#define DTM_ARGS_MAX 4096
+
+/**
+ * Most instances that are not finished; starting one more is -ENOSPC.
+ */
+#define DTM_INSTANCES_MAX 16384
+
+/**
+ * Most keys that a phase can read and change through its transaction.
+ */
+#define DTM_TXN_KEYS_MAX 64
+
+/**
+ * Longest key of dtm_txn_put(), in bytes.
+ */
+#define DTM_TXN_KEY_MAX 128
+
+/**
+ * Longest value of dtm_txn_put(), in bytes.
+ */
+#define DTM_TXN_VALUE_MAX 16384
 
 /**
  * One connected client of a worker or of the controller. Valid from its open
@@ -948,7 +1084,8 @@ typedef struct dtm_t dtm_t;
 typedef struct dtm_timer_t dtm_timer_t;
 
 /**
- * A transaction of the action store, handed to action phases.
+ * The transaction of an action's phase, see dtm_txn_put(). Valid while the phase's
+ * callback runs.
  */
 typedef struct dtm_txn_t dtm_txn_t;
 
@@ -2048,12 +2185,13 @@ typedef struct {
      */
     uint32_t phase;
     /**
-     * How often this phase was begun, from 1. Above 1: an earlier attempt may
-     * have taken effect outside of the transaction.
+     * How often this step was begun, from 1; stored before the callback runs. Above 1: an
+     * earlier attempt may have taken effect outside of the transaction.
      */
     uint32_t attempt;
     /**
-     * The same for every attempt of one phase: for idempotent effects elsewhere.
+     * Names the step: the same in all its attempts, and never that of another step. For
+     * idempotent effects elsewhere. At most 63 bytes, letters, digits and `-`.
      */
     dtm_str_t token;
     /**
@@ -2061,13 +2199,36 @@ typedef struct {
      */
     dtm_str_t args;
     /**
-     * The store's transaction; NULL when the store has none.
+     * The store's transaction: what is done through it takes effect exactly once,
+     * together with the transition to the next step.
      */
     dtm_txn_t *txn;
+    /**
+     * Counts the transitions of this instance, from 0. A phase that is entered again, by
+     * a jump or by DTM_ACTION_AGAIN, is another step.
+     */
+    uint64_t step;
+    /**
+     * 1: the wait before this step ended by its limit, not by what was waited for.
+     */
+    uint32_t timed_out;
+    /**
+     * How often this attempt was resumed by dtm_action_wake() or by the limit of its wait.
+     */
+    uint32_t resumed;
+    /**
+     * When resumed: what dtm_action_wake() said; -ETIMEDOUT: the limit.
+     */
+    int32_t status;
+    /**
+     * In `failed`: the code that the last attempt ended with; otherwise 0.
+     */
+    int32_t cause;
 } dtm_phase_t;
 
 /**
- * A phase of an action: DTM_ACTION_* or a negative code.
+ * A phase of an action: DTM_ACTION_*, or a negative code: this attempt has failed and
+ * is repeated later, at most `attempts` times. See dtm_action_register().
  */
 typedef int32_t (*dtm_phase_cb)(dtm_t *rt, const dtm_phase_t *phase, void *data);
 
@@ -2076,11 +2237,11 @@ typedef int32_t (*dtm_phase_cb)(dtm_t *rt, const dtm_phase_t *phase, void *data)
  */
 typedef struct {
     /**
-     * sizeof(dtm_action_t).
+     * sizeof(dtm_action_t). DTM_ACTION_INIT sets it.
      */
     size_t size;
     /**
-     * Name. Copied.
+     * Name: 1..32 letters, digits, `.`, `_` or `-`. `dtm-` is libdtm's. Copied.
      */
     const char *name;
     /**
@@ -2088,11 +2249,13 @@ typedef struct {
      */
     uint32_t phases;
     /**
-     * Attempts before a phase is parked; 0: 5.
+     * Attempts of a step, failed ones and those that a controller died in, before the
+     * instance is parked; 0: 5. That many outlive a restart or two, and an operator
+     * still hears of a lasting fault within a minute.
      */
     uint32_t attempts;
     /**
-     * Runs once when the instance becomes the current one; may be NULL.
+     * Runs first, as a step of its own; may be NULL.
      */
     dtm_phase_cb preaction;
     /**
@@ -2100,7 +2263,8 @@ typedef struct {
      */
     dtm_phase_cb action;
     /**
-     * Runs when a phase was parked; may be NULL.
+     * Runs, as a step of its own, when the instance is about to be parked or has said
+     * DTM_ACTION_FAIL; may jump to a phase that puts things right. May be NULL.
      */
     dtm_phase_cb failed;
     /**
@@ -2130,21 +2294,37 @@ typedef struct {
      */
     uint32_t phase;
     /**
-     * Attempts of that phase so far.
+     * Attempts of that step so far.
      */
     uint32_t attempt;
     /**
-     * 1 active, 2 waiting, 3 paused, 4 parked, 5 done, 6 cancelled.
+     * DTM_INSTANCE_*.
      */
     uint32_t state;
     /**
-     * Reserved, 0.
+     * DTM_WAIT_* that it waits for, while it is DTM_INSTANCE_WAITING.
      */
-    uint32_t reserved;
+    uint32_t wait;
+    /**
+     * Transitions so far.
+     */
+    uint64_t step;
+    /**
+     * When it was started, CLOCK_REALTIME in ms.
+     */
+    uint64_t started;
+    /**
+     * When its stored state changed last, CLOCK_REALTIME in ms.
+     */
+    uint64_t changed;
+    /**
+     * One line for people about the state; valid until the next call of dtm_action_list().
+     */
+    const char *text;
 } dtm_action_info_t;
 
 /**
- * Store: connect.
+ * Store: connect. `data` is dtm_store_t.data; `err` takes one line for people.
  */
 typedef int32_t (*dtm_store_open_cb)(void *data,
                                      const char *uri,
@@ -2159,12 +2339,17 @@ typedef int32_t (*dtm_store_open_cb)(void *data,
 typedef void (*dtm_store_close_cb)(void *store);
 
 /**
- * Store: liveness probe.
+ * Store: one line for people about the last failure, or NULL; valid until the next call.
+ */
+typedef const char *(*dtm_store_error_cb)(void *store);
+
+/**
+ * Store: liveness probe; also the end of a transaction without a write.
  */
 typedef int32_t (*dtm_store_ping_cb)(void *store, uint32_t timeout_ms);
 
 /**
- * Takes one key and value found by a store; non-zero ends the walk.
+ * Takes one key that a store has found, its value and version; non-zero ends the walk.
  */
 typedef int32_t (*dtm_store_sink_cb)(void *sink,
                                      dtm_str_t key,
@@ -2181,72 +2366,87 @@ typedef int32_t (*dtm_store_get_cb)(void *store,
                                     uint32_t timeout_ms);
 
 /**
- * Store: walk a prefix.
+ * Store: at most `limit` keys that begin with `prefix`, in the order of their bytes,
+ * beginning behind `after` (empty: with the first).
  */
-typedef dtm_store_get_cb dtm_store_list_cb;
+typedef int32_t (*dtm_store_list_cb)(void *store,
+                                     dtm_str_t prefix,
+                                     dtm_str_t after,
+                                     size_t limit,
+                                     dtm_store_sink_cb emit,
+                                     void *sink,
+                                     uint32_t timeout_ms);
 
 /**
- * Store: compare version and set. `txn` may be NULL.
+ * One change that is asked of a store. Of fixed layout.
  */
-typedef int32_t (*dtm_store_cas_cb)(void *store,
-                                    dtm_txn_t *txn,
-                                    dtm_str_t key,
-                                    uint64_t expected,
-                                    dtm_str_t value,
-                                    uint64_t *ret_version,
-                                    uint32_t timeout_ms);
+typedef struct {
+    /**
+     * At most 256 bytes, printable.
+     */
+    dtm_str_t key;
+    /**
+     * The new value, for DTM_WRITE_PUT.
+     */
+    dtm_str_t value;
+    /**
+     * The version that the key must have; 0: it must not exist; DTM_VERSION_ANY.
+     */
+    uint64_t expected;
+    /**
+     * DTM_WRITE_*.
+     */
+    uint32_t change;
+    /**
+     * Reserved, 0.
+     */
+    uint32_t reserved;
+} dtm_write_t;
 
 /**
- * Store: compare version and delete.
+ * Store: all `count` writes or none. A version is above every earlier one of the store.
  */
-typedef int32_t (*dtm_store_del_cb)(void *store,
-                                    dtm_txn_t *txn,
-                                    dtm_str_t key,
-                                    uint64_t expected,
-                                    uint32_t timeout_ms);
+typedef int32_t (*dtm_store_write_cb)(void *store,
+                                      const dtm_write_t *writes,
+                                      size_t count,
+                                      uint64_t *ret_version,
+                                      uint32_t timeout_ms);
 
 /**
- * Store: acquire or renew a lease; the fence only grows.
+ * Store: begin a transaction, which ends with the next `write` or `rollback`.
+ */
+typedef int32_t (*dtm_store_begin_cb)(void *store, void **ret_native, uint32_t timeout_ms);
+
+/**
+ * Store: acquire a name for `ttl_ms`, or renew it. 0: it is `owner`'s, by the store's
+ * own clock, and nobody else's before that time is over; DTM_EREFUSED: another has it.
  */
 typedef int32_t (*dtm_store_lease_cb)(void *store,
                                       dtm_str_t name,
                                       dtm_str_t owner,
                                       uint32_t ttl_ms,
-                                      uint64_t *ret_fence,
                                       uint32_t timeout_ms);
 
 /**
- * Store: give a lease back.
+ * Store: give a lease back, if `owner` has it.
  */
 typedef int32_t (*dtm_store_unlease_cb)(void *store,
                                         dtm_str_t name,
-                                        uint64_t fence,
+                                        dtm_str_t owner,
                                         uint32_t timeout_ms);
 
 /**
- * Store: fd for change notification.
- */
-typedef int32_t (*dtm_store_watch_fd_cb)(void *store);
-
-/**
- * Store: begin a transaction.
- */
-typedef int32_t (*dtm_store_begin_cb)(void *store, dtm_txn_t **ret_txn, uint32_t timeout_ms);
-
-/**
- * Store: commit or roll back.
- */
-typedef int32_t (*dtm_store_commit_cb)(void *store, dtm_txn_t *txn, uint32_t timeout_ms);
-
-/**
- * A database for actions. Every call comes from the controller's only thread,
- * after fork, and returns within `timeout_ms`. Results: 0, -ENOENT, DTM_EGONE
- * (version conflict), -ETIMEDOUT, -EIO (down), DTM_EFAILED (outcome unknown:
- * libdtm reads again before it decides).
+ * A database for actions, under a scheme of its own. Every call comes from the
+ * controller's only thread, after its fork, and must return within `timeout_ms`; it
+ * must not fork, nor leave signal handlers or timers behind. Results: 0; -ENOENT (no
+ * such key); DTM_EGONE (a version is another: nothing was written); -EBUSY (somebody
+ * else holds it); -ENOSPC; -EROFS; -EBADMSG (damaged); DTM_ECONFIG (not a store of this
+ * version, or a wrong URI); DTM_EFAILED (a write may have happened or not: libdtm
+ * connects anew and reads before it decides); any other: it cannot be reached.
  */
 typedef struct {
     /**
-     * sizeof(dtm_store_t).
+     * sizeof(dtm_store_t). DTM_STORE_INIT sets it.
      */
     size_t size;
     /**
@@ -2254,13 +2454,21 @@ typedef struct {
      */
     const char *scheme;
     /**
-     * Connect; `err` takes one line for people.
+     * Handed to `open`.
+     */
+    void *data;
+    /**
+     * Connect.
      */
     dtm_store_open_cb open;
     /**
      * Disconnect.
      */
     dtm_store_close_cb close;
+    /**
+     * What the last failure was; may be NULL.
+     */
+    dtm_store_error_cb error;
     /**
      * Liveness probe.
      */
@@ -2270,45 +2478,30 @@ typedef struct {
      */
     dtm_store_get_cb get;
     /**
-     * Walk all keys with a prefix.
+     * Walk keys with a prefix.
      */
     dtm_store_list_cb list;
     /**
-     * Compare the version (0: must not exist) and set.
+     * Compare versions and change, all or nothing.
      */
-    dtm_store_cas_cb cas;
+    dtm_store_write_cb write;
     /**
-     * Compare the version and delete.
-     */
-    dtm_store_del_cb del;
-    /**
-     * Acquire or renew a named lease; NULL for a store of one host.
-     */
-    dtm_store_lease_cb lease;
-    /**
-     * Give a lease back.
-     */
-    dtm_store_unlease_cb unlease;
-    /**
-     * An fd that becomes readable when keys change; NULL or -1: libdtm polls.
-     */
-    dtm_store_watch_fd_cb watch_fd;
-    /**
-     * Begin a transaction in which a phase and its effect commit together; NULL: none.
+     * Begin a transaction, whose handle the service's phases get by dtm_txn_native(): what
+     * they do with it commits with the next `write`. NULL: there is none.
      */
     dtm_store_begin_cb begin;
     /**
-     * Commit.
+     * End a transaction without its effects; needed with `begin`.
      */
-    dtm_store_commit_cb commit;
+    dtm_store_ping_cb rollback;
     /**
-     * Roll back.
+     * Acquire or renew a lease; NULL for a store of one host.
      */
-    dtm_store_commit_cb rollback;
+    dtm_store_lease_cb lease;
     /**
-     * Handed to `open`.
+     * Give a lease back; needed with `lease`.
      */
-    void *data;
+    dtm_store_unlease_cb unlease;
 } dtm_store_t;
 
 #ifdef __cplusplus
@@ -3199,18 +3392,35 @@ DTM_API int32_t dtm_reply_array(dtm_reply_t *reply, size_t count);
 DTM_API int32_t dtm_reply_map(dtm_reply_t *reply, size_t count);
 
 /**
- * Register a durable action (later version).
+ * Register a durable action: a row of phases that the controller carries out, one at a
+ * time, and goes on with after a crash or restart of anything. Each pass of the
+ * controller moves one active instance on by one phase, all in turn.
+ *
+ * The promise: transitions from phase to phase happen exactly once. What a phase does
+ * through its transaction (dtm_txn_put(), or the database's own handle) happens exactly
+ * once, together with the transition. What it does elsewhere is never skipped; it may
+ * be repeated, after a crash or a failure, and then with `attempt` > 1 and the same
+ * `token`. No phase runs in two controllers.
+ *
+ * DTM_EINVAL, DTM_EABI, -EEXIST, DTM_ESTATE (dtm_run() was called).
  *
  * Process: host
  * Thread: owner
  * Signal: unsafe
  * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: action is copied
+ * Owns: action is copied, its data is only passed on
  */
 DTM_API int32_t dtm_action_register(dtm_t *rt, const dtm_action_t *action);
 
 /**
- * Start an instance: it is stored before this returns (later version).
+ * Start an instance: it is stored before this returns, and its first phase has its turn
+ * in one of the next passes. Called in a phase, it is stored with that phase's
+ * transition, or not at all.
+ *
+ * DTM_EINVAL (no such action), -EMSGSIZE (DTM_ARGS_MAX), -ENOSPC (DTM_INSTANCES_MAX, or
+ * the disk), DTM_ECONFIG (no store is set), -EBUSY (the store is locked or not open yet),
+ * or what else is wrong with the store, see dtm_last_error(): nothing was started.
+ * DTM_EFAILED: it is not known whether it was; dtm_action_list() tells soon.
  *
  * Process: controller
  * Thread: owner
@@ -3221,7 +3431,9 @@ DTM_API int32_t dtm_action_register(dtm_t *rt, const dtm_action_t *action);
 DTM_API int32_t dtm_action_start(dtm_t *rt, const char *name, dtm_str_t args, uint64_t *ret_id);
 
 /**
- * Pause (1), resume (2), cancel (3) an instance, or give the operator's go (4) (later version).
+ * Do with an instance what DTM_VERB_* says; stored before this returns. A step whose
+ * callback is running, or goes on in the background, is not undone.
+ * DTM_EGONE: no such instance; DTM_EREFUSED: not in its state; DTM_EROLE: in a phase.
  *
  * Process: controller
  * Thread: owner
@@ -3232,13 +3444,27 @@ DTM_API int32_t dtm_action_start(dtm_t *rt, const char *name, dtm_str_t args, ui
 DTM_API int32_t dtm_action_control(dtm_t *rt, uint64_t id, uint32_t verb);
 
 /**
- * List the instances (later version).
+ * A phase that has said DTM_ACTION_PENDING is called again, with `status`. DTM_EGONE: no
+ * such instance; DTM_EREFUSED: none of its attempts waits for that (any more).
  *
  * Process: controller
  * Thread: owner
  * Signal: unsafe
  * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: the arrays are the caller's
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_action_wake(dtm_t *rt, uint64_t id, int32_t status);
+
+/**
+ * List the instances, oldest first: all that are not finished, and the last 100 that
+ * are. `size` is sizeof(dtm_action_info_t). `*ret_count` is how many there are; when
+ * that is above `capacity`, the rest is left out and -ENOSPC returned.
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the array is the caller's; names and texts are libdtm's until the next call
  */
 DTM_API
 int32_t dtm_action_list(dtm_t *rt,
@@ -3248,7 +3474,56 @@ int32_t dtm_action_list(dtm_t *rt,
                         uint32_t *ret_count);
 
 /**
- * In a phase: go on with phase `next` instead of the following one (later version).
+ * What has become of an instance: a line for each change, oldest first, at most the last
+ * 64, each ended by a newline, all terminated. `*ret_len` is the length without the NUL.
+ * -ENOSPC: `size` is too small for it; DTM_EGONE: no such instance.
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the buffer is the caller's
+ */
+DTM_API
+int32_t dtm_action_history(dtm_t *rt,
+                           uint64_t id,
+                           char *ret_text,
+                           size_t size,
+                           size_t *ret_len);
+
+/**
+ * How it is with the store: DTM_OK when it is open, DTM_ECONFIG when none is set,
+ * otherwise what dtm_action_start() would answer now; dtm_last_error() says why.
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API int32_t dtm_store_status(dtm_t *rt);
+
+/**
+ * Read a key that a phase has written by dtm_txn_put(), outside of any phase: what is in
+ * force. -ENOENT: no such key; -ENOSPC: `size` is too small, `*ret_len` says what it
+ * takes; or what dtm_store_status() answers: it may be open a moment later.
+ *
+ * Process: controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the buffer is the caller's
+ */
+DTM_API
+int32_t dtm_store_get(dtm_t *rt,
+                      dtm_str_t key,
+                      void *ret_value,
+                      size_t size,
+                      size_t *ret_len);
+
+/**
+ * In a phase: go on with phase `next` instead of the following one, if the phase ends
+ * with DTM_ACTION_NEXT.
  *
  * Process: controller (in a phase)
  * Thread: owner
@@ -3259,8 +3534,10 @@ int32_t dtm_action_list(dtm_t *rt,
 DTM_API int32_t dtm_action_jump(const dtm_phase_t *phase, uint32_t next);
 
 /**
- * In a phase: do not go on before `ms` have passed (kind 0), all workers are up to date
- * (1), the drain is over (2) or an operator said go (3) (later version).
+ * In a phase: when it ends with DTM_ACTION_NEXT or DTM_ACTION_AGAIN, the next step does
+ * not begin before what `kind`, a DTM_WAIT_*, names has happened; at the latest after
+ * `ms` milliseconds (0: however long it takes), and then `timed_out` is 1. With
+ * DTM_ACTION_PENDING, `ms` is the limit of the attempt. The last call counts.
  *
  * Process: controller (in a phase)
  * Thread: owner
@@ -3271,13 +3548,70 @@ DTM_API int32_t dtm_action_jump(const dtm_phase_t *phase, uint32_t next);
 DTM_API int32_t dtm_action_wait(const dtm_phase_t *phase, uint32_t kind, uint64_t ms);
 
 /**
- * Add a database for actions (later version).
+ * In a phase: read a key that dtm_txn_put() has written, by this action or another.
+ * `*ret_len` is the value's length. -ENOENT: no such key; -ENOSPC: `size` is too small.
+ * What was read still holds when the phase commits, or the attempt is repeated.
+ *
+ * Process: controller (in a phase)
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the buffer is the caller's
+ */
+DTM_API
+int32_t dtm_txn_get(dtm_txn_t *txn,
+                    dtm_str_t key,
+                    void *ret_value,
+                    size_t size,
+                    size_t *ret_len);
+
+/**
+ * In a phase: write a key, in a space that all actions of this store share. It takes
+ * effect with the phase's transition, exactly once; not at all if the attempt fails.
+ * -ENOSPC: DTM_TXN_KEYS_MAX; -EMSGSIZE: DTM_TXN_VALUE_MAX.
+ *
+ * Process: controller (in a phase)
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: key and value are copied
+ */
+DTM_API int32_t dtm_txn_put(dtm_txn_t *txn, dtm_str_t key, dtm_str_t value);
+
+/**
+ * In a phase: remove a key, likewise.
+ *
+ * Process: controller (in a phase)
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: key is copied
+ */
+DTM_API int32_t dtm_txn_del(dtm_txn_t *txn, dtm_str_t key);
+
+/**
+ * In a phase: the database's own handle, inside of the transaction that commits with the
+ * phase's transition: `sqlite3 *` of a `sqlite:` store, to be used with the SQLite that
+ * libdtm is linked with; what `begin` gave of a store of the service's own. NULL: it has
+ * none. Do not end the transaction, nor touch the tables `kv` and `revision`.
+ *
+ * Process: controller (in a phase)
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: libdtm's; valid while the phase's callback runs
+ */
+DTM_API void *dtm_txn_native(dtm_txn_t *txn);
+
+/**
+ * Add a database for actions, chosen by its scheme in `store`. DTM_EINVAL, DTM_EABI,
+ * -EEXIST, DTM_ESTATE (dtm_run() was called).
  *
  * Process: host
  * Thread: owner
  * Signal: unsafe
  * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: store is copied
+ * Owns: store is copied, its data is only passed on
  */
 DTM_API int32_t dtm_store_register(dtm_t *rt, const dtm_store_t *store);
 
@@ -3353,10 +3687,11 @@ DTM_SIZE_(dtm_listen_t, 40);
 DTM_SIZE_(dtm_func_t, 56);
 DTM_SIZE_(dtm_command_t, 24);
 DTM_SIZE_(dtm_console_t, 48);
-DTM_SIZE_(dtm_phase_t, 72);
+DTM_SIZE_(dtm_phase_t, 96);
 DTM_SIZE_(dtm_action_t, 56);
-DTM_SIZE_(dtm_action_info_t, 40);
-DTM_SIZE_(dtm_store_t, 128);
+DTM_SIZE_(dtm_action_info_t, 72);
+DTM_SIZE_(dtm_write_t, 48);
+DTM_SIZE_(dtm_store_t, 112);
 DTM_SIZE_(dtm_config_t, 368);
 DTM_SIZE_(dtm_callbacks_t, 184);
 #undef DTM_SIZE_

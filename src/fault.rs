@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-const POINTS: [&str; 9] = [
+const POINTS: [&str; 14] = [
     "fork",
     "child.born",
     "child.ready",
@@ -18,6 +18,11 @@ const POINTS: [&str; 9] = [
     "update.done",
     "token.armed",
     "accept",
+    "action.count",
+    "action.call",
+    "action.called",
+    "action.done",
+    "store.commit",
 ];
 
 /// Made at the first hit: "fork", in the master, before any child exists.

@@ -12,6 +12,7 @@
 //! | `event` | the loop they share: clients, watches, timers, wake-ups |
 //! | `accept` | which worker accepts next |
 //! | `bpf` | kernel programs that choose a listening socket |
+//! | `action`, `store` | durable actions, and where they are kept |
 //! | `channel` | messages between processes |
 //! | `shm` | what processes publish to each other |
 //! | `process`, `signal` | fork, exit, death; signals by role |
@@ -21,6 +22,7 @@
 #![cfg_attr(test, allow(clippy::cast_possible_truncation, clippy::type_complexity))]
 
 mod accept;
+mod action;
 mod answer;
 mod border;
 mod bpf;
@@ -46,6 +48,7 @@ mod runtime;
 mod shm;
 mod signal;
 mod stack;
+mod store;
 mod sys;
 mod systemd;
 mod worker;

@@ -57,6 +57,9 @@ pub(crate) struct Runtime {
     /// Sockets that were open before this program began.
     pub(crate) inherited: Inherited,
     pub(crate) funcs: RefCell<Vec<Func>>,
+    pub(crate) registered: crate::action::Registered,
+    /// A name that no other run has, for the store's fence.
+    pub(crate) run_name: String,
     pub(crate) counters: RefCell<Vec<String>>,
     /// Console commands of the service's own.
     pub(crate) commands: RefCell<Vec<crate::console::Registered>>,
@@ -91,6 +94,8 @@ impl Runtime {
             control: RefCell::default(),
             inherited: Inherited::from_systemd(),
             funcs: RefCell::default(),
+            registered: crate::action::Registered::default(),
+            run_name: crate::action::unique(),
             counters: RefCell::default(),
             commands: RefCell::default(),
             log_level: Cell::new(0),
@@ -107,6 +112,11 @@ impl Runtime {
     /// The address that C knows us by.
     pub(crate) fn handle(&self) -> *mut dtm_t {
         std::ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// The file that the settings come from.
+    pub(crate) fn config_file(&self) -> Option<&str> {
+        self.settings.config_file.as_deref()
     }
 
     pub(crate) fn config(&self) -> Rc<Config> {

@@ -187,6 +187,8 @@ pub(crate) struct Config {
     pub(crate) controller_tick: Option<u64>,
     pub(crate) console: Console,
     pub(crate) channel_queue: usize,
+    pub(crate) store: Option<String>,
+    pub(crate) store_timeout: u32,
     pub(crate) signals: SignalTable,
     pub(crate) orphan: Orphan,
     pub(crate) drain_idle: DrainIdle,
@@ -254,12 +256,6 @@ impl Config {
 
     /// Fill in the defaults; check what depends on more than one key.
     fn complete(mut values: Settings, machine: &Machine) -> Result<Self> {
-        if values.store.is_some() {
-            return Err(Error::new(
-                DTM_ENOTSUP,
-                "store: actions come with a later version",
-            ));
-        }
         for key in KEYS {
             if (key.get)(&values) == 0 {
                 (key.set)(&mut values, key.default);
@@ -351,6 +347,8 @@ impl From<Settings> for Config {
             controller_tick: or_off(v.controller_tick_ms),
             console: Console::of(&v),
             channel_queue: v.channel_queue as usize,
+            store: v.store.clone(),
+            store_timeout: v.store_timeout_ms,
             signals: match v.signals {
                 DTM_SIGNALS_DTM => SignalTable::Dtm,
                 DTM_SIGNALS_GUNICORN => SignalTable::Gunicorn,

@@ -216,12 +216,3 @@ fn a_reload_keeps_what_is_fixed_and_names_it() {
         (AcceptMode::Lock, "dtm")
     );
 }
-
-#[test]
-fn stores_come_later() {
-    let store = Settings {
-        store: Some("sqlite:/x".into()),
-        ..Settings::default()
-    };
-    assert_eq!(complete(store).unwrap_err().code, DTM_ENOTSUP);
-}

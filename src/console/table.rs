@@ -120,6 +120,14 @@ table! {
     Observer Service "ACCEPT TOKENS GET" "" 0..0 run::accept::tokens, "Accept tokens of each queue";
     Operator Service "ACCEPT TOKENS SET" "1..64|default" 1..1 run::accept::set_tokens, "Change the number of accept tokens until a configuration is loaded";
     Observer Service "ACCEPT STATS" "[JSON]" 0..1 run::accept::stats, "What the accept schedule has done";
+    Observer Service "ACTIONS" "[JSON]" 0..1 run::actions::list, "How it is with the store, and every durable action";
+    Observer Service "ACTIONS NAMES" "" 0..0 run::actions::names, "What can be started";
+    Operator Service "ACTIONS START" "name [args ...]" 1..many run::actions::start, "Start an action; answers its id when it is stored";
+    Operator Service "ACTIONS PAUSE" "id" 1..1 run::actions::pause, "Begin no further step of it";
+    Operator Service "ACTIONS RESUME" "id" 1..1 run::actions::resume, "Go on with what is paused, or parked after its attempts";
+    Operator Service "ACTIONS CANCEL" "id" 1..1 run::actions::cancel, "End it where it stands";
+    Operator Service "ACTIONS GO" "id" 1..1 run::actions::go, "The go that it waits for";
+    Observer Service "ACTIONS HISTORY" "id" 1..1 run::actions::history, "What has become of it, a line for each change";
     Observer Events "SUBSCRIBE" "event ..." 1..many run::events::subscribe, "Hear of life events: fork, ready, open, draining, exit, reload, ...";
     Observer Events "UNSUBSCRIBE" "[event ...]" 0..many run::events::unsubscribe, "Hear no more of them";
     Observer Events "PSUBSCRIBE" "pattern ..." 1..many run::events::psubscribe, "Hear of life events whose name matches: PSUBSCRIBE *";

@@ -32,15 +32,18 @@ const CONTROL: u32 = 0x100;
 const WRITABLE: u32 = 0x1000;
 
 pub(crate) struct Controller {
-    rt: &'static Runtime,
+    pub(crate) rt: &'static Runtime,
     pub(crate) child: Child,
     /// The control lock is ours.
     granted: Cell<bool>,
+    /// Counts the controllers that got it.
+    epoch: Cell<u64>,
     pub(crate) roster: roster::Roster,
     updates: updates::Updates,
     pub(crate) commands: commands::Commands,
     console: Option<Box<Console>>,
     pub(crate) messages: messages::Messages,
+    pub(crate) actions: Box<crate::action::Manager>,
     drain_began: Cell<bool>,
     done: Cell<Option<i32>>,
 }
@@ -95,11 +98,13 @@ impl Controller {
             rt,
             child,
             granted: Cell::new(false),
+            epoch: Cell::new(0),
             roster: roster::Roster::new(),
             updates: updates::Updates::new(slots),
             commands: commands::Commands::default(),
             console: ready_made.then(|| Box::new(Console::new(rt.commands.borrow().clone()))),
             messages: messages::Messages::new(ends, config.channel_queue),
+            actions: Box::new(crate::action::Manager::new()),
             drain_began: Cell::new(false),
             done: Cell::new(None),
         };
@@ -133,6 +138,7 @@ impl Controller {
         self.child.link.must_send(Kind::Ready, 0, 0, &[]);
         while !self.pass() {}
         self.reactor().shutdown(DTM_CLOSE_SHUTDOWN);
+        self.actions.close();
         if let Some(exit) = self.rt.callbacks.controller_exit {
             // SAFETY: the service's function, with the arguments it declared.
             self.child.calls(Doing::Exit, || unsafe {
@@ -167,11 +173,13 @@ impl Controller {
 
     /// One pass: events, then a fresh look at the workers, updates, the service.
     fn pass(&'static self) -> bool {
-        child::pass(self, self.reactor(), -1);
+        let timeout = if self.actions.has_turns() { 0 } else { -1 };
+        child::pass(self, self.reactor(), timeout);
         self.carry_on_leaving();
         if self.acting() {
             self.refresh();
             let retry = self.run_updates();
+            self.run_actions();
             if let Some(pass) = self.rt.callbacks.controller_pass {
                 // SAFETY: the service's function, with the arguments it declared.
                 self.child.calls(Doing::Pass, || unsafe {
@@ -179,10 +187,16 @@ impl Controller {
                 });
             }
             let tick = self.rt.config().controller_tick;
-            let next = [retry, tick].into_iter().flatten().min();
+            let turn = self.next_turn();
+            let next = [retry, tick, turn].into_iter().flatten().min();
             self.reactor().own_timer(TICK, next);
         }
         self.done.get().is_some()
+    }
+
+    /// Which of the controllers of this run it is: they count from 1.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.get()
     }
 
     /// Does it hold the control lock, and is not on its way out?
@@ -241,6 +255,7 @@ impl Controller {
         if self.granted.replace(true) {
             return;
         }
+        self.epoch.set(epoch);
         ::log::debug!("control lock granted, epoch {epoch}");
         if let Err(error) = self.listen_to_operators() {
             ::log::error!("control listener: {error}");

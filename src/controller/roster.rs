@@ -108,7 +108,10 @@ impl Controller {
 
     /// All workers, oldest spawn first; slots that have none now before them.
     pub(crate) fn workers(&self) -> Vec<dtm_worker_t> {
-        self.refresh();
+        // A phase of an action sees one list from its beginning to its end.
+        if !self.actions.is_in_phase() {
+            self.refresh();
+        }
         let rows: Vec<(usize, Row)> = (0..self.roster.slots())
             .zip(self.roster.rows.borrow().iter().copied())
             .filter(|(_, row)| row.role == DTM_ROLE_WORKER)

@@ -155,7 +155,8 @@ pub type dtm_console_cb = Option<
         data: *mut c_void,
     ) -> i32,
 >;
-/// A phase of an action: DTM_ACTION_* or a negative code.
+/// A phase of an action: DTM_ACTION_*, or a negative code: this attempt has failed and
+/// is repeated later, at most `attempts` times. See dtm_action_register().
 pub type dtm_phase_cb = Option<
     unsafe extern "C-unwind" fn(
         rt: *mut dtm_t,
@@ -163,7 +164,7 @@ pub type dtm_phase_cb = Option<
         data: *mut c_void,
     ) -> i32,
 >;
-/// Store: connect.
+/// Store: connect. `data` is dtm_store_t.data; `err` takes one line for people.
 pub type dtm_store_open_cb = Option<
     unsafe extern "C-unwind" fn(
         data: *mut c_void,
@@ -176,10 +177,13 @@ pub type dtm_store_open_cb = Option<
 >;
 /// Store: disconnect.
 pub type dtm_store_close_cb = Option<unsafe extern "C-unwind" fn(store: *mut c_void)>;
-/// Store: liveness probe.
+/// Store: one line for people about the last failure, or NULL; valid until the next call.
+pub type dtm_store_error_cb =
+    Option<unsafe extern "C-unwind" fn(store: *mut c_void) -> *const c_char>;
+/// Store: liveness probe; also the end of a transaction without a write.
 pub type dtm_store_ping_cb =
     Option<unsafe extern "C-unwind" fn(store: *mut c_void, timeout_ms: u32) -> i32>;
-/// Takes one key and value found by a store; non-zero ends the walk.
+/// Takes one key that a store has found, its value and version; non-zero ends the walk.
 pub type dtm_store_sink_cb = Option<
     unsafe extern "C-unwind" fn(
         sink: *mut c_void,
@@ -198,63 +202,56 @@ pub type dtm_store_get_cb = Option<
         timeout_ms: u32,
     ) -> i32,
 >;
-/// Store: walk a prefix.
-pub type dtm_store_list_cb = dtm_store_get_cb;
-/// Store: compare version and set. `txn` may be NULL.
-pub type dtm_store_cas_cb = Option<
+/// Store: at most `limit` keys that begin with `prefix`, in the order of their bytes,
+/// beginning behind `after` (empty: with the first).
+pub type dtm_store_list_cb = Option<
     unsafe extern "C-unwind" fn(
         store: *mut c_void,
-        txn: *mut dtm_txn_t,
-        key: dtm_str_t,
-        expected: u64,
-        value: dtm_str_t,
+        prefix: dtm_str_t,
+        after: dtm_str_t,
+        limit: usize,
+        emit: dtm_store_sink_cb,
+        sink: *mut c_void,
+        timeout_ms: u32,
+    ) -> i32,
+>;
+/// Store: all `count` writes or none. A version is above every earlier one of the store.
+pub type dtm_store_write_cb = Option<
+    unsafe extern "C-unwind" fn(
+        store: *mut c_void,
+        writes: *const dtm_write_t,
+        count: usize,
         ret_version: *mut u64,
         timeout_ms: u32,
     ) -> i32,
 >;
-/// Store: compare version and delete.
-pub type dtm_store_del_cb = Option<
+/// Store: begin a transaction, which ends with the next `write` or `rollback`.
+pub type dtm_store_begin_cb = Option<
     unsafe extern "C-unwind" fn(
         store: *mut c_void,
-        txn: *mut dtm_txn_t,
-        key: dtm_str_t,
-        expected: u64,
+        ret_native: *mut *mut c_void,
         timeout_ms: u32,
     ) -> i32,
 >;
-/// Store: acquire or renew a lease; the fence only grows.
+/// Store: acquire a name for `ttl_ms`, or renew it. 0: it is `owner`'s, by the store's
+/// own clock, and nobody else's before that time is over; DTM_EREFUSED: another has it.
 pub type dtm_store_lease_cb = Option<
     unsafe extern "C-unwind" fn(
         store: *mut c_void,
         name: dtm_str_t,
         owner: dtm_str_t,
         ttl_ms: u32,
-        ret_fence: *mut u64,
         timeout_ms: u32,
     ) -> i32,
 >;
-/// Store: give a lease back.
+/// Store: give a lease back, if `owner` has it.
 pub type dtm_store_unlease_cb = Option<
     unsafe extern "C-unwind" fn(
         store: *mut c_void,
         name: dtm_str_t,
-        fence: u64,
+        owner: dtm_str_t,
         timeout_ms: u32,
     ) -> i32,
->;
-/// Store: fd for change notification.
-pub type dtm_store_watch_fd_cb = Option<unsafe extern "C-unwind" fn(store: *mut c_void) -> i32>;
-/// Store: begin a transaction.
-pub type dtm_store_begin_cb = Option<
-    unsafe extern "C-unwind" fn(
-        store: *mut c_void,
-        ret_txn: *mut *mut dtm_txn_t,
-        timeout_ms: u32,
-    ) -> i32,
->;
-/// Store: commit or roll back.
-pub type dtm_store_commit_cb = Option<
-    unsafe extern "C-unwind" fn(store: *mut c_void, txn: *mut dtm_txn_t, timeout_ms: u32) -> i32,
 >;
 
 /// Everything a service can be asked or told. Copied by dtm_new(); the

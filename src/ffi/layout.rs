@@ -65,19 +65,24 @@ layout! {
     dtm_console_t: 48 {
         size: 0, name: 8, arity: 16, operator_only: 20, help: 24, handler: 32, data: 40,
     }
-    dtm_phase_t: 72 {
-        size: 0, id: 8, name: 16, phase: 24, attempt: 28, token: 32, args: 48, txn: 64,
+    dtm_phase_t: 96 {
+        size: 0, id: 8, name: 16, phase: 24, attempt: 28, token: 32, args: 48, txn: 64, step: 72,
+        timed_out: 80, resumed: 84, status: 88, cause: 92,
     }
     dtm_action_t: 56 {
         size: 0, name: 8, phases: 16, attempts: 20, preaction: 24, action: 32, failed: 40, data:
         48,
     }
-    dtm_action_info_t: 40 {
-        size: 0, id: 8, name: 16, phase: 24, attempt: 28, state: 32, reserved: 36,
+    dtm_action_info_t: 72 {
+        size: 0, id: 8, name: 16, phase: 24, attempt: 28, state: 32, wait: 36, step: 40, started:
+        48, changed: 56, text: 64,
     }
-    dtm_store_t: 128 {
-        size: 0, scheme: 8, open: 16, close: 24, ping: 32, get: 40, list: 48, cas: 56, del: 64,
-        lease: 72, unlease: 80, watch_fd: 88, begin: 96, commit: 104, rollback: 112, data: 120,
+    dtm_write_t: 48 {
+        key: 0, value: 16, expected: 32, change: 40, reserved: 44,
+    }
+    dtm_store_t: 112 {
+        size: 0, scheme: 8, data: 16, open: 24, close: 32, error: 40, ping: 48, get: 56, list: 64,
+        write: 72, begin: 80, rollback: 88, lease: 96, unlease: 104,
     }
     dtm_config_t: 368 {
         size: 0, flags: 8, name: 16, config_file: 24, workers: 32, max_processes: 36,

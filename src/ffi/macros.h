@@ -14,6 +14,8 @@
 #define DTM_FUNC_INIT DTM_INIT_(dtm_func_t)
 #define DTM_COMMAND_INIT DTM_INIT_(dtm_command_t)
 #define DTM_CONSOLE_INIT DTM_INIT_(dtm_console_t)
+#define DTM_ACTION_INIT DTM_INIT_(dtm_action_t)
+#define DTM_STORE_INIT DTM_INIT_(dtm_store_t)
 #else
 #define DTM_CONFIG_INIT {.size = sizeof(dtm_config_t)}
 #define DTM_CALLBACKS_INIT {.size = sizeof(dtm_callbacks_t)}
@@ -21,4 +23,6 @@
 #define DTM_FUNC_INIT {.size = sizeof(dtm_func_t)}
 #define DTM_COMMAND_INIT {.size = sizeof(dtm_command_t)}
 #define DTM_CONSOLE_INIT {.size = sizeof(dtm_console_t)}
+#define DTM_ACTION_INIT {.size = sizeof(dtm_action_t)}
+#define DTM_STORE_INIT {.size = sizeof(dtm_store_t)}
 #endif

@@ -2,12 +2,14 @@
 
 use super::abi::read_struct;
 use super::{consts::*, types::*};
+use crate::action::{ATTEMPTS, Action, Calls};
 use crate::error::{Error, Result};
 use crate::func::Func;
 use crate::master::policy::Restart;
 use crate::net::{ListenSpec, Listener};
 use crate::runtime::Runtime;
-use std::ffi::{CStr, c_char};
+use crate::store::Plugin;
+use std::ffi::{CStr, CString, c_char};
 
 /// The least a caller brings: everything behind it has a default.
 const LISTEN_MIN: usize = std::mem::offset_of!(dtm_listen_t, backlog);
@@ -112,4 +114,95 @@ pub(super) unsafe fn func(rt: &Runtime, func: *const dtm_func_t) -> Result<i32> 
     let mut funcs = rt.funcs.borrow_mut();
     funcs.push(func);
     Ok(i32::try_from(funcs.len() - 1).unwrap_or(0))
+}
+
+/// What the caller must bring at least: the action's callback; a store's `write`.
+const ACTION_MIN: usize = std::mem::offset_of!(dtm_action_t, failed);
+const STORE_MIN: usize = std::mem::offset_of!(dtm_store_t, begin);
+
+/// dtm_action_register()
+///
+/// # Safety
+/// A struct as the header asks for.
+pub(super) unsafe fn action(rt: &Runtime, action: *const dtm_action_t) -> Result<()> {
+    rt.check_fresh()?;
+    // SAFETY: by contract.
+    let action = unsafe { read_struct(action, ACTION_MIN) }?;
+    // SAFETY: NULL or terminated, by contract.
+    let name = unsafe { text(action.name, "action.name") }?.to_owned();
+    let letter = |c: u8| c.is_ascii_alphanumeric() || b"._-".contains(&c);
+    if !(1..=32).contains(&name.len()) || !name.bytes().all(letter) {
+        let text = format!("action.name = {name}: 1..32 letters, digits, `.`, `_` or `-`");
+        return Err(Error::invalid(text));
+    }
+    if name.starts_with("dtm-") {
+        return Err(Error::invalid(format!(
+            "action.name = {name}: `dtm-` is libdtm's"
+        )));
+    }
+    if action.phases == 0 || action.phases > PHASES_MAX {
+        let text = format!("action.phases = {}: 1..{PHASES_MAX}", action.phases);
+        return Err(Error::invalid(text));
+    }
+    if action.action.is_none() {
+        return Err(Error::invalid("action.action is NULL"));
+    }
+    rt.registered.add(Action {
+        c_name: CString::new(name.clone()).unwrap_or_default(),
+        name,
+        phases: action.phases,
+        attempts: match action.attempts {
+            0 => ATTEMPTS,
+            attempts => attempts,
+        },
+        calls: Calls {
+            preaction: action.preaction,
+            action: action.action,
+            failed: action.failed,
+            data: action.data,
+        },
+    })
+}
+
+/// More would be a mistake.
+const PHASES_MAX: u32 = 65_536;
+
+/// dtm_store_register()
+///
+/// # Safety
+/// A struct as the header asks for.
+pub(super) unsafe fn store(rt: &Runtime, store: *const dtm_store_t) -> Result<()> {
+    rt.check_fresh()?;
+    // SAFETY: by contract.
+    let table = unsafe { read_struct(store, STORE_MIN) }?;
+    // SAFETY: NULL or terminated, by contract.
+    let scheme = unsafe { text(table.scheme, "store.scheme") }?.to_owned();
+    let letter = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"+-".contains(&c);
+    if scheme.is_empty() || !scheme.bytes().all(letter) {
+        let text = format!("store.scheme = {scheme}: lower-case letters, digits, `+` or `-`");
+        return Err(Error::invalid(text));
+    }
+    let has = [
+        ("open", table.open.is_some()),
+        ("close", table.close.is_some()),
+        ("ping", table.ping.is_some()),
+        ("get", table.get.is_some()),
+        ("list", table.list.is_some()),
+        ("write", table.write.is_some()),
+        (
+            "rollback",
+            table.rollback.is_some() || table.begin.is_none(),
+        ),
+        ("unlease", table.unlease.is_some() || table.lease.is_none()),
+    ];
+    if let Some((member, _)) = has.iter().find(|(_, there)| !there) {
+        return Err(Error::invalid(format!("store.{member} is NULL")));
+    }
+    let mut plugins = rt.registered.plugins.borrow_mut();
+    if plugins.iter().any(|p| p.scheme == scheme) {
+        let text = format!("a store '{scheme}:' is registered already");
+        return Err(Error::new(-libc::EEXIST, text));
+    }
+    plugins.push(Plugin { scheme, table });
+    Ok(())
 }

@@ -37,6 +37,9 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     fork::check_threads(rt.flags & DTM_F_ALLOW_THREADS != 0)?;
     rt.ask_service()?;
     let config = rt.config();
+    if let Some(uri) = &config.store {
+        crate::store::check(uri, &rt.registered.plugins.borrow())?;
+    }
     let settings = settings(&config, rt);
     let slots = usize::try_from(config.max_processes).unwrap_or(0);
     check_room(&settings, slots)?;

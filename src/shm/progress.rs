@@ -30,6 +30,7 @@ pub(crate) enum Doing {
     Update,
     Answer,
     ConfigLoad,
+    Phase,
     Done,
     Nothing,
 }
@@ -53,6 +54,7 @@ impl Doing {
         "update_new_worker",
         "worker_answer",
         "config_load",
+        "action phase",
         "done",
         "no callback",
     ];

@@ -79,7 +79,7 @@ static void tell_accept(dtm_t *rt, struct request *request, uint32_t listener)
 
 static void act(dtm_t *rt, struct request *request, const char *line)
 {
-    char name[16] = "", text[256] = "";
+    char name[16] = "", text[256] = "", args[256] = "";
     unsigned long long number = 0;
     int bytes = 0;
     sscanf(line, "%15s %llu", name, &number);
@@ -108,6 +108,23 @@ static void act(dtm_t *rt, struct request *request, const char *line)
         int32_t code = dtm_send_all(rt, (uint32_t)number, text, strlen(text), &count);
         snprintf(text, sizeof text, "%u", count);
         reply(request, code, text);
+    } else if (sscanf(line, "action %32s %200[^\n]", text, args) >= 1) {
+        uint64_t action = 0;
+        int32_t code = dtm_action_start(rt, text, (dtm_str_t){args, strlen(args)}, &action);
+        reply(request, code < 0 ? code : (int32_t)action, code < 0 ? dtm_last_error() : "");
+    } else if (sscanf(line, "verb %llu %d", &number, &bytes) == 2) {
+        int32_t code = dtm_action_control(rt, number, (uint32_t)bytes);
+        reply(request, code, code < 0 ? dtm_last_error() : "");
+    } else if (sscanf(line, "wake %llu %d", &number, &bytes) == 2) {
+        reply(request, dtm_action_wake(rt, number, bytes), "");
+    } else if (sscanf(line, "history %llu", &number) == 1) {
+        size_t len = 0;
+        int32_t code =
+            dtm_action_history(rt, number, shared->history, sizeof shared->history, &len);
+        reply(request, code < 0 ? code : (int32_t)len, code < 0 ? dtm_last_error() : "");
+    } else if (!strcmp(name, "store")) {
+        int32_t code = dtm_store_status(rt);
+        reply(request, code, code < 0 ? dtm_last_error() : "");
     } else if (!strcmp(name, "accept")) {
         tell_accept(rt, request, (uint32_t)number);
     } else if (!strcmp(name, "pid")) {
@@ -126,6 +143,28 @@ static void note_acting(void)
         other = __atomic_exchange_n(&shared->acting, self, __ATOMIC_SEQ_CST);
     if (other && other != self && runs(other))
         ADD(shared->wrong_calls, 1);
+}
+
+/* What becomes of the actions, in the memory that all share. */
+static void note_actions(dtm_t *rt)
+{
+    static dtm_action_info_t infos[ACTIONS];
+    uint32_t count = 0;
+    if (!GET(shared->wants_actions))
+        return;
+    int32_t code = dtm_action_list(rt, infos, sizeof infos[0], ACTIONS, &count);
+    CHECK(code == DTM_OK || code == -ENOSPC);
+    for (uint32_t i = 0; i < count && i < ACTIONS; i++) {
+        struct action *action = &shared->action[infos[i].id % ACTIONS];
+        SET(action->phase, (int)infos[i].phase);
+        SET(action->attempt, (int)infos[i].attempt);
+        SET(action->step, (int)infos[i].step);
+        SET(action->wait, (int)infos[i].wait);
+        snprintf(action->text, sizeof action->text, "%s", infos[i].text);
+        SET(action->state, (int)infos[i].state);
+        SET(action->id, infos[i].id);
+    }
+    SET(shared->action_count, count);
 }
 
 static int32_t on_init(dtm_t *rt, void *user_data)
@@ -151,6 +190,7 @@ static void on_pass(dtm_t *rt, void *user_data)
     uint32_t count = 0;
     ADD(shared->passes, 1);
     note_acting();
+    note_actions(rt);
     if (!GET(shared->chatter))
         return;
     CHECK_EQ(dtm_workers(rt, workers, sizeof workers[0], 64, &count), DTM_OK);

@@ -18,7 +18,9 @@
  *   reload loadconf start stop scale N nofork MS fork upgrade recycle reopen shutdown now
  *   mode N, tokens N, reset
  *   send SPAWN TEXT, big SPAWN BYTES, all GENERATION TEXT, pid, workers,
- *   accept LISTENER (fills shared->accept and shared->worker)
+ *   accept LISTENER (fills shared->accept and shared->worker),
+ *   action NAME ARGS (its id, or a negative code), verb ID DTM_VERB_*, wake ID STATUS, store,
+ *   history ID (fills shared->history)
  * Messages to workers: `version N`, `refuse`, `for SPAWN`, any other text.
  */
 #ifndef SERVICE_H
@@ -33,7 +35,21 @@
 extern "C" {
 #endif
 
-enum { KIDS = 16384, LOG_LINES = 2048, LOG_WIDTH = 240, LISTENERS = 4, REASONS = 10 };
+enum {
+    KIDS = 16384,
+    LOG_LINES = 2048,
+    LOG_WIDTH = 240,
+    LISTENERS = 4,
+    REASONS = 10,
+    ACTIONS = 256,
+};
+
+/* An instance of an action, as the controller saw it in its last pass. */
+struct action {
+    uint64_t id;
+    int state, phase, attempt, step, wait;
+    char text[128];
+};
 
 /* One fork, as the master's `event` callback and the child itself told of it. */
 struct kid {
@@ -81,7 +97,11 @@ struct shared {
     dtm_accept_t accept; /* at the last request for it */
     dtm_worker_t worker[64];
     uint32_t worker_count;
-    int acting; /* pid of the controller that acted last */
+    int acting;                    /* pid of the controller that acted last */
+    int wants_actions;             /* the controller fills the next two in each pass */
+    struct action action[ACTIONS]; /* by id modulo ACTIONS */
+    uint32_t action_count;
+    char history[16384]; /* at the last request for it */
     int answers, refusals;
     char answer[256];
     int custom[16]; /* for the test itself */

@@ -16,9 +16,9 @@ tab=$(printf '\t')
 flow_ids() {
     for i in $(seq 1 21); do echo "M$i"; done
     for i in $(seq 1 10); do echo "W$i"; done
-    for i in $(seq 1 9) 13; do echo "C$i"; done
+    for i in $(seq 1 13); do echo "C$i"; done
     echo S1
-    for i in 1 $(seq 3 17); do echo "L$i"; done
+    for i in 1 $(seq 3 18); do echo "L$i"; done
 }
 
 fault_ids() {

@@ -33,6 +33,7 @@ useful() { # the same of libraries that some examples are built with
     while read -r library package; do
         pkg-config --exists "$library" 2>/dev/null || echo "$package"
     done <<LIST | sort -u | tr '\n' ' '
+sqlite3 libsqlite3-dev
 libuv libuv1-dev
 libevent_core libevent-dev
 LIST

@@ -1,6 +1,7 @@
 //! What commands do. Each is one function: (who asks, arguments) -> what is answered.
 
 pub(super) mod accept;
+pub(super) mod actions;
 pub(super) mod clients;
 pub(super) mod config;
 pub(super) mod events;

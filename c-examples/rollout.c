@@ -1,0 +1,189 @@
+/*
+ * rollout.c - a value that all workers serve, changed by a durable action: first in one
+ * worker, and only when that one is well in all; otherwise the old value comes back.
+ *
+ * "ACTIONS START rollout VALUE" on the console (redis-cli -s rollout.sock) starts it. A
+ * client that says anything gets the value. Workers refuse what begins with "bad", and a
+ * rollout of it ends as failed. Kill the controller or the whole service at any moment:
+ * the rollout goes on where it stood.
+ */
+#define _GNU_SOURCE
+#include "options.h"
+
+#include <dtm.h>
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { VALUE_MAX = 100, WORKERS_MAX = 1024, WATCH_MS = 300 };
+enum { CANARY, WATCH, SAVE, REST, PHASES };
+
+static const dtm_str_t value_key = {"value", 5};
+
+/* ---- Worker -------------------------------------------------------------- */
+
+static char value[VALUE_MAX + 1] = "none";
+
+/* At the gate and later. What is refused changes nothing. */
+static int32_t worker_message(dtm_t *rt, const void *data, size_t len, void *user_data)
+{
+    (void)user_data;
+    if (len > VALUE_MAX || (len >= 3 && memcmp(data, "bad", 3) == 0))
+        return DTM_EUSER;
+    memcpy(value, data, len);
+    value[len] = 0;
+    return dtm_answer(rt, NULL, 0);
+}
+
+static int32_t client_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *user_data)
+{
+    char line[VALUE_MAX + 2], in[256];
+    int fd = dtm_client_fd(client), len = snprintf(line, sizeof line, "%s\n", value);
+
+    (void)rt, (void)events, (void)user_data;
+    if (read(fd, in, sizeof in) <= 0 || send(fd, line, (size_t)len, MSG_NOSIGNAL) != len)
+        return DTM_DONE;
+    dtm_client_set_busy(client, 0);
+    return DTM_READ;
+}
+
+/* ---- Controller ----------------------------------------------------------- */
+
+/* The step that waits for answers of workers. */
+static struct {
+    uint64_t id;
+    int answers;
+} asking;
+
+/* A new worker gets what is in force. The database may not be open yet. */
+static int32_t update_new_worker(dtm_t *rt, const dtm_worker_t *worker, void *user_data)
+{
+    char text[VALUE_MAX];
+    size_t len = 0;
+    int32_t status = dtm_store_get(rt, value_key, text, sizeof text, &len);
+
+    (void)user_data;
+    if (status == -ENOENT)
+        return 0;
+    return status ? -EAGAIN : dtm_send(rt, worker->spawn, text, len);
+}
+
+static void worker_answer(dtm_t *rt, const dtm_worker_t *worker, int32_t status,
+                          const void *data, size_t len, void *user_data)
+{
+    (void)worker, (void)data, (void)len, (void)user_data;
+    if (asking.answers > 0 && (status != 0 || --asking.answers == 0)) {
+        asking.answers = 0;
+        dtm_action_wake(rt, asking.id, status);
+    }
+}
+
+/* Send to the first worker, or to all; the phase is called again when they have answered. */
+static int32_t ask_workers(dtm_t *rt, const dtm_phase_t *phase, dtm_str_t text, int only_one)
+{
+    static dtm_worker_t workers[WORKERS_MAX];
+    uint32_t count = 0, i;
+
+    asking.id = phase->id;
+    asking.answers = 0;
+    dtm_workers(rt, workers, sizeof workers[0], WORKERS_MAX, &count);
+    for (i = 0; i < count && !(only_one && asking.answers); i++)
+        if (workers[i].state == DTM_WORKER_OPEN &&
+            dtm_send(rt, workers[i].spawn, text.ptr, text.len) == DTM_OK)
+            asking.answers++;
+    if (asking.answers == 0)
+        return -EAGAIN;
+    dtm_action_wait(phase, DTM_WAIT_TIME, 5000); /* no answer: that attempt has failed */
+    return DTM_ACTION_PENDING;
+}
+
+static int32_t verdict(int32_t status)
+{
+    if (status == -ETIMEDOUT)
+        return status;
+    return status == 0 ? DTM_ACTION_NEXT : DTM_ACTION_FAIL;
+}
+
+static int32_t rollout(dtm_t *rt, const dtm_phase_t *phase, void *data)
+{
+    (void)data;
+    switch (phase->phase) {
+    case CANARY:
+        if (phase->args.len == 0 || phase->args.len > VALUE_MAX)
+            return DTM_ACTION_FAIL;
+        if (!phase->resumed)
+            return ask_workers(rt, phase, phase->args, 1);
+        dtm_action_wait(phase, DTM_WAIT_TIME, WATCH_MS);
+        return verdict(phase->status);
+    case WATCH: /* has it died of it? Then its replacement has to come back */
+        dtm_action_wait(phase, DTM_WAIT_UPDATED, 5000);
+        return DTM_ACTION_NEXT;
+    case SAVE: /* from here on new workers get the new value, exactly when this commits */
+        return phase->timed_out ? DTM_ACTION_FAIL
+                                : dtm_txn_put(phase->txn, value_key, phase->args);
+    default:
+        return phase->resumed ? verdict(phase->status) : ask_workers(rt, phase, phase->args, 0);
+    }
+}
+
+/* The canary has not taken it: it gets back what is in force. */
+static int32_t give_back(dtm_t *rt, const dtm_phase_t *phase, void *data)
+{
+    char text[VALUE_MAX] = "none";
+    size_t len = 4;
+    int32_t status = dtm_txn_get(phase->txn, value_key, text, sizeof text, &len);
+
+    (void)data;
+    if (status != DTM_OK && status != -ENOENT)
+        return status;
+    dtm_send_all(rt, 0, text, len, NULL);
+    return DTM_ACTION_NEXT;
+}
+
+/* ---- main ------------------------------------------------------------------ */
+
+static const char help[] =
+    "rollout - serves a value that a durable action changes in all workers\n"
+    "  --listen ADDR   127.0.0.1:7000, [::1]:7000, *:7000, unix:/path (127.0.0.1:7000)\n"
+    "  --workers N     number of workers (one per CPU)\n"
+    "  --control ADDR  console for redis-cli (unix:rollout.sock)\n"
+    "  --store URI     sqlite:/absolute/path\n";
+
+int main(int argc, char **argv)
+{
+    dtm_config_t config = DTM_CONFIG_INIT;
+    dtm_callbacks_t callbacks = DTM_CALLBACKS_INIT;
+    dtm_listen_t listen = DTM_LISTEN_INIT, control = DTM_LISTEN_INIT;
+    dtm_action_t action = DTM_ACTION_INIT;
+    const struct option options[] = {
+        {"--listen", &listen.address, NULL, NULL},
+        {"--workers", NULL, &config.workers, NULL},
+        {"--control", &control.address, NULL, NULL},
+        {"--store", &config.store, NULL, NULL},
+        {NULL, NULL, NULL, NULL},
+    };
+    dtm_t *rt = NULL;
+    int failed;
+
+    config.name = "rollout";
+    listen.address = "127.0.0.1:7000";
+    control.address = "unix:rollout.sock";
+    options_parse(argc, argv, options, help);
+    callbacks.worker_message = worker_message;
+    callbacks.client_step = client_step;
+    callbacks.update_new_worker = update_new_worker;
+    callbacks.worker_answer = worker_answer;
+    action.name = "rollout";
+    action.phases = PHASES;
+    action.action = rollout;
+    action.failed = give_back;
+
+    failed = dtm_new(&config, &callbacks, NULL, &rt) != DTM_OK || dtm_listen(rt, &listen) < 0 ||
+             dtm_listen_control(rt, &control) < 0 ||
+             dtm_action_register(rt, &action) != DTM_OK || dtm_run(rt, NULL, 0) != DTM_OK;
+    if (failed)
+        fprintf(stderr, "rollout: %s\n", dtm_last_error());
+    dtm_free(rt);
+    return failed;
+}

@@ -1,0 +1,108 @@
+//! `dtm-restart`: each worker is replaced, one after the other; the next one when all are
+//! open and up to date again. `dtm-recycle SECONDS`: the same again and again, with so much
+//! time in between.
+//!
+//! The workers to be replaced are listed once, and the list goes down in the same
+//! transaction as the step that replaced one. One that is gone already has been replaced:
+//! an attempt that is repeated does nothing twice.
+
+use super::{args, ask};
+use crate::controller::Controller;
+use crate::error::{Error, Result};
+use crate::ffi::*;
+
+pub(super) const PHASES: u32 = 3;
+const LIST: u32 = 0;
+const REPLACE: u32 = 1;
+const NEXT: u32 = 2;
+
+/// Time for a replacement to be open and up to date: that of a start.
+fn limit(controller: &Controller) -> u64 {
+    controller.rt.config().start_timeout.unwrap_or(0)
+}
+
+pub(super) fn run(controller: &Controller, phase: &dtm_phase_t) -> Result<i32> {
+    let period = period(phase)?;
+    match phase.phase {
+        LIST => {
+            let workers = controller.workers();
+            let spawns = workers.iter().filter(|w| w.state == DTM_WORKER_OPEN);
+            let list: Vec<u64> = spawns.map(|w| w.spawn).collect();
+            keep(controller, phase, &list)?;
+            Ok(DTM_ACTION_NEXT)
+        }
+        REPLACE => {
+            let list = list(controller, phase)?;
+            let Some(spawn) = list.first().copied() else {
+                return again_later(controller, phase, period);
+            };
+            if phase.resumed == 0 {
+                return ask(controller, phase, DTM_CMD_RECYCLE, spawn);
+            }
+            match phase.status {
+                DTM_OK | DTM_EGONE => {}
+                code => return Err(Error::new(code, format!("recycle spawn {spawn}"))),
+            }
+            keep(controller, phase, &list[1..])?;
+            controller.phase_wait(phase, DTM_WAIT_UPDATED, limit(controller))?;
+            Ok(DTM_ACTION_NEXT)
+        }
+        NEXT => {
+            if phase.timed_out != 0 {
+                let text = "the last replacement is not open in start_timeout";
+                return Err(Error::new(-libc::ETIMEDOUT, text));
+            }
+            controller.phase_jump(phase, REPLACE)?;
+            Ok(DTM_ACTION_NEXT)
+        }
+        _ => Ok(DTM_ACTION_DONE),
+    }
+}
+
+fn again_later(controller: &Controller, phase: &dtm_phase_t, period: Option<u64>) -> Result<i32> {
+    let Some(ms) = period else {
+        return Ok(DTM_ACTION_DONE);
+    };
+    controller.phase_wait(phase, DTM_WAIT_TIME, ms)?;
+    controller.phase_jump(phase, LIST)?;
+    Ok(DTM_ACTION_NEXT)
+}
+
+/// The seconds of dtm-recycle.
+fn period(phase: &dtm_phase_t) -> Result<Option<u64>> {
+    let text = args(phase)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let seconds = text
+        .parse()
+        .ok()
+        .filter(|s: &u64| (1..=31_536_000).contains(s));
+    let seconds =
+        seconds.ok_or_else(|| Error::invalid(format!("'{text}': seconds between two recycles")))?;
+    Ok(Some(seconds * 1_000))
+}
+
+fn key(phase: &dtm_phase_t) -> String {
+    format!("dtm-restart-{}", phase.id)
+}
+
+/// Spawn ids mean something in one run only: after a restart of the whole service, all
+/// workers are new.
+fn keep(controller: &Controller, phase: &dtm_phase_t, spawns: &[u64]) -> Result<()> {
+    let mut text = controller.rt.run_name.clone();
+    for spawn in spawns {
+        text += &format!(" {spawn}");
+    }
+    controller.txn_set(phase.txn, key(phase).as_bytes(), Some(text.as_bytes()))
+}
+
+fn list(controller: &Controller, phase: &dtm_phase_t) -> Result<Vec<u64>> {
+    let value = controller.txn_get(phase.txn, key(phase).as_bytes())?;
+    let text = String::from_utf8(value.unwrap_or_default()).unwrap_or_default();
+    let mut words = text.split(' ');
+    if words.next() != Some(controller.rt.run_name.as_str()) {
+        return Ok(Vec::new());
+    }
+    Ok(words.filter_map(|word| word.parse().ok()).collect())
+}

@@ -1,0 +1,225 @@
+//! A store that this controller has opened and claimed: load, and save behind the fence.
+
+use super::book::Book;
+use super::instance::Instance;
+use super::owner::{Claim, Owner, unique};
+use super::wall_ms;
+use crate::store::{self, Expect, Kind, Opening, Outcome, Record, Store, Trouble, Write};
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// Lines of history that an instance keeps: enough to see what it did last; one that
+/// asks again every second for days does not fill the store.
+const LINES: u64 = 64;
+/// Records read at a time.
+const BATCH: usize = 512;
+
+/// A store that this controller has had open.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    name: String,
+    version: u64,
+}
+
+pub(crate) struct Session {
+    pub(super) store: Rc<dyn Store>,
+    /// The store's own name, for tokens.
+    pub(super) name: String,
+    /// The version of `owner` that is ours: the fence.
+    fence: u64,
+    /// The highest version so far.
+    seen: Cell<u64>,
+    /// The last id given, and its record's version.
+    pub(super) last: Cell<(u64, Expect)>,
+}
+
+pub(super) fn instance_key(id: u64) -> Vec<u8> {
+    format!("i/{id:016x}").into_bytes()
+}
+
+pub(super) fn line_key(id: u64, line: u64) -> Vec<u8> {
+    format!("l/{id:016x}/{line:016x}").into_bytes()
+}
+
+pub(super) fn data_key(key: &[u8]) -> Vec<u8> {
+    [b"d/", key].concat()
+}
+
+fn number(record: &Record) -> Outcome<u64> {
+    let text = std::str::from_utf8(&record.value).ok();
+    text.and_then(|t| t.trim().parse().ok()).ok_or_else(|| {
+        let key = String::from_utf8_lossy(&record.key);
+        Trouble::corrupt(format!("record {key} is no number"))
+    })
+}
+
+impl Session {
+    /// Open, claim, and read everything.
+    pub(super) fn open(
+        opening: &Opening<'_>,
+        me: &Owner,
+        known: Option<&Known>,
+    ) -> Outcome<(Self, Book)> {
+        let store = store::open(opening)?;
+        let name = store.get(b"store")?.map(|r| r.value);
+        if let Some(known) = known.filter(|k| name.as_deref() != Some(k.name.as_bytes())) {
+            let text = format!("it is not the store {} that was opened before", known.name);
+            return Err(Trouble::new(Kind::Replaced, text));
+        }
+        let fence = claim(&*store, me)?;
+        if let Some(known) = known.filter(|k| fence <= k.version) {
+            let text = format!(
+                "it is an older copy (version {fence}, {} was seen): restart the controller to \
+                 go on from there",
+                known.version
+            );
+            return Err(Trouble::new(Kind::Replaced, text));
+        }
+        let name = match name {
+            Some(name) => String::from_utf8(name)
+                .map_err(|_| Trouble::corrupt("record store cannot be read"))?,
+            None => christen(&*store, fence)?,
+        };
+        let last = match store.get(b"sequence")? {
+            Some(record) => (number(&record)?, Expect::Version(record.version)),
+            None => (0, Expect::Absent),
+        };
+        let session = Self {
+            store,
+            name,
+            fence,
+            seen: Cell::new(fence),
+            last: Cell::new(last),
+        };
+        let book = session.load()?;
+        Ok((session, book))
+    }
+
+    fn load(&self) -> Outcome<Book> {
+        let mut book = Book::default();
+        let mut after = Vec::new();
+        let (wall, now) = (wall_ms(), crate::sys::now_ms());
+        loop {
+            let records = self.store.list(b"i/", &after, BATCH)?;
+            let Some(last) = records.last() else {
+                return Ok(book);
+            };
+            after.clone_from(&last.key);
+            for record in &records {
+                let instance = Instance::decode(&record.value)
+                    .filter(|i| instance_key(i.id) == record.key)
+                    .ok_or_else(|| {
+                        let key = String::from_utf8_lossy(&record.key);
+                        Trouble::corrupt(format!("record {key} cannot be read"))
+                    })?;
+                book.put(Rc::new(instance), record.version, wall, now);
+            }
+        }
+    }
+
+    fn fence(&self) -> Write {
+        Write::check(*b"owner", Expect::Version(self.fence))
+    }
+
+    /// Behind the fence.
+    pub(super) fn write(&self, mut writes: Vec<Write>) -> Outcome<u64> {
+        writes.insert(0, self.fence());
+        let version = self.store.write(&writes)?;
+        self.seen.set(version);
+        Ok(version)
+    }
+
+    /// What the next opening must find.
+    pub(super) fn known(&self) -> Known {
+        Known {
+            name: self.name.clone(),
+            version: self.seen.get(),
+        }
+    }
+
+    /// The record itself.
+    pub(super) fn keep(instance: &Instance, version: Expect) -> Write {
+        Write::put(instance_key(instance.id), version, instance.encode())
+    }
+
+    /// The last id given.
+    pub(super) fn last_id(id: u64, version: Expect) -> Write {
+        Write::put(*b"sequence", version, id.to_string())
+    }
+
+    /// One more line of its history, counted in the record. Call before keep().
+    pub(super) fn note(instance: &mut Instance, what: &str) -> Vec<Write> {
+        instance.lines += 1;
+        let line = instance.lines;
+        let i = &*instance;
+        let text = format!(
+            "{} {} {} phase {} step {} attempt {}: {what}{}{}",
+            i.changed,
+            i.state.name(),
+            i.stage.name(),
+            i.phase,
+            i.step,
+            i.attempt,
+            if i.text.is_empty() { "" } else { ": " },
+            i.text
+        );
+        let mut writes = vec![Write::put(line_key(i.id, line), Expect::Any, text)];
+        if line > LINES {
+            writes.push(Write::delete(line_key(i.id, line - LINES), Expect::Any));
+        }
+        writes
+    }
+
+    pub(super) fn history(&self, id: u64) -> Outcome<Vec<String>> {
+        let prefix = format!("l/{id:016x}/");
+        let records = self.store.list(prefix.as_bytes(), b"", BATCH)?;
+        let text = |r: &Record| String::from_utf8_lossy(&r.value).into_owned();
+        Ok(records.iter().map(text).collect())
+    }
+
+    /// A finished instance that is too old to be kept.
+    pub(super) fn erase(&self, instance: &Instance, version: u64) -> Outcome<()> {
+        let key = instance_key(instance.id);
+        let mut writes = vec![Write::delete(key, Expect::Version(version))];
+        let oldest = instance.lines.saturating_sub(LINES) + 1;
+        let lines = oldest..=instance.lines;
+        writes.extend(lines.map(|l| Write::delete(line_key(instance.id, l), Expect::Any)));
+        self.write(writes).map(|_| ())
+    }
+}
+
+/// From now on this controller acts, and nobody before it.
+fn claim(store: &dyn Store, me: &Owner) -> Outcome<u64> {
+    let old = store.get(b"owner")?;
+    if let Some(record) = &old {
+        let owner = Owner::decode(&record.value)
+            .ok_or_else(|| Trouble::corrupt("record owner cannot be read"))?;
+        match me.claim(&owner, Owner::runs) {
+            Claim::Allowed => {}
+            Claim::Taken => {
+                let text = format!(
+                    "it is in use by another service, whose controller has pid {}: give each \
+                     service a store of its own",
+                    owner.pid
+                );
+                return Err(Trouble::new(Kind::Taken, text));
+            }
+            Claim::Fenced => {
+                let text = format!("a later controller acts (epoch {})", owner.epoch);
+                return Err(Trouble::new(Kind::Fenced, text));
+            }
+        }
+    }
+    let expect = Expect::of(old.as_ref());
+    store.write(&[Write::put(*b"owner", expect, me.encode())])
+}
+
+/// Give the store a name, once: tokens of two stores never mean the same.
+fn christen(store: &dyn Store, fence: u64) -> Outcome<String> {
+    let name = unique();
+    store.write(&[
+        Write::check(*b"owner", Expect::Version(fence)),
+        Write::put(*b"store", Expect::Absent, name.clone()),
+    ])?;
+    Ok(name)
+}

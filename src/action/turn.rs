@@ -1,0 +1,372 @@
+//! One pass of the action manager: one active instance goes on by one phase. flow: C10
+
+use super::book::{Entry, Seen};
+use super::instance::{Fall, Instance, Stage, State};
+use super::machine;
+use super::owner::Owner;
+use super::session::Session;
+use super::txn::Running;
+use super::{Action, wall_ms};
+use crate::child::Cause;
+use crate::controller::Controller;
+use crate::ffi::*;
+use crate::master::policy::Order;
+use crate::shm::Doing;
+use crate::store::{Expect, Kind, Opening, Outcome, Trouble};
+use std::rc::Rc;
+
+/// A store that failed is asked again after 50 ms, then after twice as long each time up
+/// to 5 s: a lock is given back soon, a server comes back when it does.
+const RETRY_MS: u64 = 50;
+const RETRY_MAX_MS: u64 = 5_000;
+/// A store that nobody needs is asked now and then, so that its loss is known before an
+/// action needs it. flow: C12
+const PROBE_MS: u64 = 5_000;
+/// Finished instances that are kept, for the console.
+const KEEP: usize = 100;
+
+fn retry_after(failures: u32) -> u64 {
+    (RETRY_MS << failures.saturating_sub(1).min(16)).min(RETRY_MAX_MS)
+}
+
+impl Controller {
+    /// Once a pass.
+    pub(crate) fn run_actions(&self) {
+        let config = self.rt.config();
+        let Some(uri) = config.store.as_deref() else {
+            return;
+        };
+        let now = crate::sys::now_ms();
+        let (not_before, failures) = self.actions.retry.get();
+        if failures > 0 && now < not_before {
+            return;
+        }
+        match self.go_on(uri, now) {
+            Ok(()) => self.store_is_well(),
+            Err(trouble) => self.store_fails(trouble),
+        }
+    }
+
+    /// When to do so again, in ms.
+    pub(crate) fn next_turn(&self) -> Option<u64> {
+        self.rt.config().store.as_ref()?;
+        let now = crate::sys::now_ms();
+        let (not_before, failures) = self.actions.retry.get();
+        if failures > 0 {
+            return Some(not_before.saturating_sub(now).max(1));
+        }
+        let book = self.actions.book.borrow();
+        if book.has_turns() {
+            return Some(0);
+        }
+        let probe = (self.actions.heard.get() + PROBE_MS).saturating_sub(now);
+        Some(book.next_look(now).map_or(probe, |ms| ms.min(probe)))
+    }
+
+    fn go_on(&self, uri: &str, now: u64) -> Outcome<()> {
+        let session = self.session(uri)?;
+        let watches = self.actions.book.borrow().watches();
+        let seen = self.see(watches);
+        let turn = {
+            let mut book = self.actions.book.borrow_mut();
+            book.look(seen, now);
+            book.turn()
+        };
+        if let Some(id) = turn {
+            self.take_turn(&session, id).inspect_err(|_| {
+                self.actions.book.borrow_mut().enqueue(id);
+            })?;
+            self.actions.heard.set(now);
+            return self.tidy(&session);
+        }
+        if now.saturating_sub(self.actions.heard.get()) >= PROBE_MS {
+            session.store.ping()?;
+            self.actions.heard.set(now);
+        }
+        Ok(())
+    }
+
+    /// What waiting instances wait for, if anybody does.
+    fn see(&self, wanted: bool) -> Seen {
+        if !wanted {
+            return Seen {
+                updated: false,
+                drained: false,
+            };
+        }
+        let (mut open, mut moving, mut draining) = (0, 0, 0);
+        for slot in 0..self.roster.slots() {
+            let row = self.roster.row(slot);
+            match row.filter(|r| r.role == DTM_ROLE_WORKER).map(|r| r.state) {
+                Some(DTM_WORKER_OPEN) => open += 1,
+                Some(DTM_WORKER_DRAINING) => draining += 1,
+                None | Some(DTM_WORKER_FAILED) => {}
+                Some(_) => moving += 1,
+            }
+        }
+        Seen {
+            updated: open > 0 && moving == 0,
+            drained: draining == 0,
+        }
+    }
+
+    /// The open store; open it first, if need be.
+    fn session(&self, uri: &str) -> Outcome<Rc<Session>> {
+        if let Some(session) = self.actions.session.borrow().as_ref() {
+            return Ok(Rc::clone(session));
+        }
+        let config = self.rt.config();
+        let plugins = self.rt.registered.plugins.borrow().clone();
+        let known = self.actions.known.borrow().clone();
+        let opening = Opening {
+            uri,
+            timeout_ms: config.store_timeout,
+            create: known.is_none(),
+            plugins: &plugins,
+        };
+        let me = Owner::myself(&self.rt.run_name, self.epoch());
+        let (session, mut book) = Session::open(&opening, &me, known.as_ref())?;
+        let session = Rc::new(session);
+        let unfinished = book.unfinished();
+        book.adopt(&self.actions.book.borrow());
+        self.actions.book.replace(book);
+        self.actions.session.replace(Some(Rc::clone(&session)));
+        self.actions.heard.set(crate::sys::now_ms());
+        ::log::info!("store {uri} is open: {unfinished} actions to go on with");
+        Ok(session)
+    }
+
+    fn store_is_well(&self) {
+        self.actions.retry.set((0, 0));
+        if let Some(trouble) = self.actions.trouble.take() {
+            ::log::info!("store: well again after {}", trouble.kind.name());
+        }
+    }
+
+    fn store_fails(&self, trouble: Trouble) {
+        let failures = self.actions.retry.get().1.saturating_add(1);
+        let now = crate::sys::now_ms();
+        self.actions
+            .retry
+            .set((now + retry_after(failures), failures));
+        if trouble.kind != Kind::Busy {
+            self.actions.drop_session();
+        }
+        if trouble.kind == Kind::Fenced {
+            ::log::error!("store: {trouble}: this controller leaves");
+            self.child.leave(Order::Drain, Cause::Asked);
+        }
+        let old = self.actions.trouble.replace(Some(trouble.clone()));
+        if old.is_none_or(|old| old.kind != trouble.kind) {
+            ::log::warn!("store: {trouble}: actions wait");
+        }
+    }
+
+    /// Finished instances do not stay for ever.
+    fn tidy(&self, session: &Session) -> Outcome<()> {
+        let surplus = self.actions.book.borrow().surplus(KEEP).cloned();
+        if let Some(entry) = surplus {
+            session.erase(&entry.instance, entry.version)?;
+            self.actions.book.borrow_mut().forget(entry.instance.id);
+        }
+        Ok(())
+    }
+
+    fn take_turn(&self, session: &Rc<Session>, id: u64) -> Outcome<()> {
+        let Some(entry) = self.actions.book.borrow().get(id).cloned() else {
+            return Ok(());
+        };
+        // Not registered in this version of the service: it waits for one that has it.
+        let Some(action) = self.rt.registered.find(&entry.instance.name) else {
+            return Ok(());
+        };
+        let plan = action.plan();
+        if entry.pending.is_some() || entry.counted {
+            return self.attempt(session, &action, &entry);
+        }
+        if machine::exhausted(&entry.instance, &plan) {
+            let parked = machine::give_up(&entry.instance, &plan, wall_ms());
+            let what = "gave up: its attempts are used up";
+            return self
+                .save(session, &entry, parked, what, Vec::new())
+                .map(|_| ());
+        }
+        let begun = machine::begin(&entry.instance, entry.timed_out, wall_ms());
+        #[cfg(feature = "fault")]
+        crate::fault::hit("action.count");
+        let version = session.write(vec![Session::keep(&begun, Expect::Version(entry.version))])?;
+        let entry = {
+            let mut book = self.actions.book.borrow_mut();
+            book.count(Rc::new(begun), version).cloned()
+        };
+        match entry {
+            Some(entry) => self.attempt(session, &action, &entry),
+            None => Ok(()),
+        }
+    }
+
+    /// The attempt is counted: call, and store what it came to.
+    fn attempt(&self, session: &Rc<Session>, action: &Action, entry: &Entry) -> Outcome<()> {
+        let id = entry.instance.id;
+        let native = session.store.begin()?;
+        #[cfg(feature = "fault")]
+        crate::fault::hit("action.call");
+        let (code, running) = self.call(session, action, entry, native);
+        #[cfg(feature = "fault")]
+        crate::fault::hit("action.called");
+        if code == DTM_ACTION_PENDING {
+            session.store.rollback();
+            let resumed = entry.pending.map_or(0, |p| p.resumed) + 1;
+            let now = crate::sys::now_ms();
+            let mut book = self.actions.book.borrow_mut();
+            book.pend(id, resumed, running.limit(), now);
+            return Ok(());
+        }
+        let ending = running.ending(code);
+        let plan = action.plan();
+        let next = machine::conclude(&entry.instance, &plan, &ending, wall_ms());
+        let (what, writes) = match code < 0 || code == DTM_ACTION_FAIL {
+            // What it has begun through its transaction goes with the attempt.
+            true => {
+                session.store.rollback();
+                ("failed", None)
+            }
+            false => ("done", Some(running)),
+        };
+        self.conclude(session, entry, next, what, writes)
+    }
+
+    fn conclude(
+        &self,
+        session: &Rc<Session>,
+        entry: &Entry,
+        next: Instance,
+        what: &str,
+        running: Option<Running>,
+    ) -> Outcome<()> {
+        let mut writes = running.as_ref().map(Running::writes).unwrap_or_default();
+        let started = running.map(|r| r.started).unwrap_or_default();
+        let last = started.last().map(|i| i.id);
+        let started: Vec<Instance> = started
+            .into_iter()
+            .map(|mut instance| {
+                writes.extend(Session::note(&mut instance, "started"));
+                writes.push(Session::keep(&instance, Expect::Absent));
+                instance
+            })
+            .collect();
+        if let Some(last) = last {
+            writes.push(Session::last_id(last, session.last.get().1));
+        }
+        let version = self.save(session, entry, next, what, writes)?;
+        if let Some(last) = last {
+            session.last.set((last, Expect::Version(version)));
+        }
+        for instance in started {
+            self.note_change(instance, version);
+        }
+        Ok(())
+    }
+
+    fn save(
+        &self,
+        session: &Session,
+        entry: &Entry,
+        mut next: Instance,
+        what: &str,
+        mut writes: Vec<crate::store::Write>,
+    ) -> Outcome<u64> {
+        let what = format!("{} {what}", describe(&entry.instance));
+        writes.extend(Session::note(&mut next, &what));
+        writes.push(Session::keep(&next, Expect::Version(entry.version)));
+        let version = session.write(writes)?;
+        #[cfg(feature = "fault")]
+        crate::fault::hit("action.done");
+        if next.state.is_final() || next.state == State::Parked || next.cause != 0 {
+            let (id, name, state) = (next.id, &next.name, next.state.name());
+            ::log::info!("action {id} {name}: {what}; it is {state} {}", next.text);
+        }
+        self.note_change(next, version);
+        Ok(version)
+    }
+
+    fn call(
+        &self,
+        session: &Rc<Session>,
+        action: &Action,
+        entry: &Entry,
+        native: Option<*mut std::ffi::c_void>,
+    ) -> (i32, Running) {
+        let instance = &*entry.instance;
+        let token = instance.token(&session.name);
+        let pending = entry.pending.unwrap_or_default();
+        let bytes = |b: &[u8]| dtm_str_t {
+            ptr: b.as_ptr().cast(),
+            len: b.len(),
+        };
+        let phase = dtm_phase_t {
+            size: size_of::<dtm_phase_t>(),
+            id: instance.id,
+            name: action.c_name.as_ptr(),
+            phase: instance.phase,
+            attempt: instance.attempt,
+            token: bytes(token.as_bytes()),
+            args: bytes(&instance.args),
+            txn: self.txn_handle(),
+            step: instance.step,
+            timed_out: u32::from(instance.timed_out),
+            resumed: pending.resumed,
+            status: pending.status.unwrap_or(0),
+            cause: match instance.fall {
+                Fall::No => 0,
+                _ => instance.cause,
+            },
+        };
+        let calls = action.calls;
+        let function = match (instance.fall, instance.stage) {
+            (Fall::Parking | Fall::Failing, _) => calls.failed,
+            (Fall::No, Stage::Pre) => calls.preaction,
+            (Fall::No, Stage::Run) => calls.action,
+        };
+        let address = &raw const phase as usize;
+        let running = Running::new(Rc::clone(session), address, action.phases, native);
+        self.actions.running.replace(Some(running));
+        let rt = self.rt.handle();
+        let code = match function {
+            // SAFETY: the service's function; the phase and its texts live during the call.
+            Some(call) => self.child.calls(Doing::Phase, || unsafe {
+                call(rt, &raw const phase, calls.data)
+            }),
+            // A preaction or `failed` that this version of the service has no more.
+            None => DTM_ACTION_NEXT,
+        };
+        let running = self.actions.running.take();
+        let spare = || Running::new(Rc::clone(session), 0, 0, None);
+        (code, running.unwrap_or_else(spare))
+    }
+}
+
+fn describe(instance: &Instance) -> String {
+    match (instance.fall, instance.stage) {
+        (Fall::No, Stage::Pre) => format!("preaction (attempt {})", instance.attempt),
+        (Fall::No, Stage::Run) => {
+            format!("phase {} (attempt {})", instance.phase, instance.attempt)
+        }
+        _ => format!(
+            "failed of phase {} (attempt {})",
+            instance.phase, instance.attempt
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::retry_after;
+
+    #[test]
+    fn a_store_is_asked_less_and_less_often() {
+        let delays: Vec<u64> = (1..9).map(retry_after).collect();
+        assert_eq!(delays, [50, 100, 200, 400, 800, 1_600, 3_200, 5_000]);
+        assert_eq!(retry_after(u32::MAX), 5_000);
+    }
+}

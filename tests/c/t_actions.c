@@ -1,0 +1,445 @@
+/*
+ * Durable actions: phases in order, waits, ends, operators, and who dies meanwhile.
+ * flow: C10, C11, C12, L18
+ * Faults: G08 G11 G12 G13, D07 from an action.
+ */
+#include "actions.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* C10, C11 */
+static void phases_in_order(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    uint64_t first = begin_action("steps"), second = begin_action("careful x");
+    CHECK(second > first);
+    WAIT_STATE(first, DTM_INSTANCE_DONE);
+    WAIT_STATE(second, DTM_INSTANCE_DONE);
+    check_promise(first, 3);
+    check_promise(second, 4);
+    CHECK_EQ(nth_effect(second, 0)->callback, 0); /* the preaction */
+    CHECK_EQ(command("action nosuch"), DTM_EINVAL);
+    CHECK(strstr(detail, "nosuch"));
+    uint64_t odd = begin_action("steps misuse");
+    WAIT_STATE(odd, DTM_INSTANCE_DONE);
+    check_promise(odd, 3);
+    finish();
+    remove_store();
+}
+
+static void without_a_store(void)
+{
+    struct service service = acting_service();
+    service.config.store = NULL;
+    start(&service);
+    CHECK_EQ(command("action steps"), DTM_ECONFIG);
+    CHECK_EQ(command("store"), DTM_ECONFIG);
+    CHECK(strstr(detail, "sqlite:"));
+    finish();
+}
+
+static void with_an_unknown_store(void)
+{
+    struct service service = acting_service();
+    service.config.store = "nosuch:/x";
+    launch(&service);
+    refused_with("nosuch");
+}
+
+static void waits(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    uint64_t go = begin_action("steps go");
+    WAIT_STATE(go, DTM_INSTANCE_WAITING);
+    CHECK_EQ(action_of(go)->wait, DTM_WAIT_GO);
+    uint64_t timed = begin_action("steps wait 50"), limited = begin_action("steps go 50");
+    WAIT_STATE(timed, DTM_INSTANCE_DONE);
+    WAIT_STATE(limited, DTM_INSTANCE_DONE);
+    CHECK_EQ(nth_effect(timed, 2)->timed_out, 0);
+    CHECK_EQ(nth_effect(limited, 2)->timed_out, 1);
+    CHECK_EQ(action_of(go)->state, DTM_INSTANCE_WAITING);
+    CHECK_EQ(command("verb %d %d", (int)go, DTM_VERB_GO), DTM_OK);
+    WAIT_STATE(go, DTM_INSTANCE_DONE);
+    CHECK_EQ(nth_effect(go, 2)->timed_out, 0);
+    check_promise(go, 3);
+    check_promise(timed, 3);
+    check_promise(limited, 3);
+    finish();
+    remove_store();
+}
+
+/* All workers updated: not before the one that is missing is back. */
+static void waits_for_workers(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    shared->update_agains = 1 << 30;
+    end_kid(nth_open(0), SIGKILL);
+    WAIT(count_events(DTM_EVENT_READY, DTM_ROLE_WORKER) == 4);
+    uint64_t id = begin_action("steps updated");
+    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    int passes = GET(shared->passes);
+    WAIT(GET(shared->passes) > passes + 5);
+    CHECK_EQ(action_of(id)->state, DTM_INSTANCE_WAITING);
+    SET(shared->update_agains, 0);
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    CHECK_EQ(count_open(0), 3);
+
+    /* The drain is over: not before the last worker of it is gone. */
+    int busy = dial_worker(nth_open(0));
+    CHECK(ask(busy, "busy"));
+    CHECK_EQ(kill(shared->host, SIGHUP), 0);
+    WAIT(shared->reloads == 1);
+    id = begin_action("steps drained");
+    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    passes = GET(shared->passes);
+    CHECK_EQ(command("store"), DTM_OK);
+    WAIT(GET(shared->passes) > passes);
+    CHECK_EQ(action_of(id)->state, DTM_INSTANCE_WAITING);
+    hang_up(busy);
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    finish();
+    remove_store();
+}
+
+static void ends(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    uint64_t jump = begin_action("steps jump 0"), again = begin_action("steps again 3"),
+             done = begin_action("steps done"), fail = begin_action("steps fail"),
+             falls = begin_action("careful fail"), mends = begin_action("careful fail mend"),
+             starts = begin_action("steps start");
+    WAIT_STATE(jump, DTM_INSTANCE_DONE);
+    check_promise(jump, 13); /* 0 1 0 1 ... until step 10 */
+    WAIT_STATE(again, DTM_INSTANCE_DONE);
+    check_promise(again, 6);
+    WAIT_STATE(done, DTM_INSTANCE_DONE);
+    check_promise(done, 2);
+    WAIT_STATE(fail, DTM_INSTANCE_FAILED);
+    CHECK_EQ(effects_of(fail, -1), 2);
+    WAIT_STATE(falls, DTM_INSTANCE_FAILED);
+    CHECK_EQ(effects_of(falls, -1), 4);
+    CHECK_EQ(nth_effect(falls, 3)->callback, 2);
+    CHECK_EQ(nth_effect(falls, 3)->cause, DTM_EFAILED);
+    WAIT_STATE(mends, DTM_INSTANCE_DONE);
+    CHECK_EQ(nth_effect(mends, 4)->phase, 2);
+    WAIT_STATE(starts, DTM_INSTANCE_DONE);
+    WAIT_STATE(starts + 1, DTM_INSTANCE_DONE);
+    check_promise(starts + 1, 3);
+    finish();
+    remove_store();
+}
+
+/* G11: attempts are counted before they begin; parked after the last, others go on. */
+static void parked(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    uint64_t errs = begin_action("steps error 1"), stays = begin_action("careful error 9"),
+             kills = begin_action("steps kill 9");
+    WAIT_STATE(kills, DTM_INSTANCE_PARKED);
+    CHECK_EQ(effects_of(kills, 1), 3);
+    for (uint32_t i = 1; i <= 3; i++)
+        CHECK_EQ(nth_effect(kills, i)->attempt, i);
+    CHECK_EQ(shared->controller_inits, 1 + 3);
+    WAIT_STATE(errs, DTM_INSTANCE_DONE);
+    CHECK_EQ(effects_of(errs, 1), 2);
+    check_promise(errs, 3);
+    WAIT_STATE(stays, DTM_INSTANCE_PARKED);
+    CHECK_EQ(effects_of(stays, 1), 3);
+    uint32_t last = effects_of(stays, -1) - 1;
+    CHECK_EQ(nth_effect(stays, last)->callback, 2);
+    CHECK_EQ(nth_effect(stays, last)->cause, -EIO);
+    CHECK(strstr(action_of(stays)->text, "EIO"));
+    uint64_t after = begin_action("steps");
+    WAIT_STATE(after, DTM_INSTANCE_DONE);
+
+    /* Resumed: the same token, and further attempts. */
+    CHECK_EQ(command("verb %d %d", (int)kills, DTM_VERB_GO), DTM_EREFUSED);
+    CHECK_EQ(command("verb %d %d", (int)kills, DTM_VERB_RESUME), DTM_OK);
+    WAIT(effects_of(kills, 1) == 4);
+    CHECK_EQ(nth_effect(kills, 4)->attempt, 4);
+    CHECK(!strcmp(nth_effect(kills, 4)->token, nth_effect(kills, 1)->token));
+    WAIT_STATE(kills, DTM_INSTANCE_PARKED);
+    finish();
+    remove_store();
+}
+
+/* G11: one that hangs holds up its controller only; whoever ends that one counts. */
+static void hangs(void)
+{
+    struct service service = acting_service();
+    service.config.hang_timeout_ms = DTM_OFF;
+    start(&service);
+    uint64_t id = begin_action("steps hang 1");
+    WAIT(effects_of(id, 1) == 1);
+    CHECK(serves());
+    end_kid(controller(), SIGKILL);
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    CHECK_EQ(effects_of(id, 1), 2);
+    check_promise(id, 3);
+    finish();
+    remove_store();
+}
+
+static void in_the_background(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    uint64_t woken = begin_action("steps pending"), limited = begin_action("steps pending 50"),
+             dies = begin_action("steps pending");
+    WAIT(effects_of(woken, 1) == 1 && effects_of(dies, 1) == 1);
+    CHECK_EQ(command("wake %d -7", (int)woken), DTM_OK);
+    WAIT_STATE(woken, DTM_INSTANCE_DONE);
+    CHECK_EQ(nth_effect(woken, 2)->status, -7);
+    CHECK_EQ(nth_effect(woken, 2)->attempt, 1);
+    WAIT_STATE(limited, DTM_INSTANCE_DONE);
+    CHECK_EQ(nth_effect(limited, 2)->status, -ETIMEDOUT);
+    CHECK_EQ(command("wake %d 0", (int)woken), DTM_EREFUSED);
+    CHECK_EQ(command("wake 999 0"), DTM_EGONE);
+    /* What went on in a controller that is gone is begun anew. */
+    end_kid(controller(), SIGKILL);
+    WAIT(effects_of(dies, 1) == 2);
+    CHECK_EQ(nth_effect(dies, 2)->attempt, 2);
+    CHECK_EQ(nth_effect(dies, 2)->resumed, 0);
+    CHECK_EQ(command("wake %d 0", (int)dies), DTM_OK);
+    WAIT_STATE(dies, DTM_INSTANCE_DONE);
+    check_promise(dies, 3);
+    finish();
+    remove_store();
+}
+
+static void operators(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    uint64_t id = begin_action("steps go"), gone = begin_action("steps go");
+    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    CHECK_EQ(command("verb %d %d", (int)id, DTM_VERB_PAUSE), DTM_OK);
+    CHECK_EQ(command("verb %d %d", (int)id, DTM_VERB_GO), DTM_OK);
+    WAIT_STATE(id, DTM_INSTANCE_PAUSED);
+    CHECK_EQ(command("verb %d %d", (int)gone, DTM_VERB_CANCEL), DTM_OK);
+    WAIT_STATE(gone, DTM_INSTANCE_CANCELLED);
+    CHECK_EQ(command("verb %d %d", (int)gone, DTM_VERB_RESUME), DTM_EREFUSED);
+    CHECK_EQ(command("verb 999 1"), DTM_EGONE);
+    CHECK_EQ(command("verb %d 77", (int)id), DTM_EREFUSED);
+    CHECK_EQ(effects_of(id, 2), 0);
+    CHECK_EQ(command("verb %d %d", (int)id, DTM_VERB_RESUME), DTM_OK);
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    check_promise(id, 3);
+    finish();
+    remove_store();
+}
+
+/* L18: the whole service is killed in the middle of its work; the next run completes it. */
+static void outlives_the_service(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    uint64_t waits = begin_action("steps go"), hangs = begin_action("steps hang 1");
+    WAIT(effects_of(hangs, 1) == 1);
+    CHECK_EQ(effects_of(waits, 1), 1);
+    kill(shared->host, SIGKILL);
+    wait_host();
+    size_t left;
+    WAIT((left = survivors(NULL, 0)) == 0);
+    start_again(&service);
+    WAIT_STATE(hangs, DTM_INSTANCE_DONE);
+    check_promise(hangs, 3);
+    WAIT_STATE(waits, DTM_INSTANCE_WAITING);
+    CHECK_EQ(command("verb %d %d", (int)waits, DTM_VERB_GO), DTM_OK);
+    WAIT_STATE(waits, DTM_INSTANCE_DONE);
+    check_promise(waits, 3);
+    finish();
+    remove_store();
+}
+
+/* G12: many at once: a phase each, all in turn. */
+static void many_at_once(void)
+{
+    enum { MANY = 200 };
+    struct service service = acting_service();
+    start(&service);
+    uint64_t first = begin_action("steps hang 1");
+    WAIT(effects_of(first, 1) == 1);
+    char lines[MANY * 8] = "action steps";
+    for (int i = 1; i < MANY / 2; i++)
+        strcat(lines, "\naction steps");
+    int operators[] = {ask_command(lines), ask_command(lines)};
+    SET(ledger->release, 1);
+    for (int i = 0; i < MANY; i++)
+        CHECK(hear(operators[i % 2]));
+    hang_up(operators[0]);
+    hang_up(operators[1]);
+    WAIT_STATE(first + MANY, DTM_INSTANCE_DONE);
+    for (uint64_t id = first + 1; id <= first + MANY; id++)
+        check_promise(id, 3);
+    /* Nobody is more than one phase ahead of anybody else. */
+    int at[MANY + 1] = {0};
+    uint32_t from = 0;
+    while (ledger->effect[from].id != first + MANY)
+        from++; /* the last one is there: all are */
+    for (uint32_t i = 0; i < GET(ledger->count); i++) {
+        uint64_t id = ledger->effect[i].id;
+        if (id <= first)
+            continue;
+        at[id - first] = ledger->effect[i].phase + 1;
+        for (int other = 1; i > from && other <= MANY; other++)
+            CHECK_LE(at[id - first] - at[other], 1);
+    }
+    finish();
+    remove_store();
+}
+
+/* G13 */
+static void one_list_of_workers(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    uint64_t id = begin_action("steps workers");
+    WAIT(GET(ledger->commands) == 1);
+    end_kid(nth_open(0), SIGKILL);
+    kill(shared->host, SIGHUP);
+    WAIT(count_events(DTM_EVENT_READY, DTM_ROLE_WORKER) > 3);
+    SET(ledger->release, 1);
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    WAIT(shared->reloads == 1 && count_open(2) == 3);
+    check_promise(id, 3);
+    finish();
+    remove_store();
+}
+
+/* 3.9: no fork while an action forbids it; its death allows it again. */
+static void forbids_forking(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    uint64_t id = begin_action("steps nofork 60000");
+    WAIT(GET(ledger->commands) == 1); /* the master has acknowledged it */
+    CHECK_EQ(ledger->command_status, DTM_OK);
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    uint64_t spawns = shared->last_spawn;
+    end_kid(nth_open(0), SIGKILL);
+    CHECK_EQ(command("reopen"), DTM_OK);
+    CHECK_EQ(shared->last_spawn, spawns);
+    CHECK_EQ(count_open(0), 2);
+    end_kid(controller(), SIGKILL);
+    WAIT(count_open(0) == 3);
+    /* And by its own time. */
+    id = begin_action("steps nofork 300");
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    end_kid(nth_open(0), SIGKILL);
+    WAIT(count_open(0) == 3);
+    finish();
+    remove_store();
+}
+
+/* G08: a process that a phase forks has no runtime, and so no store. */
+static void forks_in_a_phase(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    uint64_t id = begin_action("steps fork");
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    check_promise(id, 3);
+    CHECK_EQ(GET(ledger->release), 1);
+    finish();
+    remove_store();
+}
+
+#ifdef HAVE_SQLITE
+/* G09: what the service does with the database's own handle commits with the phase. */
+static void native_handle(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    uint64_t id = begin_action("steps sql 2");
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    check_promise(id, 3);
+    CHECK_EQ(effects_of(id, 1), 3);
+    finish();
+    char line[256], text[32] = "";
+    snprintf(line, sizeof line, "sqlite3 -batch %s 'SELECT count(*), max(attempt) FROM mine'",
+             store_path());
+    FILE *pipe = popen(line, "re");
+    CHECK(pipe && fgets(text, sizeof text, pipe));
+    CHECK_EQ(pclose(pipe), 0);
+    CHECK(strcmp(text, "1|3\n") == 0); /* two attempts were taken back */
+    remove_store();
+}
+#endif
+
+/* What an operator can read about an action. */
+static void history(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    uint64_t id = begin_action("careful error 1");
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    CHECK(command("history %d", (int)id) > 0);
+    static const char *const lines[] = {"started",
+                                        "preaction (attempt 1) done",
+                                        "phase 0 (attempt 1) done",
+                                        "phase 1 (attempt 1) failed",
+                                        "phase 1 (attempt 2) done",
+                                        "phase 2 (attempt 1) done"};
+    const char *at = shared->history;
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        at = strstr(at, lines[i]);
+        CHECK(at);
+    }
+    CHECK_EQ(command("history 999"), DTM_EGONE);
+    finish();
+    remove_store();
+}
+
+/* At each step of a turn, in each phase. */
+static void killed_at_each_step(void)
+{
+    static const char *const points[] = {"action.count", "action.call", "action.called",
+                                         "store.commit", "action.done"};
+    for (size_t i = 0; i < sizeof points / sizeof points[0]; i++)
+        for (int hit = 1; hit <= 4; hit++) {
+            char fault[64];
+            snprintf(fault, sizeof fault, "%s=kill@%d", points[i], hit);
+            struct service service = acting_service();
+            service.fault = fault;
+            start(&service);
+            uint64_t id = surely_begin("action careful");
+            WAIT_STATE(id, DTM_INSTANCE_DONE);
+            check_promise(id, 4);
+            finish();
+            CHECK_EQ(shared->result.deaths, 1);
+            remove_store();
+        }
+}
+
+static const struct test tests[] = {
+    {"phases in order", phases_in_order},
+    {"without a store", without_a_store},
+    {"with an unknown store", with_an_unknown_store},
+    {"waits", waits},
+    {"waits for workers", waits_for_workers},
+    {"ends", ends},
+    {"parked after its attempts", parked},
+    {"a phase that hangs", hangs},
+    {"in the background", in_the_background},
+    {"operators", operators},
+    {"outlives the service", outlives_the_service},
+    {"many at once", many_at_once},
+    {"one list of workers", one_list_of_workers},
+    {"forbids forking", forbids_forking},
+    {"a process that it forks", forks_in_a_phase},
+#ifdef HAVE_SQLITE
+    {"native handle", native_handle},
+#endif
+    {"history", history},
+    {"killed at each step", killed_at_each_step},
+};
+TEST_MAIN(tests)

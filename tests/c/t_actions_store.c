@@ -1,0 +1,417 @@
+/*
+ * What can be wrong with a store: the service serves on, the console can say what it is,
+ * actions wait, and nothing is lost or doubled. flow: C12
+ * Faults: G02 G03 G04 G05 G06 G07 G09.
+ */
+#define _GNU_SOURCE
+#include "actions.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A flush of the store fails: by this program's own fdatasync(), in front of libc's. */
+static int flush(int fd, const char *name)
+{
+    char link[32], path[160];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, path, sizeof path - 1);
+    path[len > 0 ? len : 0] = 0;
+    if (ledger && strstr(path, "/actions.db") && GET(ledger->armed) > 0 &&
+        ADD(ledger->armed, -1) == 0) {
+        ADD(ledger->killed, 1);
+        errno = EIO;
+        return -1;
+    }
+    int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
+    return real(fd);
+}
+
+int fsync(int fd)
+{
+    return flush(fd, "fsync");
+}
+
+int fdatasync(int fd)
+{
+    return flush(fd, "fdatasync");
+}
+
+/* sqlite3, the program: an operator's, or somebody else's. */
+static FILE *sqlite(const char *mode)
+{
+    char line[256];
+    snprintf(line, sizeof line, "exec sqlite3 -batch %s", store_path());
+    FILE *pipe = popen(line, mode);
+    CHECK(pipe);
+    return pipe;
+}
+
+static void tell(FILE *pipe, const char *sql)
+{
+    fprintf(pipe, "%s\n", sql);
+    fflush(pipe);
+}
+
+#define WAIT_STORE(code, text)                                                                 \
+    do {                                                                                       \
+        WAIT(command("store") == (code));                                                      \
+        CHECK((code) == DTM_OK || strstr(detail, text));                                       \
+    } while (0)
+
+/* Hold it until the pipe is closed. */
+static FILE *lock_store(void)
+{
+    char mark[160];
+    FILE *other = sqlite("w");
+    snprintf(mark, sizeof mark, "%s/locked", scratch());
+    fprintf(other, ".timeout 10000\nBEGIN EXCLUSIVE;\n.system touch %s\n", mark);
+    fflush(other);
+    WAIT(unlink(mark) == 0);
+    return other;
+}
+
+static bool locked(void)
+{
+    return logged("DB_BUSY") > 0;
+}
+
+/* G03: the phase does not run, the controller answers, and goes on afterwards. */
+static void locked_by_another(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    uint64_t id = begin_action("steps go");
+    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    FILE *other = lock_store();
+    int code;
+    /* While it is locked nothing moves, and every command is answered. */
+    CHECK_EQ(command("action steps"), -EBUSY);
+    CHECK(strstr(detail, "locked"));
+    for (int i = 0; i < 20; i++)
+        CHECK_EQ(command("pid"), controller()->pid);
+    CHECK(serves());
+    CHECK_EQ(effects_of(id, 2), 0);
+    tell(other, "COMMIT;");
+    pclose(other);
+    WAIT((code = command("action steps")) > 0);
+    WAIT_STATE((uint64_t)code, DTM_INSTANCE_DONE);
+    check_promise((uint64_t)code, 3);
+    finish();
+    remove_store();
+}
+
+/* The same in the middle of an action: a phase whose turn comes waits. */
+static void locked_meanwhile(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    uint64_t id = begin_action("steps wait 300");
+    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    FILE *other = lock_store();
+    WAIT(locked());
+    CHECK_EQ(effects_of(id, 2), 0);
+    CHECK_EQ(command("pid"), controller()->pid);
+    tell(other, "COMMIT;");
+    pclose(other);
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    CHECK_EQ(nth_effect(id, 2)->attempt, 1);
+    check_promise(id, 3);
+    WAIT(logged("well again"));
+    finish();
+    remove_store();
+}
+
+/* G04: a disk that is full, and has room again. */
+static void full(void)
+{
+    char path[160], filler[200];
+    struct service service = acting_service();
+    CHECK_EQ(unshare(CLONE_NEWNS), 0);
+    CHECK_EQ(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    CHECK_EQ(mount("none", scratch(), "tmpfs", 0, "size=1m"), 0);
+    snprintf(path, sizeof path, "%s", scratch());
+    snprintf(filler, sizeof filler, "%s/filler", path);
+    start(&service);
+    uint64_t id = begin_action("steps go");
+    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    int fd = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    static char zeros[4096];
+    while (write(fd, zeros, sizeof zeros) > 0)
+        ;
+    CHECK_EQ(errno, ENOSPC);
+    /* Pages of the log that are there already may still be used. */
+    int code;
+    WAIT((code = command("action steps")) == -ENOSPC);
+    CHECK(strstr(detail, "DB_FULL"));
+    CHECK(serves());
+    CHECK_EQ(command("verb %d %d", (int)id, DTM_VERB_GO), -ENOSPC);
+    CHECK_EQ(effects_of(id, 2), 0);
+    CHECK_EQ(ftruncate(fd, 0), 0);
+    close(fd);
+    WAIT(command("verb %d %d", (int)id, DTM_VERB_GO) == DTM_OK);
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    check_promise(id, 3);
+    finish();
+    unlink(filler);
+    remove_store();
+    CHECK_EQ(umount(path), 0);
+}
+
+/* G05: a flush fails, so nobody knows whether the commit counts: read before going on. */
+static void outcome_unknown(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    for (int nth = 1; nth <= 12; nth++) {
+        uint64_t id = begin_action("careful");
+        SET(ledger->killed, 0);
+        SET(ledger->armed, nth);
+        WAIT_STATE(id, DTM_INSTANCE_DONE);
+        SET(ledger->armed, 0);
+        check_promise(id, 4);
+    }
+    CHECK_LE(1, logged("DB_UNKNOWN"));
+    CHECK_EQ(shared->controller_inits, 1);
+    finish();
+    remove_store();
+}
+
+/* G06: deleted, put back, replaced. */
+static void replaced(void)
+{
+    char away[160];
+    struct service service = acting_service();
+    start(&service);
+    uint64_t id = begin_action("steps go");
+    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    snprintf(away, sizeof away, "%s.away", store_path());
+    CHECK_EQ(rename(store_path(), away), 0);
+    CHECK_EQ(command("action steps"), -ESTALE);
+    CHECK(strstr(detail, "DB_REPLACED"));
+    CHECK(serves());
+    CHECK_EQ(command("verb %d %d", (int)id, DTM_VERB_GO), -ESTALE);
+    WAIT_STORE(-ESTALE, "DB_REPLACED");
+    observe(300);
+    CHECK_EQ(access(store_path(), F_OK), -1); /* nobody made an empty one in its place */
+    FILE *empty = fopen(store_path(), "we");
+    CHECK(empty);
+    fclose(empty);
+    CHECK_EQ(command("action steps"), -ESTALE);
+    CHECK_EQ(unlink(store_path()), 0);
+    CHECK_EQ(rename(away, store_path()), 0);
+    WAIT_STORE(DTM_OK, "");
+    CHECK_EQ(command("verb %d %d", (int)id, DTM_VERB_GO), DTM_OK);
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    check_promise(id, 3);
+    finish();
+    remove_store();
+}
+
+static void write_file(const char *text)
+{
+    FILE *file = fopen(store_path(), "we");
+    CHECK(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+/* G06: what is at the path is something else: it is said, and left alone. */
+static void not_a_store(void)
+{
+    char text[32] = "";
+    struct service service = acting_service();
+    write_file("Dear database,\nthis is a letter that is longer than a header would be.");
+    start(&service);
+    WAIT_STORE(-EIO, "DB_CORRUPT");
+    CHECK_EQ(command("action steps"), -EIO);
+    CHECK(serves());
+    FILE *file = fopen(store_path(), "re");
+    CHECK(file && fgets(text, sizeof text, file) && !strcmp(text, "Dear database,\n"));
+    fclose(file);
+    /* Mended: it goes on by itself. */
+    CHECK_EQ(unlink(store_path()), 0);
+    WAIT_STORE(DTM_OK, "");
+    uint64_t id = begin_action("steps");
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    finish();
+    remove_store();
+}
+
+static void of_another_program(void)
+{
+    struct service service = acting_service();
+    FILE *other = sqlite("w");
+    tell(other, "CREATE TABLE customers(name); INSERT INTO customers VALUES('kept');");
+    pclose(other);
+    start(&service);
+    WAIT_STORE(DTM_ECONFIG, "something else");
+    CHECK(serves());
+    other = sqlite("w");
+    tell(other,
+         "DROP TABLE customers; PRAGMA application_id=1685351729; PRAGMA user_version=99;"
+         "CREATE TABLE kv(key);");
+    pclose(other);
+    WAIT(command("store") == DTM_ECONFIG && strstr(detail, "schema 99"));
+    finish();
+    remove_store();
+}
+
+/* G06: a record that was scribbled over by hand. */
+static void damaged_record(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    uint64_t id = begin_action("steps go");
+    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    finish();
+    FILE *other = sqlite("w");
+    tell(other, "UPDATE kv SET value = 'x' WHERE CAST(key AS TEXT) LIKE 'i/%';");
+    pclose(other);
+    start_again(&service);
+    WAIT(command("store") == -EIO && strstr(detail, "cannot be read"));
+    finish();
+    remove_store();
+}
+
+/* G07: not there at the start, and later. */
+static void comes_later(void)
+{
+    static char uri[200];
+    char dir[160];
+    struct service service = acting_service();
+    snprintf(dir, sizeof dir, "%s/later", scratch());
+    snprintf(uri, sizeof uri, "sqlite:%s/actions.db", dir);
+    service.config.store = uri;
+    start(&service);
+    CHECK(serves());
+    CHECK_EQ(count_open(0), 3);
+    WAIT_STORE(-ETIMEDOUT, "No such file");
+    CHECK_EQ(command("action steps"), -ETIMEDOUT);
+    CHECK_EQ(mkdir(dir, 0700), 0);
+    WAIT_STORE(DTM_OK, "");
+    uint64_t id = begin_action("steps");
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    check_promise(id, 3);
+    struct stat status;
+    CHECK_EQ(stat(uri + strlen("sqlite:"), &status), 0);
+    CHECK_EQ(status.st_mode & 0777, 0600);
+    finish();
+    unlink(uri + strlen("sqlite:"));
+    CHECK_EQ(rmdir(dir), 0);
+}
+
+static void read_only(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    begin_action("steps go");
+    finish();
+    CHECK_EQ(unshare(CLONE_NEWNS), 0);
+    CHECK_EQ(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    CHECK_EQ(mount(store_path(), store_path(), NULL, MS_BIND, NULL), 0);
+    CHECK_EQ(mount(NULL, store_path(), NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), 0);
+    start_again(&service);
+    WAIT_STORE(-EROFS, "DB_READONLY");
+    CHECK(serves());
+    CHECK_EQ(umount(store_path()), 0);
+    WAIT_STORE(DTM_OK, "");
+    finish();
+    remove_store();
+}
+
+/* G02: another controller takes over: the old one changes nothing any more, and leaves. */
+static void fenced(void)
+{
+    struct service service = acting_service();
+    start(&service);
+    uint64_t id = begin_action("steps go");
+    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    int old = controller()->pid;
+    kill(old, SIGSTOP);
+    WAIT(state_of(old) == 'T');
+    /* As a later controller of the same run signs. */
+    FILE *other = sqlite("w");
+    tell(other,
+         "UPDATE revision SET n = n + 1; UPDATE kv SET version = (SELECT n FROM revision),"
+         " value = replace(value, 'epoch 1' || char(10), 'epoch 2' || char(10))"
+         " WHERE CAST(key AS TEXT) = 'owner';");
+    pclose(other);
+    kill(old, SIGCONT);
+    CHECK_EQ(command("verb %d %d", (int)id, DTM_VERB_GO), DTM_EGONE);
+    WAIT(!runs(old));
+    CHECK_EQ(effects_of(id, 2), 0);
+    /* The next one has the epoch that was signed with. */
+    WAIT(controller() && controller()->pid != old);
+    WAIT_STORE(DTM_OK, "");
+    CHECK_EQ(command("verb %d %d", (int)id, DTM_VERB_GO), DTM_OK);
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    check_promise(id, 3);
+    finish();
+    remove_store();
+}
+
+/* One store, two services: the second one waits for the end of the first. */
+static void taken(void)
+{
+    char line[256];
+    struct service service = acting_service();
+    start(&service);
+    uint64_t id = begin_action("steps go");
+    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    finish();
+    /* The first is still alive: this very process signs. */
+    FILE *stat = fopen("/proc/self/stat", "re"), *other = sqlite("w");
+    unsigned long long began = 0;
+    CHECK(stat && fscanf(stat,
+                         "%*d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+                         "%*s %*s %*s %*s %*s %*s %llu",
+                         &began) == 1);
+    fclose(stat);
+    snprintf(
+        line, sizeof line,
+        "UPDATE kv SET value = replace(substr(value, 1, instr(value, 'pid ') - 1), 'run ', "
+        "'run other') || 'pid %d' || char(10) || 'began %llu' || char(10) "
+        "WHERE CAST(key AS TEXT) = 'owner';",
+        (int)getpid(), began);
+    tell(other, line);
+    pclose(other);
+    start_again(&service);
+    snprintf(line, sizeof line, "pid %d", (int)getpid());
+    WAIT_STORE(DTM_EREFUSED, line);
+    CHECK(serves());
+    other = sqlite("w");
+    tell(other, "UPDATE kv SET value = replace(value, 'began ', 'began 1') "
+                "WHERE CAST(key AS TEXT) = 'owner';"); /* that process is gone */
+    pclose(other);
+    WAIT_STORE(DTM_OK, "");
+    CHECK_EQ(command("verb %d %d", (int)id, DTM_VERB_GO), DTM_OK);
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    check_promise(id, 3);
+    finish();
+    remove_store();
+}
+
+static const struct test tests[] = {
+    {"there from the beginning, or not", comes_later},
+    {"locked by another", locked_by_another},
+    {"locked meanwhile", locked_meanwhile},
+    {"full", full},
+    {"outcome unknown", outcome_unknown},
+    {"deleted or replaced", replaced},
+    {"not a store", not_a_store},
+    {"of another program", of_another_program},
+    {"a damaged record", damaged_record},
+    {"read-only", read_only},
+    {"fenced", fenced},
+    {"taken", taken},
+};
+TEST_MAIN(tests)
