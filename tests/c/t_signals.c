@@ -51,6 +51,23 @@ static void hangup_reloads(void)
     reload_by(SIGHUP, DTM_SIGNALS_DEFAULT);
 }
 
+/* Who is used to gunicorn: QUIT is fast, WINCH stops the workers, the rest is as ever. */
+static void gunicorns_table(void)
+{
+    end_by(SIGQUIT, DTM_SIGNALS_GUNICORN, DTM_END_FAST);
+    end_by(SIGTERM, DTM_SIGNALS_GUNICORN, DTM_END_GRACEFUL);
+    reload_by(SIGHUP, DTM_SIGNALS_GUNICORN);
+    struct service service = a_service();
+    service.config.signals = DTM_SIGNALS_GUNICORN;
+    start(&service);
+    kill(shared->host, SIGWINCH);
+    WAIT(count_role(DTM_ROLE_WORKER) == 0);
+    CHECK_EQ(shared->reloads, 0);
+    CHECK_EQ(command("start"), DTM_OK);
+    WAIT(count_open(0) == 3);
+    finish();
+}
+
 /* L1: the old service's numbers go on working, beside today's and alone. */
 static void winch_reloads(void)
 {
@@ -212,6 +229,7 @@ static const struct test tests[] = {
     {"INT ends fast", interrupt},
     {"HUP reloads", hangup_reloads},
     {"WINCH reloads without a terminal", winch_reloads},
+    {"gunicorn's table", gunicorns_table},
     {"ALRM loads the configuration", alarm_loads_the_config},
     {"children ignore what is the master's", children_ignore_the_masters_signals},
     {"TERM makes a child leave", term_to_a_child},
