@@ -265,6 +265,7 @@ pub(crate) fn forget_object() {
 pub(crate) fn timed<R>(name: &str, f: impl FnOnce() -> R) -> R {
     let began = crate::sys::now_ms();
     let result = callback(f);
+    crate::signal::handler::suspect();
     let took = crate::sys::now_ms().saturating_sub(began);
     if took > 1_000 {
         ::log::warn!("the callback {name} took {took} ms: nothing else was done meanwhile");

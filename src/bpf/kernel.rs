@@ -169,8 +169,12 @@ fn try_load(insns: &[Insn], log: &mut [u8]) -> nix::Result<OwnedFd> {
         ifindex: 0,
         attach_type: SK_REUSEPORT_SELECT_OR_MIGRATE,
     };
+    // The verifier gives up (EAGAIN) when a signal comes, which may be each time. C01
+    let before = crate::signal::mask::block_all();
     // SAFETY: the pointers are valid for the given numbers of elements.
-    unsafe { bpf(PROG_LOAD, &attributes) }.map(owned)
+    let loaded = unsafe { bpf(PROG_LOAD, &attributes) }.map(owned);
+    crate::signal::mask::set(&before);
+    loaded
 }
 
 /// # Safety

@@ -16,7 +16,9 @@ impl Child {
     /// dtm_lock_take(). True: the last owner died with it.
     pub(crate) fn take_lock(&self, lock: usize, timeout_ms: u32) -> Result<bool> {
         let (locks, me) = (&self.shared.locks, self.birth.spawn);
-        let (mut until, mut long) = (None, false);
+        let mut until = None;
+        // Whom we wait for, and since when: by the clock, as signals end any sleep. C01
+        let mut waits = (0, 0);
         loop {
             let word = match locks.take(lock, me, until.is_some()) {
                 Ok(recovered) => return Ok(recovered),
@@ -25,7 +27,11 @@ impl Child {
             if owner(word) == me {
                 return Err(Error::new(-libc::EDEADLK, "this process has the lock"));
             }
-            if self.is_gone(owner(word), long) {
+            if waits.0 != owner(word) {
+                waits = (owner(word), now_ms());
+            }
+            let look_at = waits.1 + LOOK_MS;
+            if self.is_gone(owner(word), now_ms() >= look_at) {
                 if locks.seize(lock, word, me) {
                     let (name, gone) = (locks.name(lock), owner(word));
                     ::log::warn!("lock {name}: its owner, spawn {gone}, is gone: taken over");
@@ -49,7 +55,10 @@ impl Child {
                 let text = "the master is gone: nobody sees to it that the lock is given back";
                 return Err(Error::new(DTM_EGONE, text));
             }
-            long = !locks.sleep(lock, word, LOOK_MS.min(until - now));
+            if now >= look_at {
+                waits.1 = now;
+            }
+            locks.sleep(lock, word, (waits.1 + LOOK_MS).min(until) - now);
         }
     }
 

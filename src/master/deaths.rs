@@ -139,6 +139,11 @@ impl Master {
         }
         self.swept = now;
         self.look_at_all();
+        Self::retake_signals();
+    }
+
+    /// C09: the service may have installed handlers of its own over ours.
+    pub(super) fn retake_signals() {
         while let Some(signal) = handler::stolen() {
             let name = crate::signal::table::name(signal);
             ::log::warn!("the service replaced libdtm's handler of {name}: taking it back");

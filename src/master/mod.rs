@@ -211,6 +211,10 @@ impl Master {
             if let Some(finish) = self.finish {
                 return Ok(finish);
             }
+            // Before a sleep that nothing might end.
+            if handler::take_suspicion() {
+                Self::retake_signals();
+            }
             self.sleep()?;
         }
     }

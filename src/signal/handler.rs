@@ -4,7 +4,7 @@ use crate::error::{Context, Result};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::cell::RefCell;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
 
 /// Bit n: signal n arrived. Bits 32..: requests by dtm_request().
 static PENDING: AtomicU64 = AtomicU64::new(0);
@@ -145,6 +145,19 @@ pub(crate) fn install(signals: impl Iterator<Item = i32>) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// The service's code has run, and may have taken our signals.
+static SUSPECT: AtomicBool = AtomicBool::new(false);
+
+/// A callback has returned.
+pub(crate) fn suspect() {
+    SUSPECT.store(true, Relaxed);
+}
+
+/// Has one since the last call?
+pub(crate) fn take_suspicion() -> bool {
+    SUSPECT.swap(false, Relaxed)
 }
 
 /// Has somebody else taken one of our signals? Its number.

@@ -228,6 +228,9 @@ struct load *load_start(int processes)
         pid_t pid = fork();
         CHECK(pid >= 0);
         if (pid == 0) {
+            sigset_t all; /* what disturbs the service must not disturb us */
+            sigfillset(&all);
+            sigprocmask(SIG_SETMASK, &all, NULL);
             prctl(PR_SET_PDEATHSIG, SIGKILL);
             while (!GET(load->stop))
                 ADD(*request(load), 1);

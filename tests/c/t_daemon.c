@@ -332,7 +332,7 @@ static void titles(void)
     kill(shared->host, SIGHUP);
     strcat(title, " draining");
     WAIT(!strcmp(proc_file(worker->pid, "cmdline"), title));
-    WAIT(count_open(2) == 3);
+    WAIT(count_open(2) == 3 && count_open(1) == 0);
     snprintf(title, sizeof title, "test: worker %u gen 2", nth_open(0)->slot);
     CHECK_TEXT(proc_file(nth_open(0)->pid, "cmdline"), title);
     ask(fd, "idle");

@@ -26,6 +26,9 @@ nc netcat-openbsd
 redis-server redis-server
 redis-cli redis-tools
 redis-benchmark redis-tools
+faketime faketime
+unshare util-linux
+setpriv util-linux
 LIST
 }
 

@@ -138,7 +138,7 @@ impl Policy {
         // Asking twice means now.
         let fast = fast || self.ending.is_some();
         if self.ending.is_some_and(|e| e.fast) {
-            return;
+            return self.hurry(now);
         }
         out.push(Action::Note(Note::Ending { fast }));
         self.cancel_reload("the service is ending", None, now, out);
@@ -155,6 +155,15 @@ impl Policy {
             let last = slot.job == Some(Job::Controller) && slot.child.is_some();
             if fast || !last {
                 self.dismiss(at, order, "the service is ending", now, out);
+            }
+        }
+    }
+
+    /// Asked for a third time: nobody gets any more time.
+    fn hurry(&mut self, now: Ms) {
+        for slot in &mut self.slots {
+            if let Some(stop) = slot.child.as_mut().and_then(|c| c.stop.as_mut()) {
+                stop.deadline = Some(now);
             }
         }
     }

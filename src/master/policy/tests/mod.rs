@@ -202,6 +202,17 @@ fn asking_twice_for_the_end_makes_it_fast() {
 }
 
 #[test]
+fn asking_a_third_time_kills_who_is_left() {
+    let mut world = running(2);
+    world.ask(1, Command::ShutdownNow);
+    assert_eq!(world.policy.stats.killed, 0);
+    world.ask(2, Command::ShutdownNow);
+    assert_eq!(world.policy.stats.killed, 3);
+    world.cooperate();
+    assert_eq!(world.finished, Some(true));
+}
+
+#[test]
 fn a_failed_fork_is_tried_again_by_its_own_timer() {
     let mut world = running(2);
     world.fork_fails = true;
