@@ -2,7 +2,7 @@
 /*
  * What is missing or in the way: clear errors, nothing half done, recovery alone.
  * flow: M1, M6, M14, L4
- * faults: B01, C14, C15
+ * faults: B01, C14, C15, C16
  */
 #include "peer.h"
 
