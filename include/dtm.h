@@ -112,7 +112,8 @@
  * Who comes from HAProxy: its USR1 is TERM here, and its USR2 is HUP, or USR2 for a new
  * binary, too.
  *
- * "Ignored" is logged. A second request to shut down makes it fast. dtm_run()
+ * "Ignored" is logged. A second request to shut down makes it fast, a third one kills
+ * who is left. dtm_run()
  * installs these handlers (SA_RESTART) and puts the host's back before it
  * returns. Signals that the program was started with as blocked are let through
  * while libdtm waits. Of the host's state nothing else is changed, but what
