@@ -14,12 +14,12 @@
 enum { SKIPPED = 77 };
 
 static const struct mode modes[] = {
-    {"token", DTM_ACCEPT_TOKEN, 0, true, true, true, 0, 1.5},
+    {"token", DTM_ACCEPT_TOKEN, 0, true, true, true, 0, 2},
     {"steer", DTM_ACCEPT_STEER, 0, true, true, true, 0, 2},
     {"hash", DTM_ACCEPT_HASH, 0, false, true, true, 0, 1.5},
-    {"shared", DTM_ACCEPT_SHARED, 0, false, true, true, 0, 1.5},
-    {"pass", DTM_ACCEPT_PASS, DTM_PASS_LEAST, true, true, true, 1, 1.5},
-    {"rotate", DTM_ACCEPT_PASS, DTM_PASS_ROTATE, false, true, true, 1, 1.5},
+    {"shared", DTM_ACCEPT_SHARED, 0, false, true, true, 0, 2},
+    {"pass", DTM_ACCEPT_PASS, DTM_PASS_LEAST, true, true, true, 1, 2},
+    {"rotate", DTM_ACCEPT_PASS, DTM_PASS_ROTATE, false, true, true, 1, 2},
     {"lock", DTM_ACCEPT_LOCK, 0, false, false, false, 0, 8},
 };
 
@@ -211,16 +211,21 @@ void all_have_some(const struct crowd *crowd)
     }
 }
 
-static bool comes_to(struct crowd *crowd, const struct kid *kid)
+/* Where the load decides it stays, so that the next one goes to another. Where chance
+ * decides there is no telling how many it takes. */
+struct kid *one_more(struct crowd *crowd)
 {
     come(crowd, 1);
-    return crowd->kid[crowd->size - 1] == kid;
+    struct kid *kid = crowd->kid[crowd->size - 1];
+    if (!mode->even)
+        hang_up(crowd->fd[--crowd->size]);
+    return kid;
 }
 
 void joins_in(struct crowd *crowd, const struct kid *kid)
 {
     if (mode->all)
-        WAIT(comes_to(crowd, kid));
+        WAIT(one_more(crowd) == kid);
     else
         come(crowd, 5);
 }

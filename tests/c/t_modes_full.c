@@ -104,7 +104,7 @@ static int32_t close_listeners(dtm_t *rt, dtm_client_t *client, const char *line
 
 static bool leaves(const struct kid *kid)
 {
-    come(&crowd, 1);
+    one_more(&crowd);
     return has(kid, DTM_EVENT_EXIT);
 }
 
