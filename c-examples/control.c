@@ -7,8 +7,8 @@
  * opens. After that "ok" nobody is served with an older version.
  */
 #define _GNU_SOURCE
+#include "daemon.h"
 #include "operator.h"
-#include "options.h"
 #include "routes.h"
 
 static const char *table_file = "routes.txt";
@@ -159,19 +159,22 @@ static const char help[] =
     "  --listen ADDR   127.0.0.1:7000, [::1]:7000, *:7000, unix:/path (127.0.0.1:7000)\n"
     "  --workers N     number of workers (one per CPU)\n"
     "  --control PATH  Unix socket for operators: route KEY ADDRESS, status, ... (control.sock)\n"
-    "  --table FILE    where the table is kept (routes.txt)\n";
+    "  --table FILE    where the table is kept (routes.txt)\n" DAEMON_HELP;
 
 int main(int argc, char **argv)
 {
     dtm_config_t config = DTM_CONFIG_INIT;
     dtm_callbacks_t callbacks = DTM_CALLBACKS_INIT;
     dtm_listen_t listen = DTM_LISTEN_INIT;
+    struct daemon daemon = {NULL, 0, 0};
+    dtm_result_t result;
     const char *control = "control.sock";
     const struct option options[] = {
         {"--listen", &listen.address, NULL, NULL},
         {"--workers", NULL, &config.workers, NULL},
         {"--control", &control, NULL, NULL},
         {"--table", &table_file, NULL, NULL},
+        DAEMON_OPTIONS(daemon, config),
         {NULL, NULL, NULL, NULL},
     };
     dtm_t *rt = NULL;
@@ -190,8 +193,10 @@ int main(int argc, char **argv)
     callbacks.worker_answer = worker_answer;
     operator_callbacks(&callbacks, operator_route);
 
-    failed = dtm_new(&config, &callbacks, NULL, &rt) != DTM_OK || dtm_listen(rt, &listen) < 0 ||
-             operator_listen(rt, control) < 0 || dtm_run(rt, NULL, 0) != DTM_OK;
+    failed = daemon_new(&daemon, &config, &callbacks, NULL, &rt) != DTM_OK ||
+             daemon_failed(&daemon, dtm_listen(rt, &listen)) ||
+             daemon_failed(&daemon, operator_listen(rt, control)) ||
+             daemon_run(&daemon, config.name, rt, &result) != DTM_OK;
     if (failed)
         fprintf(stderr, "control: %s\n", dtm_last_error());
     dtm_free(rt);

@@ -5,8 +5,8 @@
 #ifndef ECHO_MAIN_H
 #define ECHO_MAIN_H
 
+#include "daemon.h"
 #include "operator.h"
-#include "options.h"
 
 static void echo_fail(const char *name, dtm_t *rt, const char *what)
 {
@@ -16,7 +16,8 @@ static void echo_fail(const char *name, dtm_t *rt, const char *what)
 }
 
 /* "A,B": every address gets its own listener. */
-static void echo_listen(const char *name, dtm_t *rt, const char *addresses)
+static void echo_listen(const char *name, dtm_t *rt, const char *addresses,
+                        const struct daemon *daemon)
 {
     dtm_listen_t listen = DTM_LISTEN_INIT;
     char address[128];
@@ -28,10 +29,11 @@ static void echo_listen(const char *name, dtm_t *rt, const char *addresses)
         snprintf(address, sizeof address, "%.*s", (int)len, addresses);
         listen.address = address;
         index = dtm_listen(rt, &listen);
-        if (index < 0)
+        if (daemon_failed(daemon, index))
             echo_fail(name, rt, "--listen");
-        printf("%s: listening on %s, port %d\n", name, address,
-               (int)dtm_listen_port(rt, (uint32_t)index));
+        if (index >= 0)
+            printf("%s: listening on %s, port %d\n", name, address,
+                   (int)dtm_listen_port(rt, (uint32_t)index));
         addresses += len + (addresses[len] == ',');
     }
 }
@@ -50,9 +52,7 @@ static const char echo_help[] =
     "  --listen ADDR[,ADDR...]  127.0.0.1:7000, [::1]:7000, *:7000, unix:/path (127.0.0.1:7000)\n"
     "  --workers N              number of workers (one per CPU)\n"
     "  --console ADDR           libdtm's own console, for redis-cli: unix:/path or 127.0.0.1:7001\n"
-    "  --control PATH           instead: Unix socket for the protocol of operator.h\n"
-    "  --config FILE            file with a [dtm] section\n"
-    "  --log TARGET             stderr, syslog, file:/path or off (stderr)\n"
+    "  --control PATH           instead: Unix socket for the protocol of operator.h\n" DAEMON_HELP
     "Signals: TERM stop gracefully, INT stop at once, HUP reload.\n";
 
 static int echo_main(const char *name, dtm_callbacks_t *callbacks, int argc, char **argv)
@@ -60,15 +60,12 @@ static int echo_main(const char *name, dtm_callbacks_t *callbacks, int argc, cha
     dtm_config_t config = DTM_CONFIG_INIT;
     dtm_result_t result;
     dtm_t *rt = NULL;
+    struct daemon daemon = {NULL, 0, 0};
     const char *addresses = "127.0.0.1:7000", *control = NULL, *console = NULL;
     const struct option options[] = {
-        {"--listen", &addresses, NULL, NULL},
-        {"--workers", NULL, &config.workers, NULL},
-        {"--console", &console, NULL, NULL},
-        {"--control", &control, NULL, NULL},
-        {"--config", &config.config_file, NULL, NULL},
-        {"--log", &config.log_target, NULL, NULL},
-        {NULL, NULL, NULL, NULL},
+        {"--listen", &addresses, NULL, NULL}, {"--workers", NULL, &config.workers, NULL},
+        {"--console", &console, NULL, NULL},  {"--control", &control, NULL, NULL},
+        DAEMON_OPTIONS(daemon, config),       {NULL, NULL, NULL, NULL},
     };
 
     config.name = name;
@@ -77,16 +74,16 @@ static int echo_main(const char *name, dtm_callbacks_t *callbacks, int argc, cha
     if (!console)
         operator_callbacks(callbacks, NULL);
 
-    if (dtm_new(&config, callbacks, NULL, &rt) != DTM_OK)
+    if (daemon_new(&daemon, &config, callbacks, NULL, &rt) != DTM_OK)
         echo_fail(name, rt, "configuration");
-    echo_listen(name, rt, addresses);
-    if (control && operator_listen(rt, control) < 0)
+    echo_listen(name, rt, addresses, &daemon);
+    if (control && daemon_failed(&daemon, operator_listen(rt, control)))
         echo_fail(name, rt, "--control");
     if (console && console_listen(rt, console) < 0)
         echo_fail(name, rt, "--console");
     fflush(stdout);
 
-    if (dtm_run(rt, &result, sizeof result) != DTM_OK)
+    if (daemon_run(&daemon, name, rt, &result) != DTM_OK)
         echo_fail(name, rt, "run");
     printf("%s: ended; %llu forks, %llu deaths, %llu reloads\n", name,
            (unsigned long long)result.forks, (unsigned long long)result.deaths,

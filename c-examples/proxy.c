@@ -12,7 +12,7 @@
  * and wakes the client; both happen in the same pass.
  */
 #define _GNU_SOURCE
-#include "options.h"
+#include "daemon.h"
 #include "pool.h"
 
 #define IN_FLIGHT 128    /* commands of one client that wait for their replies */
@@ -154,13 +154,15 @@ static const char help[] =
     "  --workers N          number of workers (one per CPU)\n"
     "  --client-timeout MS  idle clients are closed (1200000)\n"
     "  --server-timeout MS  back-end links that are idle or do not answer are closed (1200000)\n"
-    "  --banner             speak first: send \"+ready\" to every client\n";
+    "  --banner             speak first: send \"+ready\" to every client\n" DAEMON_HELP;
 
 int main(int argc, char **argv)
 {
     dtm_config_t config = DTM_CONFIG_INIT;
     dtm_callbacks_t callbacks = DTM_CALLBACKS_INIT;
     dtm_listen_t listen = DTM_LISTEN_INIT;
+    struct daemon daemon = {NULL, 0, 0};
+    dtm_result_t result;
     const char *servers = "127.0.0.1:6379";
     const struct option options[] = {
         {"--listen", &listen.address, NULL, NULL},
@@ -169,6 +171,7 @@ int main(int argc, char **argv)
         {"--client-timeout", NULL, &config.client_timeout_ms, NULL},
         {"--server-timeout", NULL, &config.watch_timeout_ms, NULL},
         {"--banner", NULL, NULL, &banner},
+        DAEMON_OPTIONS(daemon, config),
         {NULL, NULL, NULL, NULL},
     };
     dtm_t *rt = NULL;
@@ -186,8 +189,9 @@ int main(int argc, char **argv)
     callbacks.client_step = client_step;
     callbacks.client_close = client_close;
 
-    failed = dtm_new(&config, &callbacks, NULL, &rt) != DTM_OK || dtm_listen(rt, &listen) < 0 ||
-             dtm_run(rt, NULL, 0) != DTM_OK;
+    failed = daemon_new(&daemon, &config, &callbacks, NULL, &rt) != DTM_OK ||
+             daemon_failed(&daemon, dtm_listen(rt, &listen)) ||
+             daemon_run(&daemon, config.name, rt, &result) != DTM_OK;
     if (failed)
         fprintf(stderr, "proxy: %s\n", dtm_last_error());
     dtm_free(rt);
