@@ -7,7 +7,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-ALL="fmt clippy cargo header gcc symbols clang consumers docs cost flow asan valgrind demo"
+ALL="fmt clippy cargo header gcc symbols clang consumers docs cost flow asan valgrind chaos demo"
 OUT=build/gates
 LOGS=$OUT/log
 JOBS=$(nproc 2>/dev/null || echo 2)
@@ -175,6 +175,13 @@ stage_valgrind() {
         gate "valgrind: $test" "the same by hand: valgrind $OUT/valgrind/tests/c/$test" \
             valgrind -q --error-exitcode=99 "$OUT/valgrind/tests/c/$test"
     done
+}
+
+# One minute of it; the binary's head says how to have more.
+stage_chaos() {
+    [ -x $OUT/gcc/tests/chaos/chaos ] || stage_gcc
+    gate "chaos" "the log names the seed; the same by hand: DTM_CHAOS_SEED=N $OUT/gcc/tests/chaos/chaos" \
+        "$OUT/gcc/tests/chaos/chaos" smoke
 }
 
 stage_demo() {

@@ -221,8 +221,9 @@ impl Reactor {
     /// its way is lost.
     pub(crate) fn start_patient_drain(&self) {
         if !self.draining() {
+            // To the nanosecond: what a client did in the last pass was before this.
             let now = match self.now.get() {
-                0 => Clock::read().floor_ms() * NS_PER_MS,
+                0 => Clock::read().ns(),
                 now => now,
             };
             self.spares.set(now.max(1));

@@ -70,7 +70,9 @@ impl Master {
                     self.shared.schedule.was_taken(door);
                     let listener = u32::try_from(door.listener).unwrap_or(0);
                     let id = self.passing.add(client, listener);
-                    self.pass(id, None);
+                    if !self.pass(id, None) {
+                        return; // others would fare no better
+                    }
                 }
                 Ok(None) => return,
                 Err(AcceptError::Transient(_)) => self.shared.schedule.failed(),
@@ -84,16 +86,19 @@ impl Master {
         }
     }
 
-    /// Give it to the best worker that has room in its channel, but for `not`.
-    fn pass(&mut self, id: u64, not: Option<usize>) {
+    /// Give it to the best worker that has room in its channel, but for `not`. False: nobody
+    /// could be given it now; it is kept.
+    fn pass(&mut self, id: u64, not: Option<usize>) -> bool {
         let mut tried: Vec<usize> = not.into_iter().collect();
         while let Some(slot) = self.passing.taker(&self.shared.schedule, &tried, true) {
             if self.send_client(id, slot) {
-                return self.passing.sent(id, slot);
+                self.passing.sent(id, slot);
+                return true;
             }
             tried.push(slot);
         }
         self.passing.keep(id);
+        false
     }
 
     fn send_client(&mut self, id: u64, slot: usize) -> bool {
@@ -145,11 +150,13 @@ impl Master {
         if !passes && !self.passing.has_homeless() {
             return;
         }
+        // Until the first that cannot be passed on: the taker may be dead already, and its
+        // death is noticed in the loop, not here.
         while self.has_taker(true) {
-            let Some(id) = self.passing.next_homeless() else {
+            let id = self.passing.next_homeless();
+            if id.is_none_or(|id| !self.pass(id, None)) {
                 break;
-            };
-            self.pass(id, None);
+            }
         }
         self.watch_passed();
     }

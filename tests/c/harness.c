@@ -89,6 +89,13 @@ bool ended(pid_t pid, int *ret_status)
     return false;
 }
 
+void begins(pid_t pid)
+{
+    for (size_t i = 0; i < CHILDREN; i++)
+        if (dead[i].pid == pid)
+            dead[i].pid = 0;
+}
+
 void wait_more(uint64_t *deadline, const char *file, int line, const char *condition)
 {
     if (getpid() == case_pid)

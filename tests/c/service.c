@@ -197,6 +197,7 @@ void launch(const struct service *service)
         host(service);
         exit(0);
     }
+    begins(pid);
     shared->host = pid;
 }
 

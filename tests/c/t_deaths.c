@@ -352,7 +352,7 @@ static int32_t request_flood(dtm_t *rt, dtm_client_t *client, const char *line, 
     static char text[8192];
     if (strcmp(line, "flood") != 0)
         return NOT_MINE;
-    for (unsigned n = 0;; n++) {
+    for (unsigned n = 0;; n = (n + 1) % 8192) { /* as on_answer() counts */
         memset(text, 'a' + (int)(n % 26), sizeof text);
         dtm_answer(rt, text, 1 + n * 977 % sizeof text);
     }

@@ -15,7 +15,7 @@
 
 enum { WORKERS = 3, MANY = 12 };
 
-static const int calls[] = {SYS_accept4, SYS_epoll_ctl, -1};
+static const int calls[] = {SYS_accept4, SYS_epoll_ctl, SYS_sendmsg, -1};
 static struct crowd crowd;
 
 static void begin(void)
@@ -148,11 +148,38 @@ static void full_epoll_in_the_master(void)
     CHECK_EQ(shared->result.deaths, 24);
 }
 
+/* What the master has accepted and cannot pass on it keeps, and tries again now and then:
+ * it has more to do than that. Found by the chaos test, by a worker that died meanwhile. */
+static void nobody_to_pass_to(void)
+{
+    int fds[4];
+    begin();
+    inject(&(struct injection){.call = SYS_sendmsg, .error = ENOBUFS, .pid = shared->host});
+    call(fds, 4);
+    if (mode->number == DTM_ACCEPT_PASS)
+        WAIT(injected() > 0);
+    observe(300);
+    CHECK_LE(injected(), 1000);
+    end_kid(nth_open(0), SIGKILL); /* the master notices */
+    inject(NULL);
+    WAIT(count_open(1) == WORKERS);
+    if (mode->number == DTM_ACCEPT_PASS) {
+        hear_all(fds, 4, NULL);
+    } else {
+        for (int i = 0; i < 4; i++) /* some may have been that worker's */
+            hang_up(fds[i]);
+    }
+    CHECK_EQ(try(30), 30);
+    finish();
+    CHECK_EQ(shared->result.deaths, 1);
+}
+
 static const struct test tests[] = {
     {"accept fails and goes on", passing_errors},
     {"accept fails for good", fatal_errors},
     {"epoll is full in the workers", full_epoll_in_workers},
     {"epoll is full in the master", full_epoll_in_the_master},
+    {"nobody to pass to", nobody_to_pass_to},
 };
 
 int main(int argc, char **argv)

@@ -151,3 +151,25 @@ fn closed_while_its_step_runs() {
     ];
     assert_eq!(world.turn(), ends);
 }
+
+/// Found by the chaos test: a client that was answered an instant before the drain is as
+/// idle as one that was answered long before; its next request is on its way.
+#[test]
+fn a_patient_drain_spares_the_client_of_the_last_pass() {
+    let world = world();
+    idle_at_open(&world);
+    let (mut ours, _) = world.connect();
+    world.heard();
+    for _ in 0..20 {
+        ours.write_all(b"x").unwrap();
+        world.on_step(|world, client, _| {
+            read(world.client_fd(client).unwrap(), 8);
+            DTM_KEEP
+        });
+        assert_eq!(world.turn(), [Step(1, DTM_READ)]);
+    }
+    world.start_patient_drain();
+    assert_eq!(world.turn(), []);
+    ours.write_all(b"x").unwrap();
+    assert_eq!(world.turn(), [Step(1, DTM_READ), Close(1, DTM_CLOSE_DRAIN)]);
+}
