@@ -16,9 +16,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { VALUE_MAX = 100, WORKERS_MAX = 1024, WATCH_MS = 300 };
+enum { VALUE_MAX = 100, WORKERS_MAX = 1024, WORD_MAX = 256 };
 enum { CANARY, WATCH, SAVE, REST, PHASES };
 
+static uint32_t watch_ms = 300;
 static const dtm_str_t value_key = {"value", 5};
 
 /* ---- Worker -------------------------------------------------------------- */
@@ -38,7 +39,7 @@ static int32_t worker_message(dtm_t *rt, const void *data, size_t len, void *use
 
 static int32_t client_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *user_data)
 {
-    char line[VALUE_MAX + 2], in[256];
+    char line[VALUE_MAX + 2], in[WORD_MAX];
     int fd = dtm_client_fd(client), len = snprintf(line, sizeof line, "%s\n", value);
 
     (void)rt, (void)events, (void)user_data;
@@ -114,7 +115,7 @@ static int32_t rollout(dtm_t *rt, const dtm_phase_t *phase, void *data)
             return DTM_ACTION_FAIL;
         if (!phase->resumed)
             return ask_workers(rt, phase, phase->args, 1);
-        dtm_action_wait(phase, DTM_WAIT_TIME, WATCH_MS);
+        dtm_action_wait(phase, DTM_WAIT_TIME, watch_ms);
         return verdict(phase->status);
     case WATCH: /* has it died of it? Then its replacement has to come back */
         dtm_action_wait(phase, DTM_WAIT_UPDATED, 5000);
@@ -148,7 +149,9 @@ static const char help[] =
     "  --listen ADDR   127.0.0.1:7000, [::1]:7000, *:7000, unix:/path (127.0.0.1:7000)\n"
     "  --workers N     number of workers (one per CPU)\n"
     "  --control ADDR  console for redis-cli (unix:rollout.sock)\n"
-    "  --store URI     sqlite:/absolute/path\n";
+    "  --store URI     sqlite:/absolute/path, or etcd://host:port for a fleet\n"
+    "  --watch MS      how long the canary is watched (300)\n"
+    "  --config FILE   more of libdtm's settings, in a section [dtm]\n";
 
 int main(int argc, char **argv)
 {
@@ -161,6 +164,8 @@ int main(int argc, char **argv)
         {"--workers", NULL, &config.workers, NULL},
         {"--control", &control.address, NULL, NULL},
         {"--store", &config.store, NULL, NULL},
+        {"--watch", NULL, &watch_ms, NULL},
+        {"--config", &config.config_file, NULL, NULL},
         {NULL, NULL, NULL, NULL},
     };
     dtm_t *rt = NULL;

@@ -1223,7 +1223,8 @@ typedef struct {
      */
     const char *log_target;
     /**
-     * Store of actions, such as `sqlite:/path` (later version).
+     * Store of actions: `sqlite:/path`, `etcd://host:port`, or one that
+     * dtm_store_register() adds; default none: actions cannot be started.
      */
     const char *store;
     /**
@@ -1421,7 +1422,7 @@ typedef struct {
      */
     const char *metrics_listen;
     /**
-     * Name of this host in a fleet; default the machine's (later version).
+     * Name of this host in a fleet; default the machine's.
      */
     const char *host;
     /**
@@ -1437,15 +1438,15 @@ typedef struct {
      */
     uint32_t control_timeout_ms;
     /**
-     * Longest time that one call of the store may take, in ms; default 1,000 (later version).
+     * Longest time that one call of the store may take, in ms; default 1,000.
      */
     uint32_t store_timeout_ms;
     /**
-     * Lease of a host in a fleet, in ms; default 10,000 (later version).
+     * Lease of a host in a fleet, in ms; default 10,000.
      */
     uint32_t fleet_lease_ms;
     /**
-     * Hosts that a fleet-wide action may work on at a time, 1..; default 1 (later version).
+     * Hosts that a fleet-wide action may work on at a time, 1..; default 1.
      */
     uint32_t fleet_unavailable;
     /**

@@ -24,6 +24,16 @@ pub(crate) fn epoll() -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// The machine's name, without its domain.
+pub(crate) fn host_name() -> String {
+    let mut name = [0u8; 256];
+    // SAFETY: the buffer with its length, less one byte that stays 0.
+    unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) };
+    let text = std::ffi::CStr::from_bytes_until_nul(&name).unwrap_or_default();
+    let text = text.to_string_lossy();
+    text.split('.').next().unwrap_or("host").to_owned()
+}
+
 /// CLOCK_MONOTONIC in milliseconds.
 pub(crate) fn now_ms() -> u64 {
     now_ns() / 1_000_000

@@ -164,6 +164,8 @@ pub(crate) struct Instance {
     pub(crate) timed_out: bool,
     /// What the last attempt that failed ended with.
     pub(crate) cause: i32,
+    /// The fleet's action that it is part of; 0: none.
+    pub(crate) fleet: u64,
     /// Lines of history so far.
     pub(crate) lines: u64,
     pub(crate) started: u64,
@@ -192,6 +194,7 @@ impl Instance {
             wait: None,
             timed_out: false,
             cause: 0,
+            fleet: 0,
             lines: 0,
             started: now,
             changed: now,
@@ -216,7 +219,7 @@ impl Instance {
         let text = self.text.replace(['\n', '\r'], " ");
         let mut out = format!(
             "{FORMAT}\nid {}\nname {}\nstate {}\nstage {}\nphase {}\nstep {}\nattempt {}\n\
-             forgiven {}\nfall {}\nfalls {}\nbefore {}\nwait {wait}\ntimed-out {}\ncause {}\nlines {}\n\
+             forgiven {}\nfall {}\nfalls {}\nbefore {}\nwait {wait}\ntimed-out {}\ncause {}\nfleet {}\nlines {}\n\
              started {}\nchanged {}\ntext {text}\n\n",
             self.id,
             self.name,
@@ -231,6 +234,7 @@ impl Instance {
             self.before,
             u8::from(self.timed_out),
             self.cause,
+            self.fleet,
             self.lines,
             self.started,
             self.changed,
@@ -258,6 +262,7 @@ impl Instance {
             wait: wait(fields.value("wait")?)?,
             timed_out: fields.value("timed-out")? == "1",
             cause: fields.number("cause")?,
+            fleet: fields.number("fleet")?,
             lines: fields.number("lines")?,
             started: fields.number("started")?,
             changed: fields.number("changed")?,

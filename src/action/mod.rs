@@ -20,6 +20,7 @@
 //! | `book` | whose turn it is; pure |
 //! | `owner` | the fence; pure |
 //! | `session` | an open store: claim it, load, save |
+//! | `fleet`, `convoy` | actions of many hosts: decisions; looks and moves |
 //! | `builtin` | rolling restart, recycle, rollout |
 //! | `turn` | one step: count the attempt, call, conclude |
 //! | `txn` | the running phase: its transaction, jump and wait |
@@ -27,6 +28,8 @@
 
 mod book;
 mod builtin;
+mod convoy;
+mod fleet;
 mod instance;
 mod machine;
 mod operate;
@@ -35,6 +38,7 @@ mod session;
 mod turn;
 mod txn;
 
+pub(crate) use fleet::Policy;
 pub(crate) use instance::Instance;
 pub(crate) use owner::unique;
 
@@ -147,6 +151,9 @@ impl Manager {
 
     /// The process ends in order.
     pub(crate) fn close(&self) {
+        if let Some(session) = self.session.borrow().as_ref() {
+            session.give_back();
+        }
         self.drop_session();
     }
 

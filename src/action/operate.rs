@@ -39,7 +39,7 @@ impl Controller {
     }
 
     /// The store, now; or why not.
-    fn ready(&self) -> Result<Rc<Session>> {
+    pub(super) fn ready(&self) -> Result<Rc<Session>> {
         if self.rt.config().store.is_none() {
             let text = "no store is configured: set `store`, such as sqlite:/var/lib/x/actions.db";
             return Err(Error::config(text));
@@ -65,7 +65,7 @@ impl Controller {
     }
 
     /// A change outside of any turn. The next pass opens the store again, if need be.
-    fn failed(&self, trouble: Trouble) -> Error {
+    pub(super) fn failed(&self, trouble: Trouble) -> Error {
         if trouble.kind != Kind::Busy {
             self.actions.drop_session();
         }

@@ -4,7 +4,7 @@ use super::book::Book;
 use super::instance::Instance;
 use super::owner::{Claim, Owner, unique};
 use super::wall_ms;
-use crate::store::{self, Expect, Kind, Opening, Outcome, Record, Store, Trouble, Write};
+use crate::store::{self, Expect, Kind, Opening, Outcome, Record, Scoped, Store, Trouble, Write};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -13,6 +13,17 @@ use std::rc::Rc;
 const LINES: u64 = 64;
 /// Records read at a time.
 const BATCH: usize = 512;
+
+/// Whose records they are, in a store that many share.
+pub(super) struct Place<'a> {
+    pub(super) service: &'a str,
+    pub(super) host: &'a str,
+    pub(super) lease_ms: u32,
+}
+
+fn lease_key(host: &str) -> Vec<u8> {
+    format!("/lease/{host}").into_bytes()
+}
 
 /// A store that this controller has had open.
 #[derive(Debug, Clone)]
@@ -29,6 +40,12 @@ pub(crate) struct Session {
     fence: u64,
     /// The highest version so far.
     seen: Cell<u64>,
+    pub(super) host: String,
+    run: String,
+    /// When it was asked for last, and how long it holds, in ms.
+    lease: Cell<(u64, u64)>,
+    /// When to look at the fleet's records.
+    pub(super) look_at: Cell<u64>,
     /// The last id given, and its record's version.
     pub(super) last: Cell<(u64, Expect)>,
 }
@@ -58,9 +75,12 @@ impl Session {
     pub(super) fn open(
         opening: &Opening<'_>,
         me: &Owner,
+        place: &Place<'_>,
         known: Option<&Known>,
     ) -> Outcome<(Self, Book)> {
-        let store = store::open(opening)?;
+        let store = Scoped::wrap(store::open(opening)?, place.service, place.host);
+        let asked = crate::sys::now_ms();
+        store.lease(&lease_key(place.host), me.run.as_bytes(), place.lease_ms)?;
         let name = store.get(b"store")?.map(|r| r.value);
         if let Some(known) = known.filter(|k| name.as_deref() != Some(k.name.as_bytes())) {
             let text = format!("it is not the store {} that was opened before", known.name);
@@ -89,6 +109,10 @@ impl Session {
             name,
             fence,
             seen: Cell::new(fence),
+            host: place.host.to_owned(),
+            run: me.run.clone(),
+            lease: Cell::new((asked, u64::from(place.lease_ms))),
+            look_at: Cell::new(0),
             last: Cell::new(last),
         };
         let book = session.load()?;
@@ -119,6 +143,49 @@ impl Session {
 
     fn fence(&self) -> Write {
         Write::check(*b"owner", Expect::Version(self.fence))
+    }
+
+    /// Keep the lease. Asked for at a third of its time, it may be missed twice.
+    pub(super) fn renew(&self, now: u64) -> Outcome<()> {
+        let (asked, ms) = self.lease.get();
+        if !self.store.is_shared() || now.saturating_sub(asked) < ms / 3 {
+            return Ok(());
+        }
+        let ttl = u32::try_from(ms).unwrap_or(u32::MAX);
+        self.store
+            .lease(&lease_key(&self.host), self.run.as_bytes(), ttl)?;
+        // It holds from before the question on, at the least.
+        self.lease.set((now, ms));
+        Ok(())
+    }
+
+    /// A phase begins only while the lease holds for as long again as a write may take:
+    /// who cannot reach the store stops before others take it for dead.
+    pub(super) fn may_act(&self, margin_ms: u64) -> Outcome<()> {
+        let (asked, ms) = self.lease.get();
+        let now = crate::sys::now_ms();
+        match !self.store.is_shared() || now + margin_ms < asked + ms {
+            true => Ok(()),
+            false => Err(Trouble::new(Kind::Down, "the lease is about to run out")),
+        }
+    }
+
+    pub(super) fn give_back(&self) {
+        if self.store.is_shared() {
+            self.store
+                .unlease(&lease_key(&self.host), self.run.as_bytes());
+        }
+    }
+
+    /// Somebody else's write came first: is it only that?
+    pub(super) fn check_fence(&self) -> Outcome<()> {
+        match self.store.get(b"owner")? {
+            Some(record) if record.version == self.fence => Ok(()),
+            _ => Err(Trouble::new(
+                Kind::Conflict,
+                "another controller has taken over",
+            )),
+        }
     }
 
     /// Behind the fence.

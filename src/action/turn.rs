@@ -4,7 +4,7 @@ use super::book::{Entry, Seen};
 use super::instance::{Fall, Instance, Stage, State};
 use super::machine;
 use super::owner::Owner;
-use super::session::Session;
+use super::session::{Place, Session};
 use super::txn::Running;
 use super::{Action, wall_ms};
 use crate::child::Cause;
@@ -59,12 +59,20 @@ impl Controller {
         if book.has_turns() {
             return Some(0);
         }
-        let probe = (self.actions.heard.get() + PROBE_MS).saturating_sub(now);
+        let session = self.actions.session.borrow();
+        let shared = session.as_ref().filter(|s| s.store.is_shared());
+        let probe = match shared {
+            Some(session) => session.look_at.get(),
+            None => self.actions.heard.get() + PROBE_MS,
+        };
+        let probe = probe.saturating_sub(now);
         Some(book.next_look(now).map_or(probe, |ms| ms.min(probe)))
     }
 
     fn go_on(&self, uri: &str, now: u64) -> Outcome<()> {
         let session = self.session(uri)?;
+        session.renew(now)?;
+        self.look_at_fleet(&session, now)?;
         let watches = self.actions.book.borrow().watches();
         let seen = self.see(watches);
         let turn = {
@@ -125,7 +133,12 @@ impl Controller {
             plugins: &plugins,
         };
         let me = Owner::myself(&self.rt.run_name, self.epoch());
-        let (session, mut book) = Session::open(&opening, &me, known.as_ref())?;
+        let place = Place {
+            service: &config.name,
+            host: &config.host,
+            lease_ms: config.fleet_lease,
+        };
+        let (session, mut book) = Session::open(&opening, &me, &place, known.as_ref())?;
         let session = Rc::new(session);
         let unfinished = book.unfinished();
         book.adopt(&self.actions.book.borrow());
@@ -191,10 +204,19 @@ impl Controller {
                 .save(session, &entry, parked, what, Vec::new())
                 .map(|_| ());
         }
+        let part = match entry.instance.fleet {
+            0 => None,
+            _ => match session.part(&entry.instance)? {
+                Some(part) => Some(part),
+                None => return self.left_behind(session, &entry),
+            },
+        };
         let begun = machine::begin(&entry.instance, entry.timed_out, wall_ms());
         #[cfg(feature = "fault")]
         crate::fault::hit("action.count");
-        let version = session.write(vec![Session::keep(&begun, Expect::Version(entry.version))])?;
+        let mut writes = vec![Session::keep(&begun, Expect::Version(entry.version))];
+        writes.extend(part);
+        let version = session.write(writes)?;
         let entry = {
             let mut book = self.actions.book.borrow_mut();
             book.count(Rc::new(begun), version).cloned()
@@ -205,9 +227,22 @@ impl Controller {
         }
     }
 
+    /// The fleet went on without this host: so does nothing here.
+    fn left_behind(&self, session: &Rc<Session>, entry: &Entry) -> Outcome<()> {
+        let cancelled = machine::operate(&entry.instance, DTM_VERB_CANCEL, wall_ms());
+        let cancelled = cancelled.unwrap_or_else(|_| (*entry.instance).clone());
+        let told = Instance {
+            text: "the fleet has skipped this host".into(),
+            ..cancelled
+        };
+        self.save(session, entry, told, "left behind", Vec::new())
+            .map(|_| ())
+    }
+
     /// The attempt is counted: call, and store what it came to.
     fn attempt(&self, session: &Rc<Session>, action: &Action, entry: &Entry) -> Outcome<()> {
         let id = entry.instance.id;
+        session.may_act(self.rt.config().store_timeout.into())?;
         let native = session.store.begin()?;
         #[cfg(feature = "fault")]
         crate::fault::hit("action.call");
@@ -257,6 +292,12 @@ impl Controller {
             .collect();
         if let Some(last) = last {
             writes.push(Session::last_id(last, session.last.get().1));
+        }
+        if entry.instance.fleet != 0 {
+            match session.part(&entry.instance)? {
+                Some(part) => writes.push(part),
+                None => return self.left_behind(session, entry),
+            }
         }
         let version = self.save(session, entry, next, what, writes)?;
         if let Some(last) = last {

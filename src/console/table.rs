@@ -128,6 +128,10 @@ table! {
     Operator Service "ACTIONS CANCEL" "id" 1..1 run::actions::cancel, "End it where it stands";
     Operator Service "ACTIONS GO" "id" 1..1 run::actions::go, "The go that it waits for";
     Observer Service "ACTIONS HISTORY" "id" 1..1 run::actions::history, "What has become of it, a line for each change";
+    Observer Service "FLEET" "[JSON]" 0..1 run::actions::fleet, "Every action of the fleet, and where each host is";
+    Observer Service "FLEET HOSTS" "" 0..0 run::actions::fleet_hosts, "Hosts that hold a lease now";
+    Operator Service "FLEET START" "skip|block name [args ...]" 2..many run::actions::fleet_start, "Start an action on every host, fleet_unavailable at a time; a host that dies is skipped, or blocks";
+    Operator Service "FLEET CANCEL" "id" 1..1 run::actions::fleet_cancel, "No further host begins it";
     Observer Events "SUBSCRIBE" "event ..." 1..many run::events::subscribe, "Hear of life events: fork, ready, open, draining, exit, reload, ...";
     Observer Events "UNSUBSCRIBE" "[event ...]" 0..many run::events::unsubscribe, "Hear no more of them";
     Observer Events "PSUBSCRIBE" "pattern ..." 1..many run::events::psubscribe, "Hear of life events whose name matches: PSUBSCRIBE *";

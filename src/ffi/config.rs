@@ -79,7 +79,8 @@ pub struct dtm_config_t {
     /// `stderr` (default), `callback`, `syslog`, `syslog:/path/of/socket`, `off`, or
     /// `file:/path`, in which %r becomes the role. Set up anew in every process.
     pub log_target: *const c_char,
-    /// Store of actions, such as `sqlite:/path` (later version).
+    /// Store of actions: `sqlite:/path`, `etcd://host:port`, or one that
+    /// dtm_store_register() adds; default none: actions cannot be started.
     pub store: *const c_char,
     /// DTM_PASS_*: whom DTM_ACCEPT_PASS gives a client.
     pub accept_pass: u32,
@@ -199,7 +200,7 @@ pub struct dtm_config_t {
     pub control_password: *const c_char,
     /// Address for /metrics, /healthz and /readyz over HTTP; default none (later version).
     pub metrics_listen: *const c_char,
-    /// Name of this host in a fleet; default the machine's (later version).
+    /// Name of this host in a fleet; default the machine's.
     pub host: *const c_char,
     /// Most connections to the ready-made console, 1..=10000; default 64: more than people
     /// and monitors need, few enough that their buffers stay below 100 MiB. One more is kept
@@ -209,11 +210,11 @@ pub struct dtm_config_t {
     /// 600,000: who forgot a terminal comes back to it within that time, or not at all.
     /// Subscribers and those who wait for an answer are not idle.
     pub control_timeout_ms: u32,
-    /// Longest time that one call of the store may take, in ms; default 1,000 (later version).
+    /// Longest time that one call of the store may take, in ms; default 1,000.
     pub store_timeout_ms: u32,
-    /// Lease of a host in a fleet, in ms; default 10,000 (later version).
+    /// Lease of a host in a fleet, in ms; default 10,000.
     pub fleet_lease_ms: u32,
-    /// Hosts that a fleet-wide action may work on at a time, 1..; default 1 (later version).
+    /// Hosts that a fleet-wide action may work on at a time, 1..; default 1.
     pub fleet_unavailable: u32,
     /// Reserved, 0.
     pub reserved: u32,

@@ -5,13 +5,17 @@
 //! exactly once, and every database has it in some form. flow: C12
 
 mod data;
+#[cfg(feature = "store-etcd")]
+mod etcd;
 mod plugin;
+mod scoped;
 #[cfg(feature = "store-sqlite")]
 mod sqlite;
 mod trouble;
 
 pub(crate) use data::{Change, Expect, Record, Write};
 pub(crate) use plugin::Plugin;
+pub(crate) use scoped::Scoped;
 pub(crate) use trouble::{Kind, Outcome, Trouble};
 
 use crate::error::{Error, Result};
@@ -35,6 +39,16 @@ pub(crate) trait Store {
     /// handle for it. None: this store knows only writes.
     fn begin(&self) -> Outcome<Option<*mut c_void>>;
     fn rollback(&self);
+    /// Get a name for `ttl_ms`, or renew it; `Taken`: another owner has it. Only of shared
+    /// stores: whoever cannot renew it has to stop before the time is over.
+    fn lease(&self, _name: &[u8], _owner: &[u8], _ttl_ms: u32) -> Outcome<()> {
+        Ok(())
+    }
+    fn unlease(&self, _name: &[u8], _owner: &[u8]) {}
+    /// Many hosts use it, each with keys of its own.
+    fn is_shared(&self) -> bool {
+        false
+    }
 }
 
 /// How a store is opened, wherever that happens.
@@ -54,6 +68,8 @@ type Opener = fn(&Opening<'_>) -> Outcome<Rc<dyn Store>>;
 const BUILT_IN: &[(&str, Opener)] = &[
     #[cfg(feature = "store-sqlite")]
     ("sqlite", sqlite::open),
+    #[cfg(feature = "store-etcd")]
+    ("etcd", etcd::open),
 ];
 
 fn scheme(uri: &str) -> &str {

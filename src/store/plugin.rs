@@ -208,6 +208,39 @@ impl Store for Open {
             callback(|| unsafe { rollback(self.handle, self.timeout_ms) });
         }
     }
+
+    fn lease(&self, name: &[u8], owner: &[u8], ttl_ms: u32) -> Outcome<()> {
+        let lease = self.table.lease.ok_or_else(|| self.missing("lease"))?;
+        // SAFETY: the service's function; name and owner live during the call.
+        let code = callback(|| unsafe {
+            let (name, owner) = (str_of(name), str_of(owner));
+            lease(self.handle, name, owner, ttl_ms, self.timeout_ms)
+        });
+        match code {
+            DTM_EREFUSED => {
+                let text = format!(
+                    "{}: {} is another's",
+                    self.scheme,
+                    String::from_utf8_lossy(name)
+                );
+                Err(Trouble::new(Kind::Taken, text))
+            }
+            code => self.checked(code),
+        }
+    }
+
+    fn unlease(&self, name: &[u8], owner: &[u8]) {
+        if let Some(unlease) = self.table.unlease {
+            // SAFETY: the service's function; name and owner live during the call.
+            callback(|| unsafe {
+                unlease(self.handle, str_of(name), str_of(owner), self.timeout_ms)
+            });
+        }
+    }
+
+    fn is_shared(&self) -> bool {
+        self.table.lease.is_some()
+    }
 }
 
 fn in_c(write: &Write) -> dtm_write_t {

@@ -399,6 +399,128 @@ static void history(void)
     remove_store();
 }
 
+/* What a pass costs with so many that wait: printed, for the documents. */
+static double pass_us(uint32_t passes)
+{
+    char path[64];
+    unsigned long long before = 0, after = 0;
+    snprintf(path, sizeof path, "/proc/%d/schedstat", controller()->pid);
+    FILE *file = fopen(path, "re");
+    CHECK(file && fscanf(file, "%llu", &before) == 1);
+    fclose(file);
+    uint32_t from = (uint32_t)GET(shared->passes);
+    WAIT((uint32_t)GET(shared->passes) - from >= passes);
+    uint32_t done = (uint32_t)GET(shared->passes) - from;
+    CHECK((file = fopen(path, "re")) && fscanf(file, "%llu", &after) == 1);
+    fclose(file);
+    return (double)(after - before) / 1000 / done;
+}
+
+/* G12: many wait; those that do not have their turns all the same. */
+static void ten_thousand(void)
+{
+    struct service service = acting_service();
+    service.config.controller_tick_ms = 1;
+    start(&service);
+    uint64_t id = begin_action("steps");
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    SET(shared->wants_actions, 0);
+    double none = pass_us(1000);
+    finish();
+    char line[256];
+    snprintf(line, sizeof line, "exec sqlite3 -batch %s", store_path());
+    FILE *other = popen(line, "w");
+    CHECK(other);
+    fprintf(other,
+            "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 10001) "
+            "INSERT INTO kv SELECT CAST(printf('i/%%016x', i) AS BLOB), CAST(printf('"
+            "dtm-instance 1\nid %%d\nname steps\nstate waiting\nstage action\nphase 0\n"
+            "step 1\nattempt 0\nforgiven 0\nfall -\nfalls 0\nbefore 0\n"
+            "wait %%s 3600000 9000000000000\ntimed-out 0\ncause 0\nfleet 0\nlines 0\n"
+            "started 1\nchanged 1\ntext \n\n', i, CASE i %% 2 WHEN 0 THEN 'time' ELSE 'go' END)"
+            " AS BLOB), (SELECT n FROM revision) FROM n;"
+            "UPDATE kv SET value = '10001' WHERE CAST(key AS TEXT) = 'sequence';");
+    CHECK_EQ(pclose(other), 0);
+    start_again(&service);
+    WAIT(logged("10000 actions to go on with"));
+    double many = pass_us(1000);
+    printf("# a pass: %.1f us with none, %.1f us with 10,000 that wait\n", none, many);
+    SET(shared->wants_actions, 1);
+    WAIT(GET(shared->action_count) == 10001);
+    SET(ledger->count, 0);
+    id = begin_action("steps");
+    CHECK_EQ(id, 10002);
+    WAIT(effects_of(id, 2) == 1);
+    CHECK_EQ(GET(ledger->count), 3); /* nobody else had a turn */
+    finish();
+    remove_store();
+}
+
+static void write_config(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "we");
+    CHECK(file && fputs(text, file) >= 0);
+    fclose(file);
+}
+
+static bool config_says(const char *path, const char *text)
+{
+    char line[256] = "";
+    FILE *file = fopen(path, "re");
+    CHECK(file && fgets(line, sizeof line, file));
+    fclose(file);
+    return strstr(line, text) != NULL;
+}
+
+/* dtm-rollout: a good file stays, one that the service refuses is taken back. */
+static void rollout(void)
+{
+    static char config[160], fresh[160];
+    struct service service = acting_service();
+    snprintf(config, sizeof config, "%s/config", scratch());
+    snprintf(fresh, sizeof fresh, "%s/fresh", scratch());
+    write_config(config, "# the first\n[dtm]\ndrain_timeout = 20s\n");
+    service.config.config_file = config;
+    start(&service);
+    write_config(fresh, "# the second\n[dtm]\ndrain_timeout = 10s\n");
+    uint64_t id = begin_action("dtm-rollout %s 1", fresh);
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    CHECK(config_says(config, "second"));
+    WAIT(count_open(2) == 3 && count_open(0) == 3);
+
+    /* A setting that cannot be read. */
+    write_config(fresh, "# the third\n[dtm]\ndrain_timeout = never\n");
+    id = begin_action("dtm-rollout %s 1", fresh);
+    WAIT_STATE(id, DTM_INSTANCE_FAILED);
+    CHECK(config_says(config, "second"));
+    CHECK(serves());
+
+    /* A generation that comes up and then dies. */
+    write_config(fresh, "# the fourth\n[dtm]\ndrain_timeout = 5s\n");
+    int reloads = shared->reloads;
+    id = begin_action("dtm-rollout %s 60", fresh);
+    WAIT(shared->reloads == reloads + 1 && count_open(0) == 3);
+    CHECK(config_says(config, "fourth"));
+    WAIT(action_of(id)->phase == 2 && action_of(id)->step >= 3);
+    end_kid(nth_open(0), SIGKILL);
+    WAIT_STATE(id, DTM_INSTANCE_FAILED);
+    CHECK(config_says(config, "second"));
+    WAIT(count_open(0) == 3);
+
+    /* The controller dies in the middle of one. */
+    write_config(fresh, "# the fifth\n[dtm]\ndrain_timeout = 6s\n");
+    id = begin_action("dtm-rollout %s 2", fresh);
+    WAIT(action_of(id)->phase == 2);
+    end_kid(controller(), SIGKILL);
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    CHECK(config_says(config, "fifth"));
+    CHECK_EQ(command("action dtm-nosuch"), DTM_EINVAL);
+    finish();
+    unlink(config);
+    unlink(fresh);
+    remove_store();
+}
+
 /* At each step of a turn, in each phase. */
 static void killed_at_each_step(void)
 {
@@ -440,6 +562,8 @@ static const struct test tests[] = {
     {"native handle", native_handle},
 #endif
     {"history", history},
+    {"10,000 that wait", ten_thousand},
+    {"dtm-rollout", rollout},
     {"killed at each step", killed_at_each_step},
 };
 TEST_MAIN(tests)

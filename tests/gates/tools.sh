@@ -26,6 +26,9 @@ nc netcat-openbsd
 redis-server redis-server
 redis-cli redis-tools
 redis-benchmark redis-tools
+etcd etcd-server
+ip iproute2
+sqlite3 sqlite3
 faketime faketime
 unshare util-linux
 setpriv util-linux

@@ -1,7 +1,7 @@
 //! Durable actions: what dtm_action_list() and its like say, for operators. flow: C10
 
 use super::*;
-use crate::action::Instance;
+use crate::action::{Instance, Policy};
 use crate::error::Error;
 
 /// ACTIONS [JSON]: how it is with the store, and every instance.
@@ -79,4 +79,46 @@ pub(in crate::console) fn history(call: &mut Call<'_>) -> Answered {
 pub(in crate::console) fn names(call: &mut Call<'_>) -> Answered {
     let names = call.controller.action_names();
     reply(Value::Array(names.into_iter().map(Value::bulk).collect()))
+}
+
+/// FLEET [JSON]: every action of the fleet, and where each host is.
+pub(in crate::console) fn fleet(call: &mut Call<'_>) -> Answered {
+    let list = call.controller.fleet_list().map_err(fails)?;
+    let rows = list.iter().map(|(fleet, entries)| {
+        let hosts = fleet.hosts.iter().map(|host| {
+            let entry = entries.get(host).map_or("waiting".into(), |e| e.encode());
+            Value::bulk(format!("{host} {entry}"))
+        });
+        Value::Map(vec![
+            ("id", Value::count(fleet.id)),
+            ("name", Value::bulk(fleet.name.clone())),
+            ("state", Value::bulk(fleet.state.name())),
+            ("hosts", Value::Array(hosts.collect())),
+        ])
+    });
+    reply_or_json(call, Value::Array(rows.collect()))
+}
+
+/// FLEET START skip|block name [args ...]
+pub(in crate::console) fn fleet_start(call: &mut Call<'_>) -> Answered {
+    let policy = match () {
+        () if call.is(0, "skip") => Policy::Skip,
+        () if call.is(0, "block") => Policy::Block,
+        () => return Err(format!("ERR '{}': skip or block", shown(&call.text(0)))),
+    };
+    let args = call.args[2..].join(&b' ');
+    let id = call.controller.fleet_start(&call.text(1), &args, policy);
+    reply(Value::count(id.map_err(fails)?))
+}
+
+pub(in crate::console) fn fleet_cancel(call: &mut Call<'_>) -> Answered {
+    let id = call.number(0, "fleet action")?;
+    call.controller.fleet_cancel(id).map_err(fails)?;
+    reply(Value::ok())
+}
+
+/// FLEET HOSTS: who holds a lease now.
+pub(in crate::console) fn fleet_hosts(call: &mut Call<'_>) -> Answered {
+    let hosts = call.controller.fleet_hosts().map_err(fails)?;
+    reply(Value::Array(hosts.into_iter().map(Value::bulk).collect()))
 }

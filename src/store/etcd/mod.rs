@@ -1,0 +1,245 @@
+//! `etcd://host:port[,host:port...][/prefix]`: a store of many hosts, by etcd's v3 JSON
+//! gateway (3.4 and later). One write is one etcd transaction; versions are revisions.
+//!
+//! Numbers of 64 bits come as strings, and what is false, zero or empty is left out.
+
+mod http;
+mod json;
+
+use super::{Change, Expect, Kind, Opening, Outcome, Record, Store, Trouble, Write};
+use http::{Failed, Http};
+use json::{Json, encode};
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::rc::Rc;
+
+struct Etcd {
+    http: Http,
+    prefix: Vec<u8>,
+    /// etcd's number of the lease that was granted last.
+    lease: Cell<u64>,
+}
+
+pub(super) fn open(opening: &Opening<'_>) -> Outcome<Rc<dyn Store>> {
+    let rest = opening.uri.strip_prefix("etcd://").unwrap_or_default();
+    let (servers, prefix) = rest.split_once('/').unwrap_or((rest, "dtm"));
+    let servers: Vec<String> = servers.split(',').map(str::to_owned).collect();
+    if servers.iter().any(|s| !s.contains(':') || s.ends_with(':')) {
+        let text = format!("store = {}: write etcd://HOST:PORT[/PREFIX]", opening.uri);
+        return Err(Trouble::new(Kind::Schema, text));
+    }
+    let store = Etcd {
+        http: Http::new(servers, opening.timeout_ms),
+        prefix: format!("{}/", prefix.trim_end_matches('/')).into_bytes(),
+        lease: Cell::new(0),
+    };
+    store.ping()?;
+    Ok(Rc::new(store))
+}
+
+/// The first key behind all that begin with this.
+fn behind(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < 0xff {
+            end.push(last + 1);
+            break;
+        }
+    }
+    end
+}
+
+impl Etcd {
+    /// `writes`: whether an answer that does not come leaves something open.
+    fn ask(&self, path: &str, body: &str, writes: bool) -> Outcome<Json> {
+        let unsure = if writes { Kind::Unknown } else { Kind::Down };
+        let (status, body) = self.http.post(path, body).map_err(|failed| match failed {
+            Failed::Before(text) => Trouble::new(Kind::Down, format!("etcd: {text}")),
+            Failed::Unsure(text) => Trouble::new(unsure, format!("etcd: {text}")),
+        })?;
+        let json = Json::parse(&body).ok_or_else(|| {
+            Trouble::new(
+                unsure,
+                format!("etcd: status {status}, and no JSON: is it etcd?"),
+            )
+        })?;
+        if status == 200 {
+            return Ok(json);
+        }
+        let message = json.get("message").or_else(|| json.get("error"));
+        let message = message.and_then(Json::text).unwrap_or("no message");
+        let text = format!("etcd: status {status}: {message}");
+        Err(Trouble::new(kind_of(status, message, unsure), text))
+    }
+
+    fn key(&self, key: &[u8]) -> Vec<u8> {
+        [&self.prefix, key].concat()
+    }
+
+    fn record(&self, kv: &Json) -> Option<Record> {
+        Some(Record {
+            key: kv.bytes("key")?.strip_prefix(&self.prefix[..])?.to_vec(),
+            value: kv.bytes("value")?,
+            version: kv.number("mod_revision"),
+        })
+    }
+
+    fn range(&self, body: &str) -> Outcome<Vec<Record>> {
+        let json = self.ask("/v3/kv/range", body, false)?;
+        let records = json.items("kvs").iter().map(|kv| self.record(kv));
+        records
+            .collect::<Option<_>>()
+            .ok_or_else(|| Trouble::new(Kind::Corrupt, "etcd: an answer without key or value"))
+    }
+
+    fn transaction(&self, compare: &[String], success: &[String]) -> Outcome<u64> {
+        let body = format!(
+            r#"{{"compare":[{}],"success":[{}]}}"#,
+            compare.join(","),
+            success.join(",")
+        );
+        let json = self.ask("/v3/kv/txn", &body, true)?;
+        if json.get("succeeded") != Some(&Json::Bool(true)) {
+            return Err(Trouble::new(Kind::Conflict, "etcd: a version is another"));
+        }
+        let revision = json.get("header").map_or(0, |h| h.number("revision"));
+        match revision {
+            0 => Err(Trouble::new(
+                Kind::Unknown,
+                "etcd: an answer without revision",
+            )),
+            revision => Ok(revision),
+        }
+    }
+
+    fn put(&self, key: &[u8], value: &[u8], lease: u64) -> String {
+        let (key, value) = (encode(&self.key(key)), encode(value));
+        format!(r#"{{"requestPut":{{"key":"{key}","value":"{value}","lease":"{lease}"}}}}"#)
+    }
+
+    fn compare(&self, key: &[u8], expect: Expect) -> Option<String> {
+        let key = encode(&self.key(key));
+        match expect {
+            Expect::Any => None,
+            Expect::Absent => Some(format!(
+                r#"{{"key":"{key}","target":"CREATE","createRevision":"0"}}"#
+            )),
+            Expect::Version(version) => Some(format!(
+                r#"{{"key":"{key}","target":"MOD","modRevision":"{version}"}}"#
+            )),
+        }
+    }
+
+    /// Renew it. False: it has run out, and its key is gone.
+    fn keep_alive(&self, lease: u64) -> Outcome<bool> {
+        let body = format!(r#"{{"ID":"{lease}"}}"#);
+        let json = self.ask("/v3/lease/keepalive", &body, false)?;
+        Ok(json.get("result").is_some_and(|r| r.number("TTL") > 0))
+    }
+}
+
+fn kind_of(status: u16, message: &str, unsure: Kind) -> Kind {
+    match message {
+        m if m.contains("space exceeded") => Kind::Full,
+        m if m.contains("permission denied") => Kind::ReadOnly,
+        m if m.contains("user name is empty") || m.contains("invalid auth") => Kind::ReadOnly,
+        m if m.contains("too many operations") || m.contains("too large") => Kind::Schema,
+        _ if status == 404 => Kind::Schema,
+        _ => unsure,
+    }
+}
+
+impl Store for Etcd {
+    fn ping(&self) -> Outcome<()> {
+        self.get(b"owner").map(|_| ())
+    }
+
+    fn get(&self, key: &[u8]) -> Outcome<Option<Record>> {
+        let body = format!(r#"{{"key":"{}"}}"#, encode(&self.key(key)));
+        Ok(self.range(&body)?.into_iter().next())
+    }
+
+    fn list(&self, prefix: &[u8], after: &[u8], limit: usize) -> Outcome<Vec<Record>> {
+        let mut from = self.key(prefix);
+        if after >= prefix && !after.is_empty() {
+            from = self.key(after);
+            from.push(0);
+        }
+        let body = format!(
+            r#"{{"key":"{}","range_end":"{}","limit":"{limit}"}}"#,
+            encode(&from),
+            encode(&behind(&self.key(prefix)))
+        );
+        self.range(&body)
+    }
+
+    fn write(&self, writes: &[Write]) -> Outcome<u64> {
+        let compare = writes.iter().filter_map(|w| self.compare(&w.key, w.expect));
+        let compare: Vec<String> = compare.collect();
+        let change = |write: &Write| match &write.change {
+            Change::Check => None,
+            Change::Put(value) => Some(self.put(&write.key, value, 0)),
+            Change::Delete => {
+                let key = encode(&self.key(&write.key));
+                Some(format!(r#"{{"requestDeleteRange":{{"key":"{key}"}}}}"#))
+            }
+        };
+        let success: Vec<String> = writes.iter().filter_map(change).collect();
+        self.transaction(&compare, &success)
+    }
+
+    /// Writes are all that there is.
+    fn begin(&self) -> Outcome<Option<*mut c_void>> {
+        Ok(None)
+    }
+
+    fn rollback(&self) {}
+
+    fn lease(&self, name: &[u8], owner: &[u8], ttl_ms: u32) -> Outcome<()> {
+        let lost = || Trouble::new(Kind::Busy, "etcd: the lease has just run out");
+        if self.lease.get() != 0 {
+            if self.keep_alive(self.lease.get())? {
+                return Ok(());
+            }
+            self.lease.set(0);
+            return Err(lost());
+        }
+        // Ours already, from a controller before this one?
+        if let Some(record) = self.get(name)? {
+            let text = String::from_utf8_lossy(&record.value).into_owned();
+            let (id, holder) = text.split_once(' ').unwrap_or(("0", ""));
+            if holder.as_bytes() != owner {
+                let text = format!(
+                    "etcd: {} is held by {holder}",
+                    String::from_utf8_lossy(name)
+                );
+                return Err(Trouble::new(Kind::Taken, text));
+            }
+            let id = id.parse().unwrap_or(0);
+            if !self.keep_alive(id)? {
+                return Err(lost());
+            }
+            self.lease.set(id);
+            return Ok(());
+        }
+        let body = format!(r#"{{"TTL":"{}"}}"#, ttl_ms.div_ceil(1_000));
+        let granted = self.ask("/v3/lease/grant", &body, false)?;
+        let id = granted.number("ID");
+        let value = [format!("{id} ").as_bytes(), owner].concat();
+        let absent: Vec<String> = self.compare(name, Expect::Absent).into_iter().collect();
+        self.transaction(&absent, &[self.put(name, &value, id)])?;
+        self.lease.set(id);
+        Ok(())
+    }
+
+    fn unlease(&self, _name: &[u8], _owner: &[u8]) {
+        let id = self.lease.replace(0);
+        if id != 0 {
+            let _ = self.ask("/v3/lease/revoke", &format!(r#"{{"ID":"{id}"}}"#), false);
+        }
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+}
