@@ -14,6 +14,7 @@ use crate::net::{Inherited, Listener};
 use crate::worker::Worker;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::{CString, c_void};
+use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
@@ -135,8 +136,12 @@ impl Runtime {
 
     /// Read the file again, `check` it, ask the service, and only then take it over. The
     /// last one is kept until keep_config() or revert_config().
-    pub(crate) fn load_config(&self, check: &dyn Fn(&Config) -> Result<()>) -> Result<()> {
-        let (fresh, ignored) = Config::reload(&self.settings, &self.config())?;
+    pub(crate) fn load_config(
+        &self,
+        opened: Option<&File>,
+        check: &dyn Fn(&Config) -> Result<()>,
+    ) -> Result<()> {
+        let (fresh, ignored) = Config::reload(&self.settings, &self.config(), opened)?;
         check(&fresh)?;
         self.ask_service()?;
         let old = self.config.replace(Rc::new(fresh));
@@ -148,6 +153,11 @@ impl Runtime {
         self.previous.replace(Some(old));
         self.renew_log(&target);
         Ok(())
+    }
+
+    pub(crate) fn open_config_file(&self) -> Result<Option<File>> {
+        let path = self.settings.config_file.as_deref();
+        path.map(crate::config::open_file).transpose()
     }
 
     /// The service's own configuration callback.

@@ -95,7 +95,7 @@ impl Kind {
 
     /// May descriptors come with it?
     pub(super) fn carries_fds(self) -> bool {
-        matches!(self, Self::Client | Self::ReopenLog)
+        matches!(self, Self::Client | Self::ReopenLog | Self::ConfigLoaded)
     }
 }
 

@@ -4,23 +4,34 @@ use super::keys::{self, KEYS, TEXT_KEYS};
 use super::{Settings, ini};
 use crate::error::{Context, Error, Result};
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 
 /// A config file beyond this is something else.
 const SIZE_MAX: u64 = 1 << 20;
 
-pub(super) fn overlay(path: &str, settings: &mut Settings) -> Result<()> {
-    apply(path, &read(path)?, settings)
+/// `opened`: the file, at its beginning, by somebody who may open it.
+pub(super) fn overlay(path: &str, opened: Option<&File>, settings: &mut Settings) -> Result<()> {
+    let bytes = match opened {
+        Some(file) => read(path, file)?,
+        None => read(path, &open(path)?)?,
+    };
+    apply(path, &bytes, settings)
 }
 
-fn read(path: &str) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+pub(crate) fn open(path: &str) -> Result<File> {
     std::fs::OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY) // a FIFO must not stall the master
         .open(path)
-        .and_then(|file| file.take(SIZE_MAX + 1).read_to_end(&mut bytes))
+        .context(format_args!("config file {path}"))
+}
+
+fn read(path: &str, file: &File) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(SIZE_MAX + 1)
+        .read_to_end(&mut bytes)
         .context(format_args!("config file {path}"))?;
     if bytes.len() as u64 > SIZE_MAX {
         return Err(Error::config(format!(
@@ -76,6 +87,10 @@ mod tests {
     fn parse(text: &str) -> Result<Settings> {
         let mut settings = Settings::default();
         apply("x.conf", text.as_bytes(), &mut settings).map(|()| settings)
+    }
+
+    fn load(path: &str) -> Result<Vec<u8>> {
+        read(path, &open(path)?)
     }
 
     fn complaint(text: &str) -> String {
@@ -134,16 +149,16 @@ mod tests {
 
     #[test]
     fn files_that_cannot_be_read() {
-        let gone = read("/nonexistent/x.conf").unwrap_err();
+        let gone = load("/nonexistent/x.conf").unwrap_err();
         assert_eq!(gone.code, -libc::ENOENT);
         assert!(
             gone.text.starts_with("config file /nonexistent/x.conf: "),
             "{}",
             gone.text
         );
-        assert_eq!(read("/").unwrap_err().code, -libc::EISDIR);
-        assert_eq!(read("/dev/zero").unwrap_err().code, DTM_ECONFIG);
-        assert_eq!(read("/dev/null").unwrap(), b"");
+        assert_eq!(load("/").unwrap_err().code, -libc::EISDIR);
+        assert_eq!(load("/dev/zero").unwrap_err().code, DTM_ECONFIG);
+        assert_eq!(load("/dev/null").unwrap(), b"");
     }
 
     proptest! {

@@ -5,12 +5,13 @@
 use super::keys::{KEYS, TEXT_KEYS};
 use super::{Settings, file};
 use crate::error::Result;
+use std::fs::File;
 
-pub(super) fn merge(base: &Settings, read_file: bool) -> Result<Settings> {
+pub(super) fn merge(base: &Settings, read_file: bool, opened: Option<&File>) -> Result<Settings> {
     check(base)?;
     let mut settings = base.clone();
     if let (true, Some(path)) = (read_file, &base.config_file) {
-        file::overlay(path, &mut settings)?;
+        file::overlay(path, opened, &mut settings)?;
     }
     environment(&mut settings)?;
     Ok(settings)

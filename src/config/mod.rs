@@ -17,7 +17,10 @@ use crate::log::{LogConfig, Target};
 pub(crate) use console::Console;
 use keys::{KEYS, TEXT_KEYS};
 pub(crate) use room::Room;
+use std::fs::File;
 pub(crate) use supervision::Supervision;
+
+pub(crate) use file::open as open_file;
 
 /// Most clients a worker can have.
 pub(crate) const MAX_CLIENTS: u32 = 1 << 24;
@@ -224,15 +227,20 @@ impl Machine {
 impl Config {
     /// `read_file`: false leaves the config file out.
     pub(crate) fn load(base: &Settings, read_file: bool) -> Result<Self> {
-        let mut config = Self::complete(layers::merge(base, read_file)?, &Machine::here())?;
+        let mut config = Self::complete(layers::merge(base, read_file, None)?, &Machine::here())?;
         config.daemon = Options::new(&config.values)?;
         Ok(config)
     }
 
     /// The same while the service runs. Keys that take effect at a start only keep
     /// their old values; those that were to change are named.
-    pub(crate) fn reload(base: &Settings, old: &Self) -> Result<(Self, Vec<&'static str>)> {
-        let settings = layers::merge(base, true)?;
+    /// `opened`: the config file, by the master, who may open it.
+    pub(crate) fn reload(
+        base: &Settings,
+        old: &Self,
+        opened: Option<&File>,
+    ) -> Result<(Self, Vec<&'static str>)> {
+        let settings = layers::merge(base, true, opened)?;
         let (mut config, ignored) = Self::succeed(settings, old, &Machine::here())?;
         // A child that has given up its privileges could not check them again.
         config.daemon = match crate::role::current() & crate::guard::CHILD {

@@ -215,7 +215,7 @@ impl Controller {
         }
     }
 
-    fn incoming(&self, frame: &Frame<'_>) {
+    fn incoming(&self, frame: &Frame<'_>, fds: &mut Attached) {
         match frame.head.kind {
             Kind::Open => self.grant(frame.head.arg),
             Kind::Reply => self.reply(frame),
@@ -233,7 +233,7 @@ impl Controller {
                     console.hear_of_life(self, frame.payload);
                 }
             }
-            Kind::ConfigLoaded => self.load_config(),
+            Kind::ConfigLoaded => self.load_config(fds.fds.pop()),
             Kind::ConfigReverted => self.revert_config(),
             other => ::log::warn!("the controller does not know message {other:?}: dropped"),
         }
@@ -264,8 +264,10 @@ impl Controller {
 
     /// The master loaded a new configuration: so does the controller, by the
     /// same callback. It stays when the workers are replaced.
-    fn load_config(&self) {
-        if let Err(error) = self.rt.load_config(&|_| Ok(())) {
+    /// `file`: the very one that the master has read; we may not be able to open it.
+    fn load_config(&self, file: Option<OwnedFd>) {
+        let file = file.map(std::fs::File::from);
+        if let Err(error) = self.rt.load_config(file.as_ref(), &|_| Ok(())) {
             ::log::error!(
                 "the configuration that the master took fails here ({error}): restarting"
             );
@@ -290,8 +292,8 @@ impl Duties for Controller {
         &self.child
     }
 
-    fn hear(&self, frame: &Frame<'_>, _: &mut Attached) {
-        self.incoming(frame);
+    fn hear(&self, frame: &Frame<'_>, fds: &mut Attached) {
+        self.incoming(frame, fds);
     }
 
     fn own(&self, token: u32) {

@@ -164,7 +164,7 @@ pub struct dtm_config_t {
     /// it could lock it, too. Fixed at start.
     pub pid_file: *const c_char,
     /// User that the children run as, by name or number; default unchanged. With its
-    /// supplementary groups. The master keeps its privileges: it opens the children's logs
+    /// supplementary groups. Unix socket files become this user's. The master keeps its privileges: it opens the children's logs
     /// for them, and kills who does not leave. Listeners, shared memory and the log are
     /// open before the change. Children may dump core (PR_SET_DUMPABLE). Fixed at start.
     pub user: *const c_char,

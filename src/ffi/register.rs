@@ -67,6 +67,9 @@ pub(super) unsafe fn listener(
         control,
     };
     let listener = Listener::bind(&spec, &rt.inherited)?;
+    if let Some(account) = &rt.config().daemon.account {
+        listener.give_to(account)?;
+    }
     if control {
         rt.set_control(listener);
         return Ok(0);

@@ -7,6 +7,9 @@ use crate::config::AcceptMode;
 use crate::error::Result;
 use crate::ffi::*;
 use crate::shm;
+use std::fs::File;
+use std::io::Seek;
+use std::os::fd::AsFd;
 
 impl Master {
     pub(super) fn act(&mut self, action: Action) {
@@ -127,8 +130,8 @@ impl Master {
     fn load_config(&mut self) {
         let loaded = self.try_load();
         let result = match loaded {
-            Ok(()) => {
-                self.tell_controller(Kind::ConfigLoaded, 0, 0, &[]);
+            Ok(file) => {
+                self.hand_config(file);
                 Ok(prepare::settings(&self.rt.config(), self.rt))
             }
             Err(error) => Err((error.code, error.text.into_owned())),
@@ -141,13 +144,21 @@ impl Master {
         self.outcome(Event::Config(result));
     }
 
-    fn try_load(&mut self) -> Result<()> {
-        self.rt.load_config(&|fresh| {
+    fn try_load(&mut self) -> Result<Option<File>> {
+        let file = self.rt.open_config_file()?;
+        self.rt.load_config(file.as_ref(), &|fresh| {
             let wanted = self.shared.schedule.check_mode(fresh.accept_mode);
             wanted.map(drop)
         })?;
         self.apply_schedule();
-        Ok(())
+        Ok(file)
+    }
+
+    /// The controller reads it from its beginning, as we did.
+    fn hand_config(&mut self, file: Option<File>) {
+        let file = file.filter(|mut file| file.rewind().is_ok());
+        let fds: Vec<_> = file.iter().map(|file| file.as_fd()).collect();
+        self.tell_controller_with(Kind::ConfigLoaded, &fds);
     }
 
     /// What the configuration says of accepting. It was checked before.

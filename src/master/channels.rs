@@ -5,7 +5,7 @@ use super::policy::{Asker, Command, Event, Job};
 use crate::channel::{Buffer, Frame, Head, Kind, Recv, Sent, recv, send, send_with};
 use crate::config::AcceptMode;
 use crate::ffi::*;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 impl Master {
     pub(super) fn read_channel(&mut self, slot: usize) {
@@ -206,6 +206,23 @@ impl Master {
             }
             Ok(Sent::Gone) => {}
             Err(error) => ::log::error!("message {kind:?} to the controller: {error}"),
+        }
+    }
+
+    /// With descriptors, which do not wait in line: without them when the channel is full.
+    pub(super) fn tell_controller_with(&mut self, kind: Kind, fds: &[BorrowedFd<'_>]) {
+        let Some((slot, _)) = self.controller() else {
+            return;
+        };
+        let Some(head) = self.head(kind, slot, 0, 0) else {
+            return;
+        };
+        let frame = Frame { head, payload: &[] };
+        let end = self.pairs[slot].master.as_fd();
+        let at_once = self.to_controller.is_empty()
+            && !matches!(send_with(end, &frame, fds), Ok(Sent::Full) | Err(_));
+        if !at_once {
+            self.tell_controller(kind, 0, 0, &[]);
         }
     }
 

@@ -99,6 +99,14 @@ impl Listener {
         self.file.is_some()
     }
 
+    /// A socket file belongs to those who serve it.
+    pub(crate) fn give_to(&self, account: &crate::daemon::account::Account) -> Result<()> {
+        match &self.file {
+            Some(file) if !account.is_mine() => file.give_to(account.uid, account.gid),
+            _ => Ok(()),
+        }
+    }
+
     /// From now on this process removes its file; or, false, not any more.
     pub(crate) fn own_file(&mut self, own: bool) {
         if let Some(file) = &mut self.file {

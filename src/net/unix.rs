@@ -31,6 +31,12 @@ impl SocketFile {
         })
     }
 
+    /// The user and group that its mode speaks of; `None`: unchanged.
+    pub(super) fn give_to(&self, user: Option<u32>, group: u32) -> Result<()> {
+        std::os::unix::fs::lchown(&self.path, user, Some(group))
+            .context(format_args!("owner of the socket file {}", self.path))
+    }
+
     /// This process removes it, or nobody does.
     pub(super) fn own(&mut self, own: bool) {
         self.owner = match own {

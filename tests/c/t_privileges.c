@@ -62,12 +62,15 @@ static void check_nobody(pid_t pid)
 /* A17: a change of the user clears the death signal: it is armed after that. */
 static void user_and_group(void)
 {
+    struct stat st;
     struct service service = as_nobody();
     if (!need_root())
         return;
     start(&service);
     check_nobody(nth_open(0)->pid);
     check_nobody(controller()->pid);
+    CHECK_EQ(stat(control_path(), &st), 0); /* 0600: so that user can reach it */
+    CHECK(st.st_uid == 54321 && st.st_gid == 54322 && (st.st_mode & 0777) == 0600);
     CHECK_TEXT(proc_value(shared->host, "status", "Uid:"), "0\t0\t0\t0");
     int fd = dial(shared->port[0]);
     CHECK_EQ(atoi(ask(fd, "deathsig")), SIGKILL);
@@ -181,6 +184,35 @@ static void logs_in_a_chroot(void)
     }
 }
 
+/* The controller gets the configuration that it could not read, from who has read it. */
+static void config_of_root(void)
+{
+    char folder[] = "/tmp/dtm-config-XXXXXX", path[64];
+    struct service service = as_nobody();
+    if (!need_root())
+        return;
+    CHECK(mkdtemp(folder)); /* 0700, and not below the new root */
+    snprintf(path, sizeof path, "%s/conf", folder);
+    FILE *f = fopen(path, "we");
+    CHECK(f && fputs("[dtm]\nworkers = 2\n", f) >= 0 && fclose(f) == 0);
+    CHECK_EQ(chmod(path, 0600), 0);
+    service.config.config_file = path;
+    service.config.workers = 2;
+    service.config.chroot = scratch();
+    start(&service);
+    f = fopen(path, "we");
+    CHECK(f && fputs("[dtm]\nworkers = 4\n", f) >= 0 && fclose(f) == 0);
+    CHECK_EQ(command("loadconf"), DTM_OK);
+    CHECK_EQ(command("reload"), DTM_OK);
+    WAIT(count_open(2) == 4);
+    CHECK_EQ(controller()->spawn, 1); /* it has not restarted */
+    CHECK_EQ(shared->controller_loads, 2);
+    CHECK_EQ(logged("fails here"), 0);
+    finish();
+    unlink(path);
+    rmdir(folder);
+}
+
 /* Every accept mode, by processes that may ask the kernel for nothing special. */
 static void every_mode(void)
 {
@@ -212,6 +244,7 @@ static const struct test tests[] = {
     {"users by name", by_name},
     {"capabilities", capabilities},
     {"logs in a chroot", logs_in_a_chroot},
+    {"a configuration that only root can read", config_of_root},
     {"every accept mode", every_mode},
 };
 TEST_MAIN(tests)
