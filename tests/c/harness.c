@@ -89,7 +89,7 @@ bool ended(pid_t pid, int *ret_status)
     return false;
 }
 
-void begins(pid_t pid)
+void forget_death(pid_t pid)
 {
     for (size_t i = 0; i < CHILDREN; i++)
         if (dead[i].pid == pid)

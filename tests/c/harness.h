@@ -75,7 +75,7 @@ const char *scratch(void);
 
 /* A child of the case process: its wait status once it has ended. */
 bool ended(pid_t pid, int *ret_status);
-void begins(pid_t pid); /* a new child: an older one may have had its number */
+void forget_death(pid_t pid); /* a new child: an older one may have had its number */
 
 /* What /proc says. */
 bool runs(pid_t pid);                               /* exists and is no zombie */

@@ -197,7 +197,7 @@ void launch(const struct service *service)
         host(service);
         exit(0);
     }
-    begins(pid);
+    forget_death(pid);
     shared->host = pid;
 }
 
