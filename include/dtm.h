@@ -1418,7 +1418,8 @@ typedef struct {
      */
     const char *control_password;
     /**
-     * Address for /metrics, /healthz and /readyz over HTTP; default none (later version).
+     * Address for /metrics (Prometheus), /healthz and /readyz over HTTP, as for
+     * dtm_listen(); default none. It only tells: no password, so choose who reaches it.
      */
     const char *metrics_listen;
     /**

@@ -55,6 +55,7 @@ pub(crate) struct Runtime {
     pub(crate) user_data: *mut c_void,
     listeners: RefCell<Vec<Listener>>,
     control: RefCell<Option<Listener>>,
+    metrics: RefCell<Option<Listener>>,
     /// Sockets that were open before this program began.
     pub(crate) inherited: Inherited,
     pub(crate) funcs: RefCell<Vec<Func>>,
@@ -93,6 +94,7 @@ impl Runtime {
             user_data,
             listeners: RefCell::default(),
             control: RefCell::default(),
+            metrics: RefCell::default(),
             inherited: Inherited::from_systemd(),
             funcs: RefCell::default(),
             registered: crate::action::Registered::default(),
@@ -320,7 +322,7 @@ impl Runtime {
     /// Close them all here; the process that bound them removes its socket files.
     pub(crate) fn close_listeners(&self) {
         self.listeners.take();
-        self.control.take();
+        self.close_control();
     }
 
     /// This process is the one that removes the socket files, whoever has made them.
@@ -331,6 +333,9 @@ impl Runtime {
         if let Some(control) = self.control.borrow_mut().as_mut() {
             control.own_file(true);
         }
+        if let Some(metrics) = self.metrics.borrow_mut().as_mut() {
+            metrics.own_file(true);
+        }
     }
 
     /// Close the service listeners: they are the workers' business.
@@ -338,9 +343,40 @@ impl Runtime {
         self.listeners.take();
     }
 
-    /// Close the control listener: it is the controller's business.
+    /// Close the control listener and that for scrapers: the controller's business.
     pub(crate) fn close_control(&self) {
         self.control.take();
+        self.close_metrics();
+    }
+
+    pub(crate) fn close_metrics(&self) {
+        self.metrics.take();
+    }
+
+    /// Open the listener for scrapers, if there is to be one.
+    pub(crate) fn open_metrics(&self) -> Result<()> {
+        self.metrics.take();
+        let Some(address) = self.config().console.metrics.clone() else {
+            return Ok(());
+        };
+        let (tag, backlog, mode, control) = (0, 0, 0, false);
+        let spec = crate::net::ListenSpec {
+            address,
+            tag,
+            backlog,
+            mode,
+            control,
+        };
+        let named =
+            |error: Error| Error::new(error.code, format!("metrics_listen: {}", error.text));
+        let listener = Listener::bind(&spec, &self.inherited).map_err(named)?;
+        self.metrics.replace(Some(listener));
+        Ok(())
+    }
+
+    pub(crate) fn metrics_listener(&self) -> Option<RawFd> {
+        let metrics = self.metrics.borrow();
+        metrics.as_ref().map(|l| l.fd().as_raw_fd())
     }
 
     // ---- processes ----------------------------------------------------------

@@ -10,15 +10,19 @@
 //! | `table` | all commands: name, words, right, help; the one way to find one |
 //! | `run/` | what each of them does |
 //! | `status`, `proc` | the one model of the service's state, for all replies |
+//! | `metrics`, `http`, `prometheus` | the same over HTTP, for scrapers and health checks |
 //! | `questions` | asking workers for their clients |
 //! | `life` | life events, for subscribers and for who waits for a command |
 
 mod access;
 mod conn;
 mod glob;
+mod http;
 mod life;
+mod metrics;
 mod place;
 mod proc;
+mod prometheus;
 mod questions;
 mod reply;
 mod resp;
@@ -58,6 +62,7 @@ pub(crate) struct Console {
     operators: RefCell<(Option<String>, Rc<Operators>)>,
     processes: proc::Cache,
     questions: questions::Questions,
+    scrapers: metrics::Scrapers,
     served: Cell<u64>,
     accepted: Cell<u64>,
     refused: Cell<u64>,
@@ -108,6 +113,7 @@ impl Console {
             operators: RefCell::new((None, Rc::new(Operators::look_up(None)))),
             processes: proc::Cache::default(),
             questions: questions::Questions::default(),
+            scrapers: metrics::Scrapers::default(),
             served: Cell::new(0),
             accepted: Cell::new(0),
             refused: Cell::new(0),

@@ -215,10 +215,14 @@ pub(super) fn all(own: &[Registered]) -> impl Iterator<Item = Command<'_>> {
 
 /// How many words of the line are this name; 0: it is another one.
 fn match_name(name: &str, words: &[Vec<u8>]) -> usize {
-    let parts = name.split(' ').count();
-    let same = |(part, word): (&str, &Vec<u8>)| part.as_bytes().eq_ignore_ascii_case(word);
-    let all = words.len() >= parts && name.split(' ').zip(words).all(same);
-    if all { parts } else { 0 }
+    let mut matched = 0;
+    for part in name.split(' ') {
+        match words.get(matched) {
+            Some(word) if part.as_bytes().eq_ignore_ascii_case(word) => matched += 1,
+            _ => return 0,
+        }
+    }
+    matched
 }
 
 /// The command that a line asks for, and whether it may: the one path for all of them.
@@ -228,8 +232,11 @@ pub(super) fn find<'a>(
     words: &[Vec<u8>],
     right: Right,
 ) -> std::result::Result<Command<'a>, String> {
-    let best = all(own).max_by_key(|c| match_name(c.name(), words));
-    let best = best.filter(|c| match_name(c.name(), words) > 0);
+    let best = all(own)
+        .map(|command| (match_name(command.name(), words), command))
+        .filter(|(matched, _)| *matched > 0)
+        .max_by_key(|(matched, _)| *matched)
+        .map(|(_, command)| command);
     let Some(command) = best else {
         // Strangers are not told what there is.
         return Err(if right == Right::Stranger {

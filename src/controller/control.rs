@@ -1,7 +1,7 @@
 //! The control listener: operators are clients like a worker's, with a state
 //! machine of the service's own. flow: C2, C7
 
-use super::{CONTROL, Controller, PAUSE};
+use super::{CONTROL, Controller, METRICS, PAUSE};
 use crate::error::Result;
 use crate::event::Origin;
 use crate::net::{self, AcceptError};
@@ -14,11 +14,32 @@ const PAUSE_MS: u64 = 100;
 
 impl Controller {
     pub(super) fn listen_to_operators(&self) -> Result<()> {
-        let Some((fd, _)) = self.rt.control_listener() else {
-            return Ok(());
+        let input = libc::EPOLLIN.unsigned_abs();
+        if let Some((fd, _)) = self.rt.control_listener() {
+            self.reactor().own_add(fd, input, CONTROL)?;
+        }
+        if let Some(fd) = self.rt.metrics_listener() {
+            self.reactor().own_add(fd, input, METRICS)?;
+        }
+        Ok(())
+    }
+
+    /// Nobody is accepted any more, or not for a while.
+    pub(super) fn listen_to_nobody(&self) {
+        let control = self.rt.control_listener().map(|(fd, _)| fd);
+        for fd in control.into_iter().chain(self.rt.metrics_listener()) {
+            self.reactor().own_del(fd);
+        }
+    }
+
+    pub(super) fn accept_scrapers(&self) {
+        let (Some(fd), Ok(console)) = (self.rt.metrics_listener(), self.console()) else {
+            return;
         };
-        self.reactor()
-            .own_add(fd, libc::EPOLLIN.unsigned_abs(), CONTROL)
+        if console.accept_scrapers(self, fd) {
+            self.listen_to_nobody();
+            self.reactor().own_timer(PAUSE, Some(PAUSE_MS));
+        }
     }
 
     /// Descriptors may be free again.
@@ -51,7 +72,7 @@ impl Controller {
                         "accept on the control listener: {}: not for {PAUSE_MS} ms",
                         errno.desc()
                     );
-                    self.reactor().own_del(fd);
+                    self.listen_to_nobody();
                     return self.reactor().own_timer(PAUSE, Some(PAUSE_MS));
                 }
                 Err(AcceptError::Broken(errno)) => {

@@ -21,10 +21,8 @@ impl Controller {
             return self.done.set(Some(status));
         }
         if !self.drain_began.replace(true) {
-            if let Some((fd, _)) = self.rt.control_listener() {
-                self.reactor().own_del(fd);
-                self.rt.close_control();
-            }
+            self.listen_to_nobody();
+            self.rt.close_control();
             let limit = match cause {
                 Cause::Orphaned => Some(u64::from(lifeline::DRAIN_SECONDS) * 1000),
                 _ => self.rt.config().drain_timeout,

@@ -28,6 +28,7 @@ const PAUSE: u32 = 6;
 /// Questions of the console to workers are to be looked at.
 const QUESTIONS: u32 = 7;
 const CONTROL: u32 = 0x100;
+const METRICS: u32 = 0x101;
 /// + slot: the master end of that slot's channel has room again.
 const WRITABLE: u32 = 0x1000;
 
@@ -102,7 +103,8 @@ impl Controller {
             roster: roster::Roster::new(),
             updates: updates::Updates::new(slots),
             commands: commands::Commands::default(),
-            console: ready_made.then(|| Box::new(Console::new(rt.commands.borrow().clone()))),
+            console: (ready_made || config.console.metrics.is_some())
+                .then(|| Box::new(Console::new(rt.commands.borrow().clone()))),
             messages: messages::Messages::new(ends, config.channel_queue),
             actions: Box::new(crate::action::Manager::new()),
             drain_began: Cell::new(false),
@@ -208,6 +210,7 @@ impl Controller {
         match token {
             DEADLINE => self.reactor().close_clients(DTM_CLOSE_DEADLINE),
             CONTROL => self.accept_operators(),
+            METRICS => self.accept_scrapers(),
             PAUSE => self.listen_again(),
             QUESTIONS => self.see_to_questions(),
             slot if slot >= WRITABLE => self.flush(slot - WRITABLE),

@@ -198,7 +198,8 @@ pub struct dtm_config_t {
     /// TCP nothing is answered before it; without a password TCP clients only look. Default
     /// none.
     pub control_password: *const c_char,
-    /// Address for /metrics, /healthz and /readyz over HTTP; default none (later version).
+    /// Address for /metrics (Prometheus), /healthz and /readyz over HTTP, as for
+    /// dtm_listen(); default none. It only tells: no password, so choose who reaches it.
     pub metrics_listen: *const c_char,
     /// Name of this host in a fleet; default the machine's.
     pub host: *const c_char,

@@ -29,6 +29,7 @@ pub(crate) fn check(rt: &'static Runtime) -> Result<()> {
     let pid_file = options.pid_file.as_deref().map_or(Ok(()), pid_file::check);
     let prepared = pid_file.and_then(|()| prepare(rt).map(drop));
     drop(place);
+    rt.close_metrics();
     rt.set_shared(None);
     prepared
 }
@@ -44,6 +45,7 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     let slots = usize::try_from(config.max_processes).unwrap_or(0);
     check_room(&settings, slots)?;
     check_descriptors(&config, rt)?;
+    rt.open_metrics()?;
 
     let sockets = rt.sockets();
     let own_loops = rt.callbacks.worker_main.is_some();

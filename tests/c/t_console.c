@@ -1,6 +1,6 @@
 /*
  * The ready-made console: what operators can do with redis-cli, nc and any Redis client.
- * flow: C7, C8, L7
+ * flow: M15, C7, C8, L7, L10
  * S1: info and shutdown as Redis clients and nc write them, COMMAND, HELLO 3, unknown
  * commands.
  */
@@ -160,12 +160,38 @@ static void log_level(void)
     finish();
 }
 
+/* L10: the controller dies; its successor answers, and only that one. */
+static void its_successor(void)
+{
+    struct service service = a_console();
+    start(&service);
+    int fd = console(), event = console();
+    CHECK(begins(tell(event, "SUBSCRIBE reload"), "[$subscribe"));
+    struct kid *first = controller();
+    CHECK(begins(tell(fd, "NOFORK ON 30"), "+forking is forbidden"));
+    CHECK(begins(tell(fd, "NOFORK OFF"), "+forking is allowed"));
+    CHECK(kill(first->pid, SIGKILL) == 0);
+    CHECK(!reply(fd));
+    CHECK(!reply(event));
+    hang_up(fd), hang_up(event);
+    WAIT(controller() && controller() != first);
+    fd = console(); /* who comes in between waits in the listener's queue */
+    char part[64];
+    snprintf(part, sizeof part, "\"controller_pid\":%d,", controller()->pid);
+    CHECK_SAYS(tell(fd, "STATUS JSON"), part);
+    CHECK_SAYS(tell(fd, "STATUS JSON"), "\"workers_open\":3");
+    CHECK(begins(tell(fd, "RELOAD"), "+generation 2 serves"));
+    hang_up(fd);
+    finish();
+}
+
 static const struct test tests[] = {
     {"as Redis clients speak", as_redis_clients_speak},
     {"the master's answers", the_masters_answers},
     {"the state", the_state},
     {"settings", settings},
     {"the log level", log_level},
+    {"its successor", its_successor},
 };
 
 TEST_MAIN(tests)

@@ -32,6 +32,8 @@ sqlite3 sqlite3
 faketime faketime
 unshare util-linux
 setpriv util-linux
+curl curl
+promtool prometheus
 LIST
 }
 
@@ -42,7 +44,10 @@ useful() { # the same of libraries that some examples are built with
 sqlite3 libsqlite3-dev
 libuv libuv1-dev
 libevent_core libevent-dev
+hiredis libhiredis-dev
 LIST
+    # A Redis client of Python's, for the console's test.
+    /usr/bin/python3 -c 'import redis' 2>/dev/null || echo python3-redis | tr '\n' ' '
 }
 
 packages=$(missing)$(useful)
