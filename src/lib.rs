@@ -49,6 +49,7 @@ mod shm;
 mod signal;
 mod stack;
 mod store;
+mod sync;
 mod sys;
 mod systemd;
 mod worker;

@@ -7,7 +7,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-ALL="fmt clippy cargo header gcc symbols clang consumers docs cost flow asan valgrind chaos demo"
+ALL="fmt clippy cargo header gcc symbols clang consumers docs cost flow loom asan valgrind chaos demo"
 OUT=build/gates
 LOGS=$OUT/log
 JOBS=$(nproc 2>/dev/null || echo 2)
@@ -158,6 +158,11 @@ stage_cost() {
 stage_flow() {
     gate "flow and fault tables" "a line in tests/flow.tsv or tests/faults.tsv, and the id in a comment of its test" \
         sh tests/gates/flow_table.sh
+}
+
+stage_loom() {
+    gate "every order of shared steps" "the model that fails is in tests/loom/src; LOOM_LOG=trace shows its steps" \
+        sh tests/gates/loom.sh "$PWD/$OUT/loom"
 }
 
 stage_asan() {

@@ -22,7 +22,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `mode` | the modes, and which of them can be had |
+//! | `mode`, `resolve` | the modes; which of them can be had |
 //! | `choose`, `spread` | who gets the token, or the passed client; purely |
 //! | `door`, `lane` | names of the sockets; the sockets of a listener |
 //! | `words`, `pool` | the shared words, and the kernel's registrations |
@@ -46,6 +46,7 @@ mod passing;
 mod pool;
 mod probe;
 mod report;
+mod resolve;
 mod schedule;
 mod seat;
 mod sentinel;

@@ -5,7 +5,8 @@
 use super::choose::MASTER;
 use super::door::Door;
 use super::handover::HandOver;
-use super::mode::{Abilities, Mode, resolve};
+use super::mode::Mode;
+use super::resolve::{Abilities, resolve};
 use super::schedule::Schedule;
 use super::words::Told;
 use crate::bpf::away;

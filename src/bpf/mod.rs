@@ -4,7 +4,7 @@
 //! | file | what it does |
 //! |---|---|
 //! | `steer` | the least loaded worker, from live figures; needs privileges to load |
-//! | `loads` | the figures, in memory shared with the program |
+//! | `loads`, `row` | the figures, in memory shared with the program; those of one worker |
 //! | `select` | the program |
 //! | `asm`, `kernel` | eBPF instructions; bpf(2) |
 //! | `table` | the flow's hash over a table of sockets; needs none |
@@ -15,6 +15,7 @@
 mod asm;
 mod kernel;
 mod loads;
+mod row;
 mod select;
 mod steer;
 mod table;
@@ -24,7 +25,8 @@ pub(crate) mod tests;
 use crate::error::{Error, Result};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-pub(crate) use loads::{Loads, Row, away};
+pub(crate) use loads::Loads;
+pub(crate) use row::{Row, away};
 pub(crate) use steer::Steer;
 pub(crate) use table::attach_table;
 

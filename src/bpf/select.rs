@@ -11,7 +11,8 @@
 //! each, and a loop it would follow round by round.
 
 use super::asm::{If, Insn, Op, Program, Reg, Reg::*, Size};
-use super::loads::{Header, ROWS_MAX, Row};
+use super::loads::{Header, ROWS_MAX};
+use super::row::Row;
 use crate::error::Result;
 use std::mem::offset_of;
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -5,7 +5,8 @@
 //! that dies half-way leaves the current copy as it was, and the next writer
 //! simply begins again: there is no lock to recover and no state to repair.
 
-use std::sync::atomic::{AtomicU64, Ordering::*};
+use crate::sync::AtomicU64;
+use std::sync::atomic::Ordering::*;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Latch<'a> {
@@ -51,7 +52,7 @@ impl<'a> Latch<'a> {
     }
 
     /// A publication as the list of its stores, in order.
-    fn stores(
+    pub(crate) fn stores(
         &self,
         record: impl IntoIterator<Item = u64>,
     ) -> impl Iterator<Item = (&'a AtomicU64, u64)> {
