@@ -805,7 +805,8 @@
 #define DTM_EVENT_CONFIG 7
 
 /**
- * Life event: a worker hangs and will be killed; its report is stored (later version).
+ * Life event: a process hangs and is about to be killed; its report is stored, see
+ * dtm_reports().
  */
 #define DTM_EVENT_HANG 8
 
@@ -828,6 +829,31 @@
  * Life event: an upgrade ended; `status` is DTM_OK or why it failed (later version).
  */
 #define DTM_EVENT_UPGRADE 12
+
+/**
+ * Report: a process crashed, or was killed by somebody else.
+ */
+#define DTM_REPORT_CRASH 1
+
+/**
+ * Report: a process made no progress for `hang_timeout`.
+ */
+#define DTM_REPORT_HANG 2
+
+/**
+ * Report: a process was not ready within `start_timeout`.
+ */
+#define DTM_REPORT_START 3
+
+/**
+ * Report: a process was told to leave, and did not in time.
+ */
+#define DTM_REPORT_DEADLINE 4
+
+/**
+ * Report: a process used more than `memory_hard`.
+ */
+#define DTM_REPORT_MEMORY 5
 
 /**
  * Why dtm_run() returned: a signal or a command asked for a graceful end.
@@ -1167,8 +1193,10 @@ typedef struct {
      */
     uint32_t start_timeout_ms;
     /**
-     * Silence in a step after which a worker counts as hung, in ms; default
-     * 30,000 (enforced by a later version).
+     * Time without progress after which a worker or the controller counts as hung, in ms,
+     * or DTM_OFF; default 30,000. It is at work, in one and the same callback, or the
+     * kernel says that it is stopped. See dtm_extend(). In a loop of the service's own
+     * only calls of dtm_loop_dispatch() are seen.
      */
     uint32_t hang_timeout_ms;
     /**
@@ -2111,6 +2139,114 @@ typedef struct {
 } dtm_accept_t;
 
 /**
+ * What is kept of a process that crashed or had to be killed. Filled by dtm_reports().
+ * All texts are terminated, and empty when nothing is known.
+ */
+typedef struct {
+    /**
+     * sizeof(dtm_report_t), set by libdtm.
+     */
+    size_t size;
+    /**
+     * Reports are numbered from 1, since dtm_run().
+     */
+    uint64_t number;
+    /**
+     * When: seconds since 1970, UTC.
+     */
+    int64_t time;
+    /**
+     * DTM_REPORT_*.
+     */
+    uint32_t kind;
+    /**
+     * DTM_ROLE_*.
+     */
+    uint32_t role;
+    /**
+     * Index in the process table.
+     */
+    uint32_t slot;
+    /**
+     * Generation.
+     */
+    uint32_t generation;
+    /**
+     * Unique id of the fork.
+     */
+    uint64_t spawn;
+    /**
+     * Process id.
+     */
+    int32_t pid;
+    /**
+     * The signal by which it ended, or was told to; 0: it lives still.
+     */
+    int32_t signal;
+    /**
+     * `si_code` of that signal, if the process could tell.
+     */
+    int32_t code;
+    /**
+     * 1: a core was dumped.
+     */
+    int32_t core;
+    /**
+     * Fault address of a crash.
+     */
+    uint64_t address;
+    /**
+     * For how long it had made no progress, in ms (DTM_REPORT_HANG and others that are
+     * no crash).
+     */
+    uint64_t stuck_ms;
+    /**
+     * dtm_client_id() of the client whose callback was running, or ran last; 0: none.
+     */
+    uint64_t client;
+    /**
+     * Its listener's tag.
+     */
+    uint64_t tag;
+    /**
+     * Its descriptor, or the watch's; -1: none.
+     */
+    int32_t fd;
+    /**
+     * Its listener; -1: not known.
+     */
+    int32_t listener;
+    /**
+     * The callback that was running, or ran last: `client_step`, `tick`, ...
+     */
+    char step[32];
+    /**
+     * What dtm_client_set_state() said of the client.
+     */
+    char label[48];
+    /**
+     * The client's address.
+     */
+    char peer[64];
+    /**
+     * Of /proc/PID/status and stat, before it was killed: state, threads, memory, signals.
+     */
+    char process[128];
+    /**
+     * Where it waited in the kernel.
+     */
+    char wchan[64];
+    /**
+     * Number, arguments, stack and instruction pointer of the system call it was in.
+     */
+    char syscall[128];
+    /**
+     * Its own stack, the innermost frame first, one a line.
+     */
+    char stack[3072];
+} dtm_report_t;
+
+/**
  * A byte string with a length. Not terminated.
  */
 typedef struct {
@@ -2836,6 +2972,19 @@ DTM_API int32_t dtm_client_listener(const dtm_client_t *client);
 DTM_API int32_t dtm_client_peer(const dtm_client_t *client, char *buffer, size_t size);
 
 /**
+ * Say in which state this client is: a short text that reports of hangs and crashes, and
+ * lists of clients, show. NULL or "": none. For a few constant texts: longer than 47 bytes
+ * they are cut; -ENOSPC: the process has used 255 different ones, the old one stays.
+ *
+ * Process: worker, controller
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: state is copied
+ */
+DTM_API int32_t dtm_client_set_state(dtm_client_t *client, const char *state);
+
+/**
  * Attach a pointer of the service's own.
  *
  * Process: worker, controller
@@ -3131,15 +3280,20 @@ DTM_API int32_t dtm_answer(dtm_t *rt, const void *data, size_t len);
 DTM_API int32_t dtm_set_load(dtm_t *rt, uint32_t load);
 
 /**
- * Ask for more time for the current step before it counts as hung (later version).
+ * Ask for more time: for the running callback, it does not count as hung for the next
+ * `ms`; in `worker_init` and `controller_init`, `start_timeout` begins anew with so much. DTM_OFF: for ever.
+ * The time is the master's: it does not pass while that is stopped or frozen.
+ * -EAGAIN: the channel to the master is full.
  *
- * Process: worker
+ * Process: worker, controller
  * Thread: owner
  * Signal: unsafe
  * Fork: not inherited; DTM_EFORKED in a process the service forked
  * Owns: nothing changes hands
  */
-DTM_API int32_t dtm_extend(dtm_t *rt, uint32_t ms);
+DTM_API
+int32_t dtm_extend(dtm_t *rt,
+                   uint32_t ms);
 
 /**
  * Register a counter of the service's own; returns its index. Letters, digits, `_`.
@@ -3286,6 +3440,25 @@ int32_t dtm_accept_stats(const dtm_t *rt,
                          uint32_t listener,
                          dtm_accept_t *ret_accept,
                          size_t size);
+
+/**
+ * What is kept of the processes that crashed or had to be killed: the newest first, at
+ * most the last 32. `size` is sizeof(dtm_report_t). `*ret_count` is how many there are;
+ * when that is above `capacity`, the rest is left out and -ENOSPC returned. A report is
+ * stored before the process is killed; its stack and core flag are added a moment later.
+ *
+ * Process: master, worker, controller, func
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: the arrays are the caller's
+ */
+DTM_API
+int32_t dtm_reports(const dtm_t *rt,
+                    dtm_report_t *ret_reports,
+                    size_t size,
+                    uint32_t capacity,
+                    uint32_t *ret_count);
 
 /**
  * Add a command to the ready-made console, beside its own: it is found, permitted and
@@ -3685,6 +3858,7 @@ DTM_SIZE_(dtm_self_t, 48);
 DTM_SIZE_(dtm_worker_t, 120);
 DTM_SIZE_(dtm_accept_t, 120);
 DTM_SIZE_(dtm_event_t, 48);
+DTM_SIZE_(dtm_report_t, 3640);
 DTM_SIZE_(dtm_result_t, 64);
 DTM_SIZE_(dtm_listen_t, 40);
 DTM_SIZE_(dtm_func_t, 56);

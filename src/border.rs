@@ -102,6 +102,14 @@ impl Border {
         self.object.store(object ^ thread, Relaxed);
     }
 
+    /// What the running callback is about, whoever asks; 0: nothing.
+    pub(crate) fn object(&self) -> usize {
+        match self.object.load(Relaxed) {
+            0 => 0,
+            mixed => mixed ^ self.thread.load(Relaxed),
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn unset_object(&self) {
         self.object.store(0, Relaxed);

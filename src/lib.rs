@@ -43,6 +43,7 @@ mod log;
 mod master;
 mod net;
 mod process;
+mod report;
 mod role;
 mod runtime;
 mod shm;

@@ -40,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) ban: crate::shm::Ban,
     pub(crate) board: crate::shm::Board,
     pub(crate) progress: crate::shm::ProgressTable,
+    pub(crate) reports: crate::report::Ring,
     pub(crate) schedule: crate::accept::Schedule,
     pub(crate) locks: crate::shm::Locks,
     pub(crate) words: crate::shm::LastWords,
@@ -453,7 +454,8 @@ impl Shared {
             .table
             .make_read_only()
             .and(self.facts.make_read_only())
-            .and(self.schedule.make_read_only());
+            .and(self.schedule.make_read_only())
+            .and(self.reports.make_read_only());
         let ban = if role == DTM_ROLE_CONTROLLER {
             Ok(())
         } else {

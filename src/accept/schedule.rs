@@ -146,6 +146,11 @@ impl Schedule {
         self.repair();
     }
 
+    /// When this worker's loop woke up, or `ASLEEP`, as it says itself.
+    pub(crate) fn beat(&self, slot: usize) -> u64 {
+        self.pool.words.row(slot).beat().load(Relaxed)
+    }
+
     // --- Tokens ---
 
     /// How many workers are armed at each listener.

@@ -15,7 +15,7 @@ mod queue;
 
 pub(crate) use attached::Attached;
 pub(crate) use clients::{ClientFacts, Clients, MOST as MOST_CLIENTS};
-pub(crate) use frame::{Fence, Frame, Head, Kind};
+pub(crate) use frame::{Fence, Frame, HEAD, Head, Kind};
 pub(crate) use life::Life;
 pub(crate) use pair::{Buffer, Pair, Recv, Sent, drain, recv, recv_with, send, send_with};
 pub(crate) use queue::Outbox;

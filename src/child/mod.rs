@@ -4,17 +4,20 @@
 pub(crate) mod birth;
 pub(crate) mod link;
 mod lock;
+pub(crate) mod voice;
 
 use crate::channel::{Attached, Frame, Kind};
 use crate::config::{Orphan, SignalTable};
 use crate::error::Error;
-use crate::event::{AWAKE, Owner, Reactor};
+use crate::event::{Owner, Reactor};
 use crate::master::policy::Order;
 use crate::process::lifeline;
 use crate::runtime::{Runtime, Shared};
 use crate::shm;
 use crate::signal::table::{Meaning, TAKEN, meaning, name};
 use crate::signal::{handler, mask};
+pub(crate) use voice::announce;
+
 use birth::Birth;
 use link::Link;
 use std::cell::Cell;
@@ -82,8 +85,11 @@ impl Child {
     pub(crate) fn new(birth: Birth, ends: birth::Ends, rt: &Runtime) -> crate::error::Result<Self> {
         let wake = handler::own()?;
         let shared = rt.shared()?;
+        let link = Link::new(ends.channel, &birth);
+        voice::raise(&birth, link.fd());
+        crate::report::install(shared.progress.row(birth.slot));
         Ok(Self {
-            link: Link::new(ends.channel, &birth),
+            link,
             mask: mask::open_for(TAKEN.iter().copied().filter(|s| *s != libc::SIGCHLD)),
             birth,
             shared,
@@ -94,6 +100,12 @@ impl Child {
         })
     }
 
+    /// The service's init has run. If it has changed the user, the kernel has forgotten
+    /// what to do at the master's end. A17
+    pub(crate) fn initialised(&self, rt: &Runtime) {
+        lifeline::arm(rt.config().orphan, self.birth.master, &self.lifeline);
+    }
+
     /// This process's own row.
     pub(crate) fn progress(&self) -> &shm::Progress {
         self.shared.progress.row(self.birth.slot)
@@ -101,16 +113,8 @@ impl Child {
 
     /// Call one of the service's functions that is about no client.
     pub(crate) fn calls<R>(&self, doing: shm::Doing, f: impl FnOnce() -> R) -> R {
-        self.progress().begin(doing, 0, -1);
+        self.progress().begin(shm::Note::of(doing, 0, -1));
         crate::guard::callback(f)
-    }
-
-    /// The process wakes up while the master sleeps: it is to look at us again.
-    fn awake(&self) {
-        if self.progress().announce() {
-            // Full: the master is awake, then.
-            let _ = self.link.send(Kind::Awake, 0, 0, &[]);
-        }
     }
 
     /// Put the common fds into this process's loop.
@@ -131,7 +135,6 @@ impl Child {
                 // It stays readable.
                 rt.reactor_or_exit().own_del(self.lifeline.as_raw_fd());
             }
-            AWAKE => self.awake(),
             other => process.own(other),
         }
     }

@@ -137,6 +137,7 @@ impl Controller {
                 return DTM_EXIT_INIT;
             }
         }
+        self.child.initialised(self.rt);
         self.child.link.must_send(Kind::Ready, 0, 0, &[]);
         while !self.pass() {}
         self.reactor().shutdown(DTM_CLOSE_SHUTDOWN);

@@ -4,13 +4,13 @@ use super::clock::NS_PER_MS;
 use super::entry::{BUSY, Entry};
 use super::reactor::Reactor;
 use crate::channel::{ClientFacts, Clients, MOST_CLIENTS};
+use crate::shm::NUMBER_BITS;
 use std::collections::BinaryHeap;
 
 /// A client's number and the second of its birth share a word: 40 bits count a million
-/// clients a second for 12 days, over and over; 24 bits of seconds are 194 days, and an
-/// age is a difference.
-const NUMBER_BITS: u32 = 40;
-const SECONDS_MASK: u64 = (1 << (64 - NUMBER_BITS)) - 1;
+/// clients a second for 12 days, over and over; 23 bits of seconds are 97 days, and an
+/// age is a difference. The top bit is free: see [`crate::shm::Note`].
+const SECONDS_MASK: u64 = (1 << (63 - NUMBER_BITS)) - 1;
 
 pub(super) fn birth(number: u64, now_ms: u64) -> u64 {
     (((now_ms / 1000) & SECONDS_MASK) << NUMBER_BITS) | number_of(number)
@@ -67,7 +67,7 @@ fn facts(entry: &Entry, now_ms: u64) -> ClientFacts {
         interest: entry.interest.get().into(),
         listener,
         peer: peer.to_string(),
-        state: String::new(),
+        state: crate::report::label::name(entry.label()),
     }
 }
 

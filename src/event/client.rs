@@ -41,6 +41,17 @@ pub(crate) fn client_key(client: *const dtm_client_t) -> Result<(u64, RawFd)> {
     alive(client, Object::Client).map(|entry| (entry.id(), entry.fd.get()))
 }
 
+/// The state that the service sees it in.
+pub(crate) fn client_set_state(client: *const dtm_client_t, text: &[u8]) -> Result<()> {
+    let entry = alive(client, Object::Client)?;
+    let label = match text {
+        [] => 0,
+        text => crate::report::label::number(text)?,
+    };
+    entry.set_label(label);
+    Ok(())
+}
+
 /// Whether a request is in flight. Most steps say so, and many say nothing new.
 #[inline(always)]
 pub(crate) fn set_busy(client: *const dtm_client_t, busy: bool) -> i32 {

@@ -92,11 +92,14 @@ pub(crate) struct Entry {
     /// knows and there is nothing else to see to. Else UNSTEADY. [`super::Reactor::arm`]
     /// sets it; whoever changes one of those unsets it.
     pub(super) steady: Cell<u8>,
+    /// The state that the service has given it, see `report::label`; 0: none.
+    label: Cell<u8>,
     /// Last activity, in ns.
     pub(super) stamp: Cell<u64>,
     pub(super) data: Cell<*mut c_void>,
     pub(super) kind: Cell<Kind>,
     pub(super) node: Node,
+    /// See [`super::census`].
     pub(super) id: Cell<u64>,
 }
 
@@ -120,6 +123,7 @@ impl Entry {
             reason: Cell::new(0),
             failures: Cell::new(0),
             steady: Cell::new(UNSTEADY),
+            label: Cell::new(0),
             stamp: Cell::new(0),
             data: Cell::new(std::ptr::null_mut()),
             kind: Cell::new(Kind::Free),
@@ -156,6 +160,7 @@ impl Entry {
         self.reason.set(0);
         self.failures.set(0);
         self.steady.set(UNSTEADY);
+        self.label.set(0);
         self.idle_ms.set(DTM_OFF);
         self.data.set(data);
         self.id.set(0);
@@ -226,6 +231,21 @@ impl Entry {
     #[inline(always)]
     pub(crate) fn data(&self) -> *mut c_void {
         self.data.get()
+    }
+
+    pub(crate) fn label(&self) -> u8 {
+        self.label.get()
+    }
+
+    pub(crate) fn set_label(&self, label: u8) {
+        self.label.set(label);
+    }
+
+    /// The client whose callback is running. In a signal handler, too.
+    pub(crate) fn in_callback() -> Option<&'static Self> {
+        let client = crate::role::border().object();
+        // Other objects are told apart by bits that no address of an entry has.
+        Self::behind(std::ptr::with_exposed_provenance::<Self>(client)).filter(|e| e.is_client())
     }
 
     pub(crate) fn set_data(&self, data: *mut c_void) {

@@ -35,9 +35,9 @@ mod wheel;
 mod tests;
 
 pub(crate) use client::Origin;
-pub(crate) use reactor::{ASLEEP, AWAKE, BOUNDARY, OWN, Owner, Reactor, Setup, TOKENS};
+pub(crate) use reactor::{ASLEEP, BOUNDARY, OWN, Owner, Reactor, Setup, TOKENS};
 
-pub(crate) use client::{ask_client, client_key, client_origin, set_busy};
+pub(crate) use client::{ask_client, client_key, client_origin, client_set_state, set_busy};
 pub(crate) use entry::Entry;
 pub(crate) use watch::ask_watch;
 

@@ -35,8 +35,8 @@ impl Reactor {
         match self.poller.wait(wait, mask) {
             // What a worker that is not overloaded sees most of the time.
             1 if self.rare.get() == 0 => {
-                self.wake_up(owner);
-                self.serve_one(&self.poller.event(), owner);
+                let now = self.wake_up();
+                self.serve_one(&self.poller.event(), now, owner);
             }
             n => self.serve(n, owner)?,
         }
@@ -51,21 +51,19 @@ impl Reactor {
     }
 
     #[inline(always)]
-    fn wake_up(&self, owner: &dyn Owner) {
+    fn wake_up(&self) -> u64 {
         let now = Clock::read().ns();
         self.now.set(now);
         self.beat(now);
-        if self.progress.get().is_unwatched() {
-            self.call_owner(owner, AWAKE, 0);
-        }
+        now
     }
 
     #[inline(always)]
-    fn serve_one(&self, event: &libc::epoll_event, owner: &dyn Owner) {
+    fn serve_one(&self, event: &libc::epoll_event, now: u64, owner: &dyn Owner) {
         if let Some(token) = own_token(event.u64) {
             self.call_owner(owner, token, event.events);
         } else if let Some(entry) = self.slab.of_key(event.u64) {
-            self.ready(entry, event.events);
+            self.ready(entry, event.events, now);
         }
     }
 
@@ -73,7 +71,7 @@ impl Reactor {
     #[inline(never)]
     fn serve(&self, n: i32, owner: &dyn Owner) -> Result<()> {
         let batch = self.poller.batch(n)?;
-        self.wake_up(owner);
+        let now = self.wake_up();
         let own = batch
             .iter()
             .filter_map(|e| own_token(e.get().u64).map(|token| (token, e.get().events)));
@@ -85,7 +83,7 @@ impl Reactor {
         }
         for event in batch {
             if let Some(entry) = self.slab.of_key(event.get().u64) {
-                self.ready(entry, event.get().events);
+                self.ready(entry, event.get().events, now);
             }
         }
         Ok(())

@@ -10,18 +10,16 @@ use super::step::no_step;
 use super::wheel::Wheel;
 use crate::error::Result;
 use crate::ffi::*;
-use crate::shm::{Doing, Progress};
+use crate::shm::{Doing, Note, Progress};
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::os::fd::{OwnedFd, RawFd};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// epoll data of the runtime's own fds: `OWN | token`.
 pub(crate) const OWN: u64 = 1 << 63;
 /// own_timer() takes tokens below this.
 pub(crate) const TOKENS: u32 = 16;
-/// The token by which a process hears that it has woken up and its master wants to know.
-pub(crate) const AWAKE: u32 = u32::MAX - 2;
 /// The token by which a pass says that its own events are done, see [`Reactor::boundary`].
 pub(crate) const BOUNDARY: u32 = u32::MAX - 1;
 /// What a beat says while the loop sleeps: a time that never comes.
@@ -164,6 +162,11 @@ impl Reactor {
         self.beat.set(beat);
     }
 
+    /// What the beat says now.
+    pub(crate) fn last_beat(&self) -> u64 {
+        self.beat.get().load(Relaxed)
+    }
+
     /// Note in this row what is being done.
     pub(crate) fn set_progress(&self, progress: &'static Progress) {
         self.progress.set(progress);
@@ -171,7 +174,8 @@ impl Reactor {
 
     /// A callback begins that is about this entry, see [`Progress`].
     pub(super) fn begin(&self, doing: Doing, entry: &Entry) {
-        self.progress.get().begin(doing, entry.id(), entry.fd());
+        let note = Note::of(doing, entry.id(), entry.fd());
+        self.progress.get().begin(note);
     }
 
     /// From now on each pass calls `own(BOUNDARY, 0)` when its own events are done and

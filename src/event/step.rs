@@ -17,7 +17,7 @@ use super::reactor::Reactor;
 use crate::error::Result;
 use crate::ffi::*;
 use crate::guard;
-use crate::shm::Doing;
+use crate::shm::{Doing, Note};
 
 const PATIENCE: u8 = 8;
 
@@ -65,16 +65,16 @@ pub(super) unsafe extern "C-unwind" fn no_step(
 }
 
 impl Reactor {
-    /// The kernel reported something.
+    /// The kernel reported something, in the pass that began at `now`.
     #[inline(always)]
-    pub(super) fn ready(&self, entry: &Entry, bits: u32) {
-        let steady = entry.steady.get();
-        if steady == UNSTEADY || is_trouble(bits) {
+    pub(super) fn ready(&self, entry: &Entry, bits: u32, now: u64) {
+        let steady = u32::from(entry.steady.get());
+        if steady == u32::from(UNSTEADY) || is_trouble(bits) {
             return self.look_closer(entry, bits);
         }
-        let events = wanted(bits) & u32::from(steady);
+        let events = wanted(bits) & steady;
         if events != 0 {
-            self.run_step(entry, events);
+            self.run_step(entry, events, now);
         }
     }
 
@@ -134,15 +134,18 @@ impl Reactor {
     /// Run a step: what epoll said, and what else there is to tell.
     #[inline(never)]
     fn step(&self, entry: &Entry, ready: u32) {
-        self.run_step(entry, ready | u32::from(entry.pending.replace(0)));
+        // It may have another one in this pass.
+        self.progress.get().begin(Note::step(entry.id.get()));
+        let events = ready | u32::from(entry.pending.replace(0));
+        self.run_step(entry, events, self.now.get());
     }
 
     #[inline(always)]
-    fn run_step(&self, entry: &Entry, events: u32) {
-        entry.stamp.set(self.now.get());
+    fn run_step(&self, entry: &Entry, events: u32, now: u64) {
+        entry.stamp.set(now);
         entry.raise(IN_CALL);
         let result = if entry.is_client() {
-            self.progress.get().step(entry.id(), entry.fd());
+            self.progress.get().step(Note::step(entry.id.get()));
             let (rt, user_data) = (self.setup.rt, self.setup.user_data);
             let (client, step) = (entry.handle(), self.client_step);
             // SAFETY: the service's function, with a living client.

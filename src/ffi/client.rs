@@ -84,6 +84,28 @@ pub unsafe extern "C" fn dtm_client_peer(
     })
 }
 
+/// Say in which state this client is: a short text that reports of hangs and crashes, and
+/// lists of clients, show. NULL or "": none. For a few constant texts: longer than 47 bytes
+/// they are cut; -ENOSPC: the process has used 255 different ones, the old one stays.
+///
+/// Process: worker, controller
+/// Thread: owner
+/// Signal: unsafe
+/// Fork: not inherited; DTM_EFORKED in a process the service forked
+/// Owns: state is copied
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dtm_client_set_state(
+    client: *mut dtm_client_t,
+    state: *const c_char,
+) -> i32 {
+    let text = match state.is_null() {
+        true => &[],
+        // SAFETY: terminated, by contract.
+        false => unsafe { std::ffi::CStr::from_ptr(state) }.to_bytes(),
+    };
+    enter(SERVING, |_| event::client_set_state(client, text))
+}
+
 /// Attach a pointer of the service's own.
 ///
 /// Process: worker, controller

@@ -49,8 +49,10 @@ pub struct dtm_config_t {
     /// From fork to ready, in ms; default 60,000. Also the time that a reload's
     /// new generation has to be ready and up to date.
     pub start_timeout_ms: u32,
-    /// Silence in a step after which a worker counts as hung, in ms; default
-    /// 30,000 (enforced by a later version).
+    /// Time without progress after which a worker or the controller counts as hung, in ms,
+    /// or DTM_OFF; default 30,000. It is at work, in one and the same callback, or the
+    /// kernel says that it is stopped. See dtm_extend(). In a loop of the service's own
+    /// only calls of dtm_loop_dispatch() are seen.
     pub hang_timeout_ms: u32,
     /// First delay before a slot that died early is forked again, in ms, 1..; default 100.
     pub respawn_delay_ms: u32,

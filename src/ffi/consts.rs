@@ -309,7 +309,8 @@ pub const DTM_EVENT_RELOAD: u32 = 6;
 /// Life event: the configuration was loaded; `status` is DTM_OK or why not.
 pub const DTM_EVENT_CONFIG: u32 = 7;
 
-/// Life event: a worker hangs and will be killed; its report is stored (later version).
+/// Life event: a process hangs and is about to be killed; its report is stored, see
+/// dtm_reports().
 pub const DTM_EVENT_HANG: u32 = 8;
 /// Life event: a slot was given up, see `respawn_budget`; its last process is named.
 pub const DTM_EVENT_FAILED: u32 = 9;
@@ -319,6 +320,17 @@ pub const DTM_EVENT_RECYCLE: u32 = 10;
 pub const DTM_EVENT_SCALE: u32 = 11;
 /// Life event: an upgrade ended; `status` is DTM_OK or why it failed (later version).
 pub const DTM_EVENT_UPGRADE: u32 = 12;
+
+/// Report: a process crashed, or was killed by somebody else.
+pub const DTM_REPORT_CRASH: u32 = 1;
+/// Report: a process made no progress for `hang_timeout`.
+pub const DTM_REPORT_HANG: u32 = 2;
+/// Report: a process was not ready within `start_timeout`.
+pub const DTM_REPORT_START: u32 = 3;
+/// Report: a process was told to leave, and did not in time.
+pub const DTM_REPORT_DEADLINE: u32 = 4;
+/// Report: a process used more than `memory_hard`.
+pub const DTM_REPORT_MEMORY: u32 = 5;
 
 /// Why dtm_run() returned: a signal or a command asked for a graceful end.
 pub const DTM_END_GRACEFUL: u32 = 1;

@@ -48,6 +48,12 @@ layout! {
         size: 0, kind: 8, role: 12, slot: 16, generation: 20, spawn: 24, pid: 32, status: 36,
         reason: 40,
     }
+    dtm_report_t: 3640 {
+        size: 0, number: 8, time: 16, kind: 24, role: 28, slot: 32, generation: 36, spawn: 40,
+        pid: 48, signal: 52, code: 56, core: 60, address: 64, stuck_ms: 72, client: 80, tag: 88,
+        fd: 96, listener: 100, step: 104, label: 136, peer: 184, process: 248, wchan: 376,
+        syscall: 440, stack: 568,
+    }
     dtm_result_t: 64 {
         size: 0, reason: 8, signal: 12, forks: 16, deaths: 24, killed: 32, reloads: 40,
         failed_reloads: 48, late_clients: 56,

@@ -33,6 +33,8 @@ mod controller;
 
 mod accept;
 
+mod report;
+
 pub(crate) mod console;
 
 mod action;

@@ -210,6 +210,64 @@ pub struct dtm_event_t {
     pub reason: *const c_char,
 }
 
+/// What is kept of a process that crashed or had to be killed. Filled by dtm_reports().
+/// All texts are terminated, and empty when nothing is known.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct dtm_report_t {
+    /// sizeof(dtm_report_t), set by libdtm.
+    pub size: usize,
+    /// Reports are numbered from 1, since dtm_run().
+    pub number: u64,
+    /// When: seconds since 1970, UTC.
+    pub time: i64,
+    /// DTM_REPORT_*.
+    pub kind: u32,
+    /// DTM_ROLE_*.
+    pub role: u32,
+    /// Index in the process table.
+    pub slot: u32,
+    /// Generation.
+    pub generation: u32,
+    /// Unique id of the fork.
+    pub spawn: u64,
+    /// Process id.
+    pub pid: i32,
+    /// The signal by which it ended, or was told to; 0: it lives still.
+    pub signal: i32,
+    /// `si_code` of that signal, if the process could tell.
+    pub code: i32,
+    /// 1: a core was dumped.
+    pub core: i32,
+    /// Fault address of a crash.
+    pub address: u64,
+    /// For how long it had made no progress, in ms (DTM_REPORT_HANG and others that are
+    /// no crash).
+    pub stuck_ms: u64,
+    /// dtm_client_id() of the client whose callback was running, or ran last; 0: none.
+    pub client: u64,
+    /// Its listener's tag.
+    pub tag: u64,
+    /// Its descriptor, or the watch's; -1: none.
+    pub fd: i32,
+    /// Its listener; -1: not known.
+    pub listener: i32,
+    /// The callback that was running, or ran last: `client_step`, `tick`, ...
+    pub step: [c_char; 32],
+    /// What dtm_client_set_state() said of the client.
+    pub label: [c_char; 48],
+    /// The client's address.
+    pub peer: [c_char; 64],
+    /// Of /proc/PID/status and stat, before it was killed: state, threads, memory, signals.
+    pub process: [c_char; 128],
+    /// Where it waited in the kernel.
+    pub wchan: [c_char; 64],
+    /// Number, arguments, stack and instruction pointer of the system call it was in.
+    pub syscall: [c_char; 128],
+    /// Its own stack, the innermost frame first, one a line.
+    pub stack: [c_char; 3072],
+}
+
 /// How dtm_run() ended.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -460,3 +518,12 @@ pub struct dtm_store_t {
 }
 
 use super::callbacks::*;
+
+impl Default for dtm_report_t {
+    fn default() -> Self {
+        // SAFETY: numbers only; 0 is valid for all of them.
+        let mut report: Self = unsafe { std::mem::zeroed() };
+        (report.size, report.fd, report.listener) = (size_of::<Self>(), -1, -1);
+        report
+    }
+}

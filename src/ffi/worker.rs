@@ -1,6 +1,7 @@
 //! What a worker tells the runtime, and counters.
 
 use super::{consts::*, types::*};
+use crate::channel::Kind;
 use crate::child::Cause;
 use crate::error::{Error, Result};
 use crate::guard::{ANY, CHILD, enter_rt};
@@ -76,21 +77,22 @@ pub unsafe extern "C" fn dtm_set_load(rt: *mut dtm_t, load: u32) -> i32 {
     })
 }
 
-/// Ask for more time for the current step before it counts as hung (later version).
+/// Ask for more time: for the running callback, it does not count as hung for the next
+/// `ms`; in `worker_init` and `controller_init`, `start_timeout` begins anew with so much. DTM_OFF: for ever.
+/// The time is the master's: it does not pass while that is stopped or frozen.
+/// -EAGAIN: the channel to the master is full.
 ///
-/// Process: worker
+/// Process: worker, controller
 /// Thread: owner
 /// Signal: unsafe
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_extend(rt: *mut dtm_t, ms: u32) -> i32 {
-    enter_rt(rt, DTM_ROLE_WORKER, |_| -> Result<()> {
-        let _ = ms;
-        Err(Error::new(
-            DTM_ENOTSUP,
-            "hang detection comes with a later version",
-        ))
+    enter_rt(rt, DTM_ROLE_WORKER | DTM_ROLE_CONTROLLER, |rt| {
+        let child = child(rt)?;
+        let mark = child.progress().mark(rt.reactor_or_exit().last_beat());
+        child.link.send(Kind::Extend, ms.into(), mark, &[])
     })
 }
 

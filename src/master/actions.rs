@@ -26,6 +26,7 @@ impl Master {
                 signal,
             } => self.order(slot, order, signal),
             Action::Kill { slot, signal } => self.kill(slot, signal),
+            Action::Report { slot, why, stuck } => self.store_report(slot, why, stuck),
             Action::Open { slot } => self.open(slot),
             Action::Reap { slot, pid } => self.reap(slot, pid),
             Action::LoadConfig => self.load_config(),
@@ -106,6 +107,11 @@ impl Master {
         if unsafe { libc::kill(child.pid, signal) } != 0 {
             let error = crate::error::Error::last_os(format!("kill {}", child.pid));
             ::log::warn!("{error}");
+        }
+        if signal == libc::SIGABRT && self.looking.is_stopped(slot, child.spawn) {
+            // It has last words to say, for which it has to run.
+            // SAFETY: the same.
+            unsafe { libc::kill(child.pid, libc::SIGCONT) };
         }
     }
 

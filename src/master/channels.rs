@@ -53,6 +53,9 @@ impl Master {
             }
             Kind::Taken => self.client_taken(slot, frame.head.arg),
             Kind::Room => self.look_sooner(),
+            Kind::Awake => self.begin_to_look(),
+            Kind::Extend => self.extend(slot, spawn, frame.head.arg, frame.head.arg2),
+            Kind::Report => self.hear_report(slot, frame.payload),
             Kind::Declined => self.client_declined(slot, frame.head.arg),
             Kind::ClientsUp => {
                 self.tell_controller(Kind::Clients, spawn, frame.head.arg, frame.payload);

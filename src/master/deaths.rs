@@ -19,6 +19,8 @@ impl Master {
         let Some(exit) = death::look(pid) else { return };
         // Whatever it still said comes first; then nobody is there to accept.
         self.read_channel(slot);
+        self.finish_report(slot, exit);
+        self.looking.set_stopped(slot, None);
         self.shared.schedule.retire(slot);
         self.recover_locks(slot, spawn);
         self.look_sooner();
@@ -70,7 +72,12 @@ impl Master {
         let Some(child) = self.policy.slots()[slot].child.as_ref() else {
             return;
         };
+        let spawn = child.spawn;
         if let Some(stopped) = death::look_if_stopped(child.pid) {
+            self.looking.set_stopped(slot, stopped.then_some(spawn));
+            if stopped {
+                self.begin_to_look();
+            }
             self.shared.schedule.stopped(slot, stopped);
             self.look_sooner();
         }

@@ -35,7 +35,8 @@ impl Master {
         };
         self.shared.table.set_order(slot, spawn, Order::Run);
         self.shared.board.reset(slot);
-        self.shared.progress.reset(slot, true);
+        let watched = self.looking.watched();
+        self.shared.progress.reset(slot, watched);
         self.shared.words.forget(slot);
         if role == DTM_ROLE_WORKER {
             self.shared.schedule.enlist(slot, spawn);

@@ -8,11 +8,13 @@ mod clock;
 mod deaths;
 mod facts;
 mod forking;
+mod looking;
 mod notes;
 mod passing;
 pub(crate) mod policy;
 mod prepare;
 mod publish;
+mod reports;
 mod requests;
 mod telling;
 
@@ -80,6 +82,8 @@ pub(crate) struct Master {
     rows: Vec<crate::shm::Row>,
     /// As it was published last.
     facts: crate::shm::Facts,
+    looking: looking::Looking,
+    reports: reports::Reports,
     banned: bool,
     /// When to look at the accept queues again.
     watchdog: Option<u64>,
@@ -341,6 +345,7 @@ impl Master {
         if let Some(manager) = &mut self.systemd {
             manager.tick();
         }
+        self.run_looks();
         self.run_watchdog();
         Ok(())
     }
@@ -381,6 +386,7 @@ impl Master {
             ban,
             self.watchdog,
             self.systemd.as_ref().and_then(Manager::next),
+            self.looking.due(),
             self.passing_deadline(now),
             self.shared.schedule.next_deadline(),
         ]

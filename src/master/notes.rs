@@ -61,6 +61,10 @@ impl Master {
             Note::Killed { slot, why } => {
                 self.tell_life(DTM_EVENT_DRAINING, *slot, 0, &format!("killed: {why}"));
             }
+            Note::Hung { slot, stuck } => {
+                let text = format!("hangs: no progress for {stuck} ms; SIGABRT was sent");
+                self.tell_life(DTM_EVENT_HANG, *slot, 0, &text);
+            }
             Note::Failed {
                 slot,
                 who,

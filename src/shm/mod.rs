@@ -20,7 +20,6 @@ mod facts;
 mod last_words;
 mod latch;
 mod lock;
-#[allow(dead_code, reason = "hang detection follows")]
 mod progress;
 mod region;
 mod table;
@@ -31,6 +30,6 @@ pub(crate) use facts::{Facts, FactsBlock};
 pub(crate) use last_words::LastWords;
 pub(crate) use latch::Latch;
 pub(crate) use lock::{Locks, owner};
-pub(crate) use progress::{Doing, Progress, ProgressTable};
+pub(crate) use progress::{Doing, NUMBER_BITS, Note, Progress, ProgressTable};
 pub(crate) use region::Region;
 pub(crate) use table::{Order, Row, Table};

@@ -29,7 +29,6 @@ pub(crate) enum Doing {
     Pass,
     Update,
     Answer,
-    ConfigLoad,
     Phase,
     Done,
     Nothing,
@@ -53,7 +52,6 @@ impl Doing {
         "controller_pass",
         "update_new_worker",
         "worker_answer",
-        "config_load",
         "action phase",
         "done",
         "no callback",
@@ -65,19 +63,66 @@ impl Doing {
     }
 }
 
-const CODE: u32 = 56;
+/// A note: what a row says of a callback, in one word, for each step of each client stores
+/// one. Of a step it is the word that the client's entry has: its number in the low 40
+/// bits, the top bit clear. Of others: the top bit, the [`Doing`], 16 bits of descriptor
+/// (all ones: none, or a larger one), the client's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Note(u64);
+
+/// Bits of a client's number.
+pub(crate) const NUMBER_BITS: u32 = 40;
+const FD_BITS: u32 = 16;
+const NO_FD: u64 = (1 << FD_BITS) - 1;
+const OTHER: u64 = 1 << 63;
+
+impl Note {
+    #[inline(always)]
+    pub(crate) fn step(word: u64) -> Self {
+        Self(word)
+    }
+
+    pub(crate) fn of(doing: Doing, number: u64, fd: i32) -> Self {
+        let fd = u64::try_from(fd)
+            .ok()
+            .filter(|fd| *fd < NO_FD)
+            .unwrap_or(NO_FD);
+        let doing = u64::from(doing as u8) << (NUMBER_BITS + FD_BITS);
+        Self(OTHER | doing | fd << NUMBER_BITS | number & ((1 << NUMBER_BITS) - 1))
+    }
+
+    pub(crate) fn doing(self) -> u8 {
+        match self.0 & OTHER {
+            0 => Doing::Step as u8,
+            _ => u8::try_from((self.0 & !OTHER) >> (NUMBER_BITS + FD_BITS)).unwrap_or(u8::MAX),
+        }
+    }
+
+    /// The client's; 0: none.
+    pub(crate) fn number(self) -> u64 {
+        self.0 & ((1 << NUMBER_BITS) - 1)
+    }
+
+    /// -1: none, or not known here.
+    pub(crate) fn fd(self) -> i32 {
+        match self.0 >> NUMBER_BITS & NO_FD {
+            NO_FD => -1,
+            _ if self.0 & OTHER == 0 => -1,
+            fd => i32::try_from(fd).unwrap_or(-1),
+        }
+    }
+}
 
 /// One child's row.
 #[repr(C, align(64))]
 pub(crate) struct Progress {
-    /// Callbacks begun, wrapping: whoever gets on counts on.
-    steps: AtomicU64,
-    /// The running callback: a client's id, under a [`Doing`].
-    what: AtomicU64,
-    /// The descriptor that it is about; -1: none.
-    fd: AtomicU32,
-    /// 0: the master sleeps, and wants to hear when this process wakes up.
+    /// The running callback, as a [`Note`].
+    note: AtomicU64,
+    /// 0: the master sleeps, and wants to hear when this process is at work.
     watched: AtomicU32,
+    /// Callbacks begun that are no answer to an event of a client, wrapping. An event
+    /// has a pass and a client of its own; these may follow each other in one pass.
+    others: AtomicU64,
     /// Of a process that has no row in the accept schedule: as `Reactor::set_beat`.
     beat: AtomicU64,
     /// Requests served in this slot. Never falls: it outlives processes.
@@ -88,52 +133,48 @@ impl Progress {
     /// The row of a loop that nobody watches.
     pub(crate) const fn unseen() -> Self {
         Self {
-            steps: AtomicU64::new(0),
-            what: AtomicU64::new(0),
-            fd: AtomicU32::new(0),
+            note: AtomicU64::new(0),
             watched: AtomicU32::new(1),
+            others: AtomicU64::new(0),
             beat: AtomicU64::new(crate::event::ASLEEP),
             requests: AtomicU64::new(0),
         }
     }
 
-    /// A step of a client begins.
+    /// An event's step of a client begins.
     #[inline(always)]
-    pub(crate) fn step(&self, client: u64, fd: i32) {
-        self.what.store(client, Relaxed);
-        self.fd.store(fd.cast_unsigned(), Relaxed);
-        // There is one writer, so no locked addition.
-        self.steps
-            .store(self.steps.load(Relaxed).wrapping_add(1), Relaxed);
+    pub(crate) fn step(&self, note: Note) {
+        self.note.store(note.0, Relaxed);
+        if self.watched.load(Relaxed) == 0 {
+            self.announce();
+        }
     }
 
     /// Another callback begins.
-    pub(crate) fn begin(&self, doing: Doing, id: u64, fd: i32) {
-        self.step(id | u64::from(doing as u8) << CODE, fd);
+    pub(crate) fn begin(&self, note: Note) {
+        self.others
+            .store(self.others.load(Relaxed).wrapping_add(1), Relaxed);
+        self.step(note);
     }
 
-    /// Callbacks begun.
-    pub(crate) fn steps(&self) -> u64 {
-        self.steps.load(Relaxed)
+    pub(crate) fn note(&self) -> Note {
+        Note(self.note.load(Relaxed))
     }
 
-    /// A [`Doing`], the client's id (0: none), the descriptor (-1: none).
-    pub(crate) fn what(&self) -> (u8, u64, i32) {
-        let word = self.what.load(Relaxed);
-        let [.., code] = word.to_le_bytes();
-        let fd = self.fd.load(Relaxed).cast_signed();
-        (code, word & ((1 << CODE) - 1), fd)
+    /// Where a process stands that woke up at `beat`: the same again means that it has not
+    /// moved.
+    pub(crate) fn mark(&self, beat: u64) -> u64 {
+        let others = self.others.load(Relaxed);
+        beat ^ self.note().0.rotate_left(13) ^ others.rotate_left(40)
     }
 
-    /// The process wakes up. True: the master wants to hear of it, once.
-    #[inline(always)]
-    pub(crate) fn is_unwatched(&self) -> bool {
-        self.watched.load(Relaxed) == 0
-    }
-
-    /// True: it is for the caller to tell the master.
-    pub(crate) fn announce(&self) -> bool {
-        self.watched.swap(1, SeqCst) == 0
+    /// It is at work while the master sleeps: say so, once.
+    #[cold]
+    #[inline(never)]
+    fn announce(&self) {
+        if self.watched.swap(1, SeqCst) == 0 {
+            crate::child::announce();
+        }
     }
 
     pub(crate) fn set_watched(&self, watched: bool) {
@@ -175,7 +216,8 @@ impl ProgressTable {
     /// Before a fork: the row is the new process's, but for what belongs to the slot.
     pub(crate) fn reset(&self, slot: usize, watched: bool) {
         let row = self.row(slot);
-        row.begin(Doing::Nothing, 0, -1);
+        row.set_watched(true);
+        row.begin(Note::of(Doing::Nothing, 0, -1));
         row.beat.store(crate::event::ASLEEP, Relaxed);
         row.set_watched(watched);
     }
@@ -186,27 +228,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_says_what_and_counts() {
-        let table = ProgressTable::new(2).unwrap();
-        let row = table.row(1);
-        assert_eq!(row.what(), (Doing::Nothing as u8, 0, -1));
-        let before = row.steps();
-        row.step(7, 5);
-        assert_eq!((row.what(), row.steps()), ((0, 7, 5), before + 1));
-        row.begin(Doing::Timer, 0, -1);
-        assert_eq!(Doing::name(row.what().0), "timer");
+    fn a_note_is_read_as_it_was_written() {
+        for (number, fd) in [(0, -1), (1, 0), (7, 65_534), ((1 << NUMBER_BITS) - 1, 3)] {
+            let note = Note::of(Doing::Nothing, number, fd);
+            assert_eq!((note.number(), note.fd()), (number, fd));
+            assert_eq!(note.doing(), Doing::Nothing as u8);
+        }
+        assert_eq!(Note::of(Doing::Open, 1, 1 << 20).fd(), -1);
+        let step = Note::step(99 << NUMBER_BITS | 7);
+        assert_eq!(
+            (step.number(), step.fd(), step.doing()),
+            (7, -1, Doing::Step as u8)
+        );
+        assert_eq!(Doing::name(Doing::Timer as u8), "timer");
         assert_eq!(Doing::name(200), "?");
     }
 
     #[test]
-    fn one_announcement_for_each_time_nobody_watches() {
+    fn whoever_moves_leaves_another_mark() {
         let table = ProgressTable::new(1).unwrap();
         let row = table.row(0);
-        assert!(!row.is_unwatched());
-        row.set_watched(false);
-        assert!(row.is_unwatched() && row.announce() && !row.announce() && !row.is_unwatched());
-        row.count_request();
-        table.reset(0, false);
-        assert_eq!((row.requests(), row.is_unwatched()), (1, true));
+        let (a, b) = (Note::step(1), Note::step(2));
+        row.step(a);
+        let mark = row.mark(9);
+        assert_eq!(row.mark(9), mark);
+        assert_ne!(row.mark(10), mark); // another pass
+        row.step(b);
+        assert_ne!(row.mark(9), mark); // another client
+        row.begin(a);
+        assert_ne!(row.mark(9), mark); // the same, once more in this pass
+    }
+
+    #[test]
+    fn what_is_the_slots_outlives_processes() {
+        let table = ProgressTable::new(2).unwrap();
+        table.row(1).count_request();
+        table.reset(1, false);
+        assert_eq!((table.row(1).requests(), table.row(0).requests()), (1, 0));
     }
 }

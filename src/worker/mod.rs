@@ -118,6 +118,7 @@ impl Worker {
                 return DTM_EXIT_INIT;
             }
         }
+        self.child.initialised(self.rt);
         self.ready();
         match self.rt.callbacks.worker_main {
             Some(main) => self.foreign(main),

@@ -330,6 +330,7 @@ static void totals(void)
     for (uint64_t round = 1; round <= 4; round++) {
         for (int i = 0; i < 5; i++)
             CHECK(serves());
+        WAIT(listed(0)->total_requests == 5 * round); /* its answer is sent before it is over */
         dtm_worker_t *worker = listed(0);
         CHECK_EQ(worker->accepted, 5);
         CHECK_EQ(worker->total_accepted, 5 * round);

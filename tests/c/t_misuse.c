@@ -114,7 +114,7 @@ static void two_runtimes(void)
     dtm_free(rt);
 }
 
-/* I03: calls that belong to another process. */
+/* I03, A16: calls that belong to another process. */
 static void from_the_host(dtm_t *rt)
 {
     dtm_command_t command = DTM_COMMAND_INIT;

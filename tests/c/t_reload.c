@@ -54,7 +54,7 @@ static void hundred_under_load(void)
     }
     load_stop(load);
     check_load(load);
-    CHECK_EQ(count_fds(shared->host), fds);
+    CHECK_LE(count_fds(shared->host), fds); /* the master may have held clients then */
     CHECK(count_maps(shared->host) <= maps + 1);
     CHECK_EQ(shared->config_loads, 101);
     finish();

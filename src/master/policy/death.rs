@@ -10,6 +10,7 @@ impl Policy {
         };
         let asked = child.stop.is_some();
         let reason = child.ends.unwrap_or(match exit {
+            Exit::Signal { number, .. } if !asked || number != libc::SIGTERM => Reason::Signal,
             _ if asked => Reason::Told,
             Exit::Code(_) => Reason::Exit,
             Exit::Signal { .. } => Reason::Signal,

@@ -5,6 +5,7 @@
 mod command;
 mod death;
 mod facts;
+mod hang;
 mod reload;
 mod slot;
 mod spawn;
@@ -15,6 +16,7 @@ mod types;
 mod tests;
 
 pub(crate) use death::describe;
+pub(crate) use hang::{Hangs, Stand};
 pub(crate) use slot::{Child, Phase, Slot};
 pub(crate) use types::*;
 
@@ -89,6 +91,8 @@ impl Policy {
             Event::Ready { slot, spawn } => self.ready(slot, spawn, now, out),
             Event::Updated { slot, spawn } => self.updated(slot, spawn, now, out),
             Event::Died { slot, spawn, exit } => self.died(slot, spawn, exit, now, out),
+            Event::Hung { slot, spawn, stuck } => self.hung(slot, spawn, stuck, now, out),
+            Event::Extended { slot, spawn, ms } => self.extended(slot, spawn, ms, now),
             Event::Ban(on) => self.ban(on, out),
             Event::Command { asker, command } => self.command(asker, command, now, out),
             Event::Config(result) => self.config_done(result, now, out),

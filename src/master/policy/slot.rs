@@ -44,6 +44,10 @@ pub(crate) struct Child {
     pub(crate) opened: Option<Ms>,
     /// Why the master ends it.
     pub(crate) ends: Option<Reason>,
+    /// Ready by then, at the request of the child; `Some(None)`: whenever.
+    pub(crate) start_by: Option<Option<Ms>>,
+    /// It was sent SIGABRT, and SIGKILL follows then.
+    pub(crate) kill_at: Option<Ms>,
     /// Told to end: flow's `graceful_shutdown == 1`.
     pub(crate) stop: Option<Stop>,
 }

@@ -162,6 +162,8 @@ impl Policy {
             phase: Phase::Starting,
             opened: None,
             ends: None,
+            start_by: None,
+            kill_at: None,
             stop: None,
         });
         if let Some((order, why)) = slot.dismissed.take() {

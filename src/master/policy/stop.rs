@@ -81,15 +81,19 @@ impl Policy {
 
     pub(super) fn slot_deadline(&self, slot: &Slot) -> Option<Ms> {
         let due = slot.due.filter(|_| !self.banned && self.may_fork(slot));
-        let child = slot.child.as_ref().and_then(|c| match c.stop {
+        let child = slot.child.as_ref();
+        let killed = child.and_then(|c| c.kill_at);
+        let child = child.and_then(|c| match c.stop {
             Some(stop) => stop.deadline.filter(|_| !stop.killed),
-            None if c.phase == Phase::Starting => self.settings.start_ms.map(|ms| c.since + ms),
+            None if c.phase == Phase::Starting && c.ends.is_none() => self.start_deadline(c),
             None => None,
         });
-        match (due, child) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        [due, killed, child].into_iter().flatten().min()
+    }
+
+    fn start_deadline(&self, child: &Child) -> Option<Ms> {
+        let own = self.settings.start_ms.map(|ms| child.since + ms);
+        child.start_by.unwrap_or(own)
     }
 
     /// Whatever is overdue.
@@ -108,29 +112,84 @@ impl Policy {
             {
                 continue;
             }
-            let Some(child) = self.slots[at].child.as_mut() else {
-                continue;
-            };
-            let why = match &mut child.stop {
-                Some(stop) => {
-                    stop.killed = true;
-                    child.ends = Some(Reason::Deadline);
-                    "it did not leave in time"
-                }
-                None => {
-                    // Not `asked`: the slot keeps its job, the death its back-off.
-                    child.since = now;
-                    child.ends = Some(Reason::Start);
-                    "its init took longer than start_timeout"
-                }
-            };
-            self.stats.killed += 1;
-            self.slots[at].tally.timeouts += 1;
+            self.overdue(at, now, out);
+        }
+    }
+
+    /// This slot's process has let a deadline pass.
+    fn overdue(&mut self, at: usize, now: Ms, out: &mut Actions) {
+        let Some(child) = self.slots[at].child.as_mut() else {
+            return;
+        };
+        if child.kill_at.is_some_and(|kill_at| kill_at <= now) {
+            child.kill_at = None;
+            let why = "it did not end by SIGABRT";
             out.push(Action::Kill {
                 slot: at,
                 signal: libc::SIGKILL,
             });
             out.push(Action::Note(Note::Killed { slot: at, why }));
+        } else if let Some(stop) = child.stop.as_mut() {
+            stop.killed = true;
+            let (why, stuck) = (Reason::Deadline, now.saturating_sub(self.slots[at].since));
+            self.condemn(at, why, stuck, out);
+            let why = "it did not leave in time";
+            out.push(Action::Kill {
+                slot: at,
+                signal: libc::SIGKILL,
+            });
+            out.push(Action::Note(Note::Killed { slot: at, why }));
+        } else {
+            let stuck = now.saturating_sub(child.since);
+            self.abort(at, Reason::Start, stuck, now, out);
+            let why = "its init took longer than start_timeout";
+            out.push(Action::Note(Note::Killed { slot: at, why }));
+        }
+    }
+
+    /// It makes no progress. Whether it was told to leave or not: it will not.
+    pub(super) fn hung(&mut self, at: usize, spawn: u64, stuck: Ms, now: Ms, out: &mut Actions) {
+        if self.child(at, spawn).is_some_and(|c| c.ends.is_none()) {
+            self.abort(at, Reason::Hang, stuck, now, out);
+            out.push(Action::Note(Note::Hung { slot: at, stuck }));
+        }
+    }
+
+    /// SIGABRT, by which it can tell where it stands, and leave a core; SIGKILL after the
+    /// grace. Not as if it was told to leave: the slot keeps its job, the death its back-off.
+    fn abort(&mut self, at: usize, why: Reason, stuck: Ms, now: Ms, out: &mut Actions) {
+        let grace = self.settings.grace_ms;
+        if let Some(child) = self.slots[at].child.as_mut() {
+            child.kill_at = Some(now + grace);
+        }
+        self.condemn(at, why, stuck, out);
+        out.push(Action::Kill {
+            slot: at,
+            signal: libc::SIGABRT,
+        });
+    }
+
+    fn condemn(&mut self, at: usize, why: Reason, stuck: Ms, out: &mut Actions) {
+        let slot = &mut self.slots[at];
+        let Some(child) = slot.child.as_mut() else {
+            return;
+        };
+        if child.ends.is_none() {
+            self.stats.killed += 1;
+            slot.tally.timeouts += 1;
+            child.ends = Some(why);
+            out.push(Action::Report {
+                slot: at,
+                why,
+                stuck,
+            });
+        }
+    }
+
+    /// A child asks for more time to start.
+    pub(super) fn extended(&mut self, at: usize, spawn: u64, ms: Option<Ms>, now: Ms) {
+        if let Some(child) = self.child(at, spawn).filter(|c| c.phase == Phase::Starting) {
+            child.start_by = Some(ms.map(|ms| now.saturating_add(ms)));
         }
     }
 

@@ -81,7 +81,7 @@ pub(crate) enum Exit {
 
 /// Why a process ended, as the table tells it (DTM_REASON_*).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "hang, memory and recycle follow")]
+#[allow(dead_code, reason = "memory and recycle follow")]
 pub(crate) enum Reason {
     Exit = 1,
     Signal = 2,
@@ -178,6 +178,18 @@ pub(crate) enum Event {
         spawn: u64,
         exit: Exit,
     },
+    /// It has made no progress for so long.
+    Hung {
+        slot: usize,
+        spawn: u64,
+        stuck: Ms,
+    },
+    /// It asks for so much more time to start; `None`: for ever.
+    Extended {
+        slot: usize,
+        spawn: u64,
+        ms: Option<Ms>,
+    },
     /// Forking was forbidden or allowed.
     Ban(bool),
     Command {
@@ -218,6 +230,12 @@ pub(crate) enum Action {
     Kill {
         slot: usize,
         signal: i32,
+    },
+    /// Keep what there is to know of a process that is about to be killed.
+    Report {
+        slot: usize,
+        why: Reason,
+        stuck: Ms,
     },
     /// Open the worker's gate, or give the controller the control lock.
     Open {
@@ -278,6 +296,11 @@ pub(crate) enum Note {
     Killed {
         slot: usize,
         why: &'static str,
+    },
+    /// It makes no progress, and is ended by SIGABRT.
+    Hung {
+        slot: usize,
+        stuck: Ms,
     },
     /// The slot is given up.
     Failed {

@@ -132,7 +132,8 @@ impl World {
                     child.3 = true;
                 }
             }
-            Action::Kill { slot, .. } => {
+            Action::Report { .. } => {}
+            Action::Kill { slot, signal } => {
                 let spawn = self
                     .alive
                     .iter()
@@ -142,7 +143,7 @@ impl World {
                     follow.push(self.death(
                         spawn,
                         Exit::Signal {
-                            number: 9,
+                            number: signal,
                             core: false,
                         },
                     ));
