@@ -36,7 +36,7 @@ impl Master {
                 self.tell_controller(Kind::ConfigReverted, 0, 0, &[]);
             }
             Action::KeepConfig => self.rt.keep_config(),
-            Action::Reply { asker, code, text } => self.reply(asker, code, &text),
+            Action::Reply { asker, code, text } => self.replies.push((asker, code, text)),
             Action::EndReload {
                 askers,
                 generation,

@@ -82,6 +82,8 @@ pub(crate) struct Master {
     rows: Vec<crate::shm::Row>,
     /// As it was published last.
     facts: crate::shm::Facts,
+    /// Answers that are sent when the others can see what they say.
+    replies: Vec<(policy::Asker, i32, String)>,
     looking: looking::Looking,
     reports: reports::Reports,
     banned: bool,
@@ -287,6 +289,9 @@ impl Master {
             self.tell_standing();
             self.tell_who_waits();
             self.publish_facts();
+            for (asker, code, text) in std::mem::take(&mut self.replies) {
+                self.reply(asker, code, &text);
+            }
         }
         self.retry_unsent();
         self.retry_passing();

@@ -87,6 +87,7 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         lacks_pidfd: false,
         rows: Vec::new(),
         facts: super::facts::at_start(),
+        replies: Vec::new(),
         looking: super::looking::Looking::new(slots),
         reports: super::reports::Reports::new(slots),
         banned: false,

@@ -1,6 +1,5 @@
 /*
  * Crashes: what a worker says before it dies, and that it dies as it would have.
- * faults: A17
  */
 #include "peer.h"
 
@@ -182,7 +181,7 @@ static int32_t drop_rights(dtm_t *rt, void *user_data)
     return next_init(rt, user_data);
 }
 
-/* A17: whoever has changed its user in its init still dies with the master. */
+/* Whoever has changed its user in its init still dies with the master. */
 static void other_user(void)
 {
     struct service service = crashing();
