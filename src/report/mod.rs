@@ -31,17 +31,14 @@ pub(crate) fn put(field: &mut [c_char], text: &str) {
     let room = field.len().saturating_sub(1);
     let bytes = text.bytes().chain(std::iter::repeat(0));
     for (at, (to, byte)) in field.iter_mut().zip(bytes).enumerate() {
-        *to = if at < room {
-            byte.cast_signed() as c_char
-        } else {
-            0
-        };
+        let byte = if at < room { byte } else { 0 };
+        *to = c_char::from_ne_bytes([byte]);
     }
 }
 
 /// A field's text.
 pub(crate) fn text(field: &[c_char]) -> String {
-    let bytes = field.iter().map(|c| *c as u8);
+    let bytes = field.iter().map(|c| c.to_ne_bytes()[0]);
     let bytes: Vec<u8> = bytes.take_while(|byte| *byte != 0).collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
