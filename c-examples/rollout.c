@@ -11,6 +11,9 @@
 #include "options.h"
 
 #include <dtm.h>
+#ifdef WITH_POSTGRES
+#include "store_postgres.h"
+#endif
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -186,6 +189,9 @@ int main(int argc, char **argv)
 
     failed = dtm_new(&config, &callbacks, NULL, &rt) != DTM_OK || dtm_listen(rt, &listen) < 0 ||
              dtm_listen_control(rt, &control) < 0 ||
+#ifdef WITH_POSTGRES
+             store_postgres_register(rt) != DTM_OK ||
+#endif
              dtm_action_register(rt, &action) != DTM_OK || dtm_run(rt, NULL, 0) != DTM_OK;
     if (failed)
         fprintf(stderr, "rollout: %s\n", dtm_last_error());

@@ -7,6 +7,14 @@ for program in ip redis-cli socat; do
     command -v "$program" >/dev/null || exit 77
 done
 
+freeze() {
+    kill -STOP "$server"
+}
+
+thaw() {
+    kill -CONT "$server"
+}
+
 net=dtm$$
 hosts='1 2 3 4 5'
 
@@ -55,7 +63,7 @@ fleet_lease = 3s
 fleet_unavailable = ${unavailable:-1}
 respawn_budget = off
 CONF
-    start ip netns exec "$net-$1" "$bin/rollout" --listen "unix:$dir/service.$1" \
+    start ip netns exec "$net-$1" "$bin/${program:-rollout}" --listen "unix:$dir/service.$1" \
         --control "unix:$dir/control.$1" --watch 700 --config "$dir/$1.conf"
     echo "$started" >"$dir/pid.$1"
     wait_for answers "$1"

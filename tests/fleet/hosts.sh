@@ -74,7 +74,7 @@ for host in $hosts; do
 done
 
 # The database is frozen: all serve, operators are answered and told, nothing moves.
-kill -STOP "$server"
+freeze
 troubled() {
     ! store_is "$1" OPEN
 }
@@ -82,7 +82,7 @@ for host in $hosts; do
     wait_for troubled "$host"
     serves "$host" four || fail "host $host does not serve"
 done
-kill -CONT "$server"
+thaw
 for host in $hosts; do
     wait_for store_is "$host" OPEN
 done

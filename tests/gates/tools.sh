@@ -29,6 +29,7 @@ redis-benchmark redis-tools
 etcd etcd-server
 ip iproute2
 sqlite3 sqlite3
+pg_ctlcluster postgresql
 faketime faketime
 unshare util-linux
 setpriv util-linux
@@ -42,6 +43,7 @@ useful() { # the same of libraries that some examples are built with
         pkg-config --exists "$library" 2>/dev/null || echo "$package"
     done <<LIST | sort -u | tr '\n' ' '
 sqlite3 libsqlite3-dev
+libpq libpq-dev
 libuv libuv1-dev
 libevent_core libevent-dev
 hiredis libhiredis-dev
