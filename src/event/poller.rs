@@ -25,7 +25,7 @@ const READ: u8 = small(DTM_READ);
 const WRITE: u8 = small(DTM_WRITE);
 const HUP: u8 = small(DTM_HUP);
 
-const EPOLLIN: u32 = libc::EPOLLIN.cast_unsigned();
+pub(super) const EPOLLIN: u32 = libc::EPOLLIN.cast_unsigned();
 const EPOLLOUT: u32 = libc::EPOLLOUT.cast_unsigned();
 const EPOLLRDHUP: u32 = libc::EPOLLRDHUP.cast_unsigned();
 const EPOLLONESHOT: u32 = libc::EPOLLONESHOT.cast_unsigned();

@@ -12,7 +12,7 @@ use super::entry::{
     BUSY, ENDING, Entry, FAILED, HUNG_UP, IN_CALL, Kind, NOT_ARMED, SHARED, TAKEN, UNSTEADY, small,
 };
 use super::handle::Object;
-use super::poller::{INTEREST, is_trouble, report, unread, wanted};
+use super::poller::{EPOLLIN, INTEREST, is_trouble, report, unread, wanted};
 use super::reactor::Reactor;
 use crate::error::Result;
 use crate::ffi::*;
@@ -65,9 +65,19 @@ pub(super) unsafe extern "C-unwind" fn no_step(
 }
 
 impl Reactor {
-    /// The kernel reported something, in the pass that began at `now`.
+    /// The kernel reported something, in the pass that began at `now`: nearly always bytes,
+    /// to an entry that waits for those and nothing else.
     #[inline(always)]
     pub(super) fn ready(&self, entry: &Entry, bits: u32, now: u64) {
+        if bits == EPOLLIN && entry.steady.get() == small(DTM_READ) {
+            self.run_step(entry, DTM_READ, now);
+        } else {
+            self.ready_else(entry, bits, now);
+        }
+    }
+
+    #[inline(never)]
+    fn ready_else(&self, entry: &Entry, bits: u32, now: u64) {
         let steady = u32::from(entry.steady.get());
         if steady == u32::from(UNSTEADY) || is_trouble(bits) {
             return self.look_closer(entry, bits);
