@@ -101,6 +101,8 @@ table! {
     Observer Service "WORKERS" "[JSON]" 0..1 run::status::workers, "Every worker: state, age, clients, CPU, memory";
     Observer Service "GENERATIONS" "[JSON]" 0..1 run::status::generations, "Every generation that has workers";
     Observer Service "CLIENTS" "[SLOT n | PID n | SPAWN n] [JSON]" 0..3 run::status::clients, "Clients of all workers or of one, and what a drain waits for; asked of the workers";
+    Observer Service "REPORTS" "[JSON]" 0..1 run::reports::list, "Crashes and hangs that are kept, the newest first";
+    Observer Service "REPORT" "LAST|number [JSON]" 1..2 run::reports::show, "One of them, with its stack";
     Operator Service "RELOAD" "" 0..0 run::service::reload, "Load the configuration, start a new generation, drain the old one; answers at the end";
     Operator Service "LOADCONF" "" 0..0 run::service::loadconf, "Load the configuration; processes forked from now on have it";
     Operator Service "START" "" 0..0 run::service::start, "Start all workers, if none runs";
@@ -402,6 +404,36 @@ mod tests {
         assert!(
             find(&own, &words("nosuch"), Right::Stranger).is_err_and(|e| e.starts_with("NOAUTH"))
         );
+    }
+
+    /// The page is the operators' manual: DTM_BLESS=1 renews its table.
+    #[test]
+    fn the_page_lists_every_command() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/console.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let mut table = String::from("| command | | |\n|---|---|---|\n");
+        for command in all(&[]) {
+            let usage = format!("{} {}", command.name(), command.args()).replace('|', "\\|");
+            let mark = if command.right() == Right::Operator {
+                "O"
+            } else {
+                ""
+            };
+            let help = command.help().replace('|', "\\|");
+            table += &format!("| `{}` | {mark} | {help} |\n", usage.trim_end());
+        }
+        let (begin, end) = ("<!-- commands -->\n", "<!-- end -->\n");
+        let (before, rest) = page.split_once(begin).unwrap();
+        let (_, after) = rest.split_once(end).unwrap();
+        let fresh = format!("{before}{begin}{table}{end}{after}");
+        if std::env::var_os("DTM_BLESS").is_some() {
+            std::fs::write(path, &fresh).unwrap();
+        } else {
+            assert!(
+                fresh == page,
+                "docs/console.md is stale: run  DTM_BLESS=1 cargo test"
+            );
+        }
     }
 
     #[test]

@@ -114,6 +114,15 @@ static void the_state(void)
     end_kid(kid_of(worker.spawn), SIGKILL);
     WAIT(count_open(0) == 3);
     CHECK_SAYS(tell(fd, "STATUS JSON"), "\"deaths\":1,");
+    CHECK(begins(tell(fd, "REPORT 99"), "-GONE there is no such report"));
+    struct kid *crashes = nth_open(0);
+    end_kid(crashes, SIGSEGV);
+    WAIT(count_open(0) == 3);
+    snprintf(part, sizeof part, "\"pid\":%d,\"signal\":11,", crashes->pid);
+    CHECK_SAYS(tell(fd, "REPORTS JSON"), part);
+    CHECK_SAYS(tell(fd, "REPORT LAST JSON"), "\"kind\":\"crash\"");
+    WAIT(strstr(tell(fd, "REPORT 2 JSON"), "\"stack\":[\""));
+    CHECK(begins(tell(fd, "REPORT x"), "-ERR report 'x': must be"));
     hang_up(fd);
     finish();
 }

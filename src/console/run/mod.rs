@@ -8,6 +8,7 @@ pub(super) mod events;
 pub(super) mod help;
 pub(super) mod info;
 mod own;
+pub(super) mod reports;
 pub(super) mod service;
 pub(super) mod session;
 pub(super) mod status;
