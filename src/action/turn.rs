@@ -327,6 +327,10 @@ impl Controller {
             let (id, name, state) = (next.id, &next.name, next.state.name());
             ::log::info!("action {id} {name}: {what}; it is {state} {}", next.text);
         }
+        if let Ok(console) = self.console() {
+            let (id, name, state) = (next.id, &next.name, next.state.name());
+            console.hear_of_action(self, &format!("action {id} {name}: {what}; it is {state}"));
+        }
         self.note_change(next, version);
         Ok(version)
     }

@@ -101,6 +101,11 @@ impl Console {
         }
     }
 
+    /// An action has gone on by a step.
+    pub(crate) fn hear_of_action(&self, controller: &Controller, text: &str) {
+        self.publish(controller, &Life::of_service(ACTION, 0), text);
+    }
+
     pub(super) fn publish(&self, controller: &Controller, life: &Life, text: &str) {
         let Some(name) = name(life.kind) else { return };
         let json = describe(life, name, text).json();
@@ -115,7 +120,10 @@ impl Console {
 
 /// What one connection hears of an event.
 fn heard(conn: &Connection, name: &str, json: &str) -> Vec<Value> {
-    let conn = conn.borrow();
+    // Borrowed: it is in the middle of the command that brought this about.
+    let Ok(conn) = conn.try_borrow() else {
+        return Vec::new();
+    };
     let mut all = Vec::new();
     if conn.events.contains(name) {
         all.push(Value::Push(vec![
