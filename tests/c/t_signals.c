@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -162,32 +163,80 @@ static void scales(void)
     CHECK_EQ(shared->result.deaths, 0);
 }
 
-/* SIGUSR1: every process writes into a new log file. */
+static int32_t logging_func(dtm_t *rt, void *data)
+{
+    (void)data;
+    while (dtm_loop_dispatch(rt, 20) == 0)
+        dtm_log(rt, DTM_LOG_INFO, "a func at work");
+    return 0;
+}
+
+static void with_func(dtm_t *rt)
+{
+    dtm_func_t func = DTM_FUNC_INIT;
+    func.name = "logger";
+    func.main = logging_func;
+    CHECK_EQ(dtm_func_register(rt, &func), 0);
+}
+
+static const char *log_of(const char *role, const char *suffix)
+{
+    static char path[2][170];
+    char *to = path[suffix[0] != 0];
+    snprintf(to, sizeof path[0], "%s/%s.log%s", scratch(), role, suffix);
+    return to;
+}
+
+static bool says(const char *path, const char *text)
+{
+    char all[65536];
+    FILE *f = fopen(path, "re");
+    size_t n = f ? fread(all, 1, sizeof all - 1, f) : 0;
+    if (f)
+        fclose(f);
+    all[n] = 0;
+    return strstr(all, text) != NULL;
+}
+
+/* By SIGUSR1 and by command: every process, of each role, writes into a new file. */
 static void reopens_logs(void)
 {
-    char target[160], path[160], old[170];
-    static const char *roles[] = {"master", "worker", "controller"};
-    struct stat st;
+    static const char *roles[] = {"master", "worker", "controller", "func"};
+    struct stat before, now;
+    char target[160];
     struct service service = a_service();
     snprintf(target, sizeof target, "file:%s/%%r.log", scratch());
     service.config.log_target = target;
+    service.setup = with_func;
     start(&service);
-    for (int i = 0; i < 3; i++) {
-        snprintf(path, sizeof path, "%s/%s.log", scratch(), roles[i]);
-        snprintf(old, sizeof old, "%s.old", path);
-        CHECK_EQ(rename(path, old), 0);
+    int fd = dial(shared->port[0]);
+    for (int round = 0; round < 2; round++) {
+        WAIT(says(log_of("func", ""), "a func at work"));
+        for (int i = 0; i < 4; i++)
+            CHECK_EQ(rename(log_of(roles[i], ""), log_of(roles[i], ".old")), 0);
+        if (round)
+            CHECK_EQ(command("reopen"), DTM_OK);
+        else
+            kill(shared->host, SIGUSR1);
+        for (int i = 0; i < 4; i++)
+            WAIT(stat(log_of(roles[i], ""), &now) == 0);
+        WAIT(ask(fd, "log from the worker") && says(log_of("worker", ""), "from the worker"));
+        WAIT(says(log_of("func", ""), "a func at work"));
+        CHECK_EQ(command("loadconf"), DTM_OK);
+        WAIT(says(log_of("master", ""), "configuration loaded"));
+        kill(controller()->pid, SIGHUP); /* it says that it ignores it */
+        WAIT(says(log_of("controller", ""), "SIGHUP"));
+        for (int i = 0; i < 4; i++) { /* nobody has the old one any more */
+            CHECK_EQ(stat(log_of(roles[i], ".old"), &before), 0);
+            ask(fd, "log once more");
+            CHECK_EQ(stat(log_of(roles[i], ".old"), &now), 0);
+            CHECK_EQ(now.st_size, before.st_size);
+        }
     }
-    kill(shared->host, SIGUSR1);
-    for (int i = 0; i < 3; i++) {
-        snprintf(path, sizeof path, "%s/%s.log", scratch(), roles[i]);
-        WAIT(stat(path, &st) == 0);
-    }
+    hang_up(fd);
     finish();
-    for (int i = 0; i < 3; i++) {
-        snprintf(path, sizeof path, "%s/%s.log", scratch(), roles[i]);
-        snprintf(old, sizeof old, "%s.old", path);
-        unlink(old), unlink(path);
-    }
+    for (int i = 0; i < 4; i++)
+        unlink(log_of(roles[i], "")), unlink(log_of(roles[i], ".old"));
 }
 
 /* A storm of signals: reloads are coalesced, and TERM is not lost. */
@@ -235,7 +284,7 @@ static const struct test tests[] = {
     {"TERM makes a child leave", term_to_a_child},
     {"the whole process group is signalled", signals_to_the_group},
     {"TTIN and TTOU scale", scales},
-    {"USR1 reopens the logs", reopens_logs},
+    {"USR1 and a command reopen the logs", reopens_logs},
     {"a storm of signals loses nothing", storm},
     {"started with all signals blocked", started_with_signals_blocked},
 };
