@@ -239,40 +239,6 @@ static void reopens_logs(void)
         unlink(log_of(roles[i], "")), unlink(log_of(roles[i], ".old"));
 }
 
-/* A storm of signals: reloads are coalesced, and TERM is not lost. */
-static void storm(void)
-{
-    static const int signals[] = {SIGHUP, SIGALRM, SIGCHLD};
-    struct service service = a_service();
-    start(&service);
-    for (int i = 0; i < 3000; i++)
-        kill(shared->host, signals[i % 3]);
-    WAIT(shared->reloads >= 1);
-    finish();
-    CHECK(shared->result.reloads < 100);
-}
-
-static void before_blocked(void)
-{
-    sigset_t all;
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL);
-    signal(SIGCHLD, SIG_IGN);
-    signal(SIGPIPE, SIG_IGN);
-}
-
-/* Started by a parent that had everything blocked and SIGCHLD ignored. */
-static void started_with_signals_blocked(void)
-{
-    struct service service = a_service();
-    service.before = before_blocked;
-    start(&service);
-    end_kid(nth_open(0), SIGKILL);
-    WAIT(count_open(1) == 3);
-    CHECK(serves());
-    finish();
-}
-
 static const struct test tests[] = {
     {"TERM and QUIT end gracefully", term_and_quit},
     {"INT ends fast", interrupt},
@@ -285,7 +251,5 @@ static const struct test tests[] = {
     {"the whole process group is signalled", signals_to_the_group},
     {"TTIN and TTOU scale", scales},
     {"USR1 and a command reopen the logs", reopens_logs},
-    {"a storm of signals loses nothing", storm},
-    {"started with all signals blocked", started_with_signals_blocked},
 };
 TEST_MAIN(tests)
