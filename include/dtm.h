@@ -695,7 +695,11 @@
 #define DTM_CMD_FORK 7
 
 /**
- * Replace the running binary (later version: DTM_ENOTSUP).
+ * Replace the running binary: start what is now at the path of this program, with the
+ * same arguments, environment and directory. It gets the listeners, comes up beside this
+ * one, and takes over; then this one drains, and its dtm_run() returns DTM_END_UPGRADED.
+ * If the new one fails, DTM_EFAILED says why, and this one serves on. DTM_EREFUSED while
+ * all workers are stopped, DTM_ENOFORK, -EBUSY during a reload or another upgrade.
  */
 #define DTM_CMD_UPGRADE 8
 
@@ -864,6 +868,12 @@
  * Why dtm_run() returned: a signal or a command asked for a fast end.
  */
 #define DTM_END_FAST 2
+
+/**
+ * Why dtm_run() returned: a new binary has replaced this one, and serves. The host has to
+ * leave what belongs to the service, such as files, to it.
+ */
+#define DTM_END_UPGRADED 5
 
 /**
  * Why dtm_run() returned: it failed to start.
@@ -2856,7 +2866,7 @@ int32_t dtm_run(dtm_t *rt,
 
 /**
  * Ask this process's master for something, as a signal would: one of
- * DTM_CMD_LOADCONF, _RELOAD, _START, _STOP, _SHUTDOWN, _SHUTDOWN_NOW,
+ * DTM_CMD_LOADCONF, _RELOAD, _UPGRADE, _START, _STOP, _SHUTDOWN, _SHUTDOWN_NOW,
  * _REOPEN_LOG. Returns at once; the log tells the outcome. In a worker, func or
  * controller only the two shutdowns, which mean that process itself.
  *

@@ -53,4 +53,5 @@ mod store;
 mod sync;
 mod sys;
 mod systemd;
+mod upgrade;
 mod worker;

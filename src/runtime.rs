@@ -11,11 +11,13 @@ use crate::ffi::*;
 use crate::func::{Func, Helper};
 use crate::guard::timed;
 use crate::net::{Inherited, Listener};
+use crate::upgrade::coming::Coming;
+use crate::upgrade::start::Start;
 use crate::worker::Worker;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::{CString, c_void};
 use std::fs::File;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 /// How far dtm_run() is.
@@ -59,6 +61,9 @@ pub(crate) struct Runtime {
     metrics: RefCell<Option<Listener>>,
     /// Sockets that were open before this program began.
     pub(crate) inherited: Inherited,
+    start: OnceCell<Start>,
+    /// The binary that this one is to replace.
+    pub(crate) coming: RefCell<Option<Coming>>,
     pub(crate) funcs: RefCell<Vec<Func>>,
     pub(crate) registered: crate::action::Registered,
     /// A name that no other run has, for the store's fence.
@@ -97,6 +102,8 @@ impl Runtime {
             control: RefCell::default(),
             metrics: RefCell::default(),
             inherited: Inherited::from_systemd(),
+            start: OnceCell::new(),
+            coming: RefCell::default(),
             funcs: RefCell::default(),
             registered: crate::action::Registered::default(),
             run_name: crate::action::unique(),
@@ -110,6 +117,22 @@ impl Runtime {
             waiting: RefCell::default(),
             reactor: OnceCell::new(),
             process: OnceCell::new(),
+        }
+    }
+
+    /// Note how this program was started; take what its predecessor hands over.
+    pub(crate) fn note_start(&self) -> Result<()> {
+        let _ = self.start.set(Start::note()?);
+        self.coming
+            .replace(Coming::from_environment(&self.inherited)?);
+        Ok(())
+    }
+
+    pub(crate) fn start(&self) -> &Start {
+        match self.start.get() {
+            Some(start) => start,
+            // dtm_new() has noted it.
+            None => crate::process::exit_now(DTM_EXIT_BROKEN),
         }
     }
 
@@ -297,6 +320,26 @@ impl Runtime {
         }
     }
 
+    /// For a successor: has it a file that is ours to remove, and how it was asked for.
+    pub(crate) fn listener_names(&self) -> Vec<(bool, String)> {
+        let listeners = self.listeners.borrow();
+        let name = |l: &Listener| (l.has_file(), l.address().to_string());
+        listeners.iter().map(name).collect()
+    }
+
+    pub(crate) fn control_name(&self) -> Option<(bool, String, RawFd)> {
+        let control = self.control.borrow();
+        let l = control.as_ref()?;
+        Some((l.has_file(), l.address().to_string(), l.fd().as_raw_fd()))
+    }
+
+    /// The sockets of each listener's group that were inherited.
+    pub(crate) fn take_doors(&self) -> Vec<Vec<(u64, OwnedFd)>> {
+        let mut listeners = self.listeners.borrow_mut();
+        let doors = listeners.iter_mut();
+        doors.map(|l| std::mem::take(&mut l.doors)).collect()
+    }
+
     /// The addresses, for people.
     pub(crate) fn addresses(&self) -> String {
         let listeners = self.listeners.borrow();
@@ -328,11 +371,16 @@ impl Runtime {
 
     /// This process is the one that removes the socket files, whoever has made them.
     pub(crate) fn adopt_listeners(&self) {
+        self.own_files(true);
+    }
+
+    /// This process removes the socket files, or another one does.
+    pub(crate) fn own_files(&self, own: bool) {
         for listener in self.listeners.borrow_mut().iter_mut() {
-            listener.own_file(true);
+            listener.own_file(own);
         }
         if let Some(control) = self.control.borrow_mut().as_mut() {
-            control.own_file(true);
+            control.own_file(own);
         }
         if let Some(metrics) = self.metrics.borrow_mut().as_mut() {
             metrics.own_file(true);

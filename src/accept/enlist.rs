@@ -41,11 +41,11 @@ impl Schedule {
         }
     }
 
-    fn open_group(&self, group: usize) -> Result<()> {
+    pub(super) fn open_group(&self, group: usize) -> Result<()> {
         for (listener, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| lane.inet) {
             let door = Door::shared(listener, group);
             self.pool.set_fd(door, lane.make(door)?);
-            if lane.open(door)? {
+            if !self.passive.get() && lane.open(door)? {
                 let _ = self.pool.watch(door);
                 self.select(listener);
             }

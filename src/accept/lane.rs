@@ -10,6 +10,7 @@ use crate::error::{Context, Result};
 use crate::net::group;
 use nix::sys::socket::{Backlog, listen};
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 pub(super) struct Lane {
@@ -19,6 +20,9 @@ pub(super) struct Lane {
     made: RefCell<Vec<(Door, OwnedFd)>>,
     /// The doors that listen, in the order in which they began: so the kernel numbers them.
     order: RefCell<Vec<Door>>,
+    /// Those of them that the binary before this one had opened, and no program of ours
+    /// knows yet.
+    adopted: RefCell<BTreeSet<Door>>,
     /// What chooses among them.
     chosen_by: Cell<Program>,
     table: RefCell<Vec<u32>>,
@@ -39,6 +43,7 @@ impl Lane {
             backlog,
             made: RefCell::default(),
             order: RefCell::default(),
+            adopted: RefCell::default(),
             chosen_by: Cell::new(Program::None),
             table: RefCell::default(),
         }
@@ -75,7 +80,7 @@ impl Lane {
             return Ok(false);
         };
         if order.contains(&door) {
-            return Ok(false);
+            return Ok(self.adopted.borrow_mut().remove(&door));
         }
         let backlog = i32::try_from(self.backlog).unwrap_or(i32::MAX);
         let backlog = Backlog::new(backlog).unwrap_or(Backlog::MAXCONN);
@@ -85,6 +90,34 @@ impl Lane {
         }
         order.push(door);
         Ok(true)
+    }
+
+    /// A door that listens already: the binary before this one has opened it. To be called
+    /// in the order in which it did.
+    pub(super) fn adopt(&self, door: Door, fd: OwnedFd) -> RawFd {
+        let raw = fd.as_raw_fd();
+        let mut order = self.order.borrow_mut();
+        if order.is_empty() {
+            order.push(Door::shared(door.listener, 0));
+        }
+        order.push(door);
+        self.adopted.borrow_mut().insert(door);
+        self.made.borrow_mut().push((door, fd));
+        raw
+    }
+
+    /// The doors that listen, but for the base, in the order in which they began.
+    pub(super) fn opened(&self) -> Vec<(Door, RawFd)> {
+        let order = self.order.borrow();
+        let doors = order.iter().skip(1);
+        doors
+            .filter_map(|door| Some((*door, self.find(*door)?)))
+            .collect()
+    }
+
+    /// Another program chose in between: what ours knew does not hold.
+    pub(super) fn forget_program(&self) {
+        self.chosen_by.set(Program::None);
     }
 
     /// New connections go to these doors by their hash; to the base if there are none.

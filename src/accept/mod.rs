@@ -31,6 +31,7 @@
 //! | `schedule`, `enlist` | the master's part: who takes part, repair after a death |
 //! | `switch` | the master's part: the mode in force, and changing it |
 //! | `sentinel` | the master's part: a queue that nobody serves |
+//! | `handed` | the master's part: groups that another binary has, or gets |
 //! | `passing` | the master's part: clients that it passes on |
 //! | `lock` | the accept lock |
 //! | `report` | how it stands |
@@ -38,6 +39,7 @@
 mod choose;
 mod door;
 mod enlist;
+mod handed;
 mod handover;
 mod lane;
 mod lock;

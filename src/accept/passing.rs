@@ -96,6 +96,13 @@ impl Passing {
         self.homeless.pop_front()
     }
 
+    /// The oldest that waits here, and its listener: for somebody else.
+    pub(crate) fn give_up_next(&mut self) -> Option<(u32, OwnedFd)> {
+        let id = self.homeless.pop_front()?;
+        let passed = self.on_the_way.remove(&id)?;
+        Some((passed.listener, passed.client))
+    }
+
     pub(crate) fn has_homeless(&self) -> bool {
         !self.homeless.is_empty()
     }

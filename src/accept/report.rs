@@ -48,7 +48,7 @@ impl Schedule {
             skew: skew(&loads),
             reserved: 0,
             accepted: match listener {
-                None => words.total(Tally::Accepted),
+                None => words.total(Tally::Accepted) + told(Told::Inherited),
                 Some(_) => words.accepted_at(first),
             },
             moves: words.total(Tally::Moves),

@@ -37,6 +37,8 @@ pub(crate) struct Schedule {
     pub(super) own_loops: bool,
     /// Per slot: the spawn of the worker that counts as a member of its group.
     pub(super) members: RefCell<Vec<Option<u64>>>,
+    /// Another binary chooses in the groups: ours must not.
+    pub(super) passive: Cell<bool>,
 }
 
 impl Schedule {
@@ -60,6 +62,7 @@ impl Schedule {
             tokens: Cell::new(1),
             own_loops,
             members: RefCell::new(vec![None; slots]),
+            passive: Cell::new(false),
         };
         for slot in 0..slots {
             schedule.pool.words.forget(slot);

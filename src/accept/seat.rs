@@ -200,7 +200,8 @@ impl Seat {
 
     /// Is there another worker that takes clients?
     pub(crate) fn has_successor(&self) -> bool {
-        self.pool.words.open_slots().any(|slot| slot != self.slot)
+        self.pool.words.told(Told::Handed).load(Relaxed) != 0
+            || self.pool.words.open_slots().any(|slot| slot != self.slot)
     }
 
     /// Take no client any more. False: there is no other worker that does.

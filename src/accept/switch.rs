@@ -147,6 +147,9 @@ impl Schedule {
 
     /// Which socket of the group gets the next connection.
     pub(super) fn select(&self, listener: usize) {
+        if self.passive.get() {
+            return;
+        }
         let (lane, mode) = (&self.lanes[listener], self.pool.mode(listener));
         let door = |slot| match mode {
             Mode::Steer | Mode::Hash => Door::own(listener, slot),

@@ -43,6 +43,10 @@ pub(super) enum Told {
     Rescues,
     Switches,
     Errors,
+    /// The binary that replaces this one takes all clients.
+    Handed,
+    /// Clients that the binary before this one has accepted.
+    Inherited,
     /// How many there are.
     Count,
 }

@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 const MAP_CREATE: libc::c_int = 0;
 const MAP_LOOKUP_ELEM: libc::c_int = 1;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
+const MAP_DELETE_ELEM: libc::c_int = 3;
 const PROG_LOAD: libc::c_int = 5;
 
 const MAP_TYPE_ARRAY: u32 = 2;
@@ -101,6 +102,22 @@ pub(super) fn place(sockets: &OwnedFd, index: usize, socket: BorrowedFd<'_>) -> 
         Err(Errno::EBUSY) if holds(sockets, key, socket) => Ok(()),
         done => done.map_err(|e| Error::os(e, format!("steer: placing socket {index}"))),
     }
+}
+
+/// This place is free again.
+pub(super) fn vacate(sockets: &OwnedFd, index: usize) {
+    let Ok(key) = number(index) else { return };
+    let attributes = MapElement {
+        map: sockets.as_raw_fd().cast_unsigned(),
+        pad: 0,
+        key: address(&raw const key),
+        // The kernel insists.
+        value: 0,
+        flags: 0,
+    };
+    // SAFETY: the key is as large as the map was made for. An error means that the place
+    // is free already, or that its socket is gone.
+    let _ = unsafe { bpf(MAP_DELETE_ELEM, &attributes) };
 }
 
 fn holds(sockets: &OwnedFd, key: u32, socket: BorrowedFd<'_>) -> bool {

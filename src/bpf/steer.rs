@@ -61,6 +61,13 @@ impl Steer {
         kernel::place(&self.listeners[listener].sockets, self.loads.len(), socket)
     }
 
+    /// No socket of this listener has a place any more: another program may have them.
+    pub(crate) fn vacate(&self, listener: usize) {
+        for row in 0..=self.loads.len() {
+            kernel::vacate(&self.listeners[listener].sockets, row);
+        }
+    }
+
     /// Only the first n rows are looked at; 0 at first.
     pub(crate) fn set_rows(&self, n: usize) {
         let n = u32::try_from(n.min(self.loads.len())).unwrap_or_default();

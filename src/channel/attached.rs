@@ -96,6 +96,17 @@ pub(super) fn receive(
     Ok((len, message.msg_flags))
 }
 
+/// Take one message of text; None: the other side is gone. What is no text is cleaned.
+pub(crate) fn receive_text(
+    fd: BorrowedFd<'_>,
+    attached: &mut Attached,
+) -> Result<Option<String>, Errno> {
+    let mut bytes = vec![0; crate::ffi::DTM_MESSAGE_MAX];
+    let (len, _) = receive(fd, &mut bytes, Some(attached))?;
+    let text = String::from_utf8_lossy(&bytes[..len]).into_owned();
+    Ok((len > 0).then_some(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     Clients = 12,
     /// This log level from now on.
     LogLevel = 13,
+    /// Let go of the control lock; Open gives it back.
+    Suspend = 14,
 
     Ready = 16,
     Updated = 17,
@@ -50,6 +52,8 @@ pub(crate) enum Kind {
     Report = 26,
     /// The answer to `AskClients`, for the controller.
     ClientsUp = 27,
+    /// The controller has let go of its lock.
+    Suspended = 28,
 
     Data = 32,
     Sync = 33,
@@ -58,7 +62,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 28] = [
+    const ALL: [Self; 30] = [
         Self::Open,
         Self::Nudge,
         Self::Reply,
@@ -72,6 +76,8 @@ impl Kind {
         Self::Life,
         Self::Clients,
         Self::LogLevel,
+        Self::Suspend,
+        Self::Suspended,
         Self::Ready,
         Self::Updated,
         Self::Refusal,

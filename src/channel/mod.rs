@@ -13,9 +13,11 @@ mod life;
 mod pair;
 mod queue;
 
-pub(crate) use attached::Attached;
+pub(crate) use attached::{Attached, FDS_MAX, receive_text};
 pub(crate) use clients::{ClientFacts, Clients, MOST as MOST_CLIENTS};
 pub(crate) use frame::{Fence, Frame, HEAD, Head, Kind};
 pub(crate) use life::Life;
-pub(crate) use pair::{Buffer, Pair, Recv, Sent, drain, recv, recv_with, send, send_with};
+pub(crate) use pair::{
+    Buffer, Pair, Recv, Sent, drain, recv, recv_with, send, send_text, send_with,
+};
 pub(crate) use queue::Outbox;

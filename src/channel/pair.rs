@@ -71,6 +71,18 @@ pub(crate) fn send_with(
     fds: &[BorrowedFd<'_>],
 ) -> Result<Sent> {
     let head = frame.encode_head().ok_or_else(too_long)?;
+    send_all(fd, &[IoSlice::new(&head), IoSlice::new(frame.payload)], fds)
+}
+
+/// The same with a line of text in place of a frame, for those who have no slot.
+pub(crate) fn send_text(fd: BorrowedFd<'_>, text: &str, fds: &[BorrowedFd<'_>]) -> Result<Sent> {
+    if text.len() > DTM_MESSAGE_MAX {
+        return Err(too_long());
+    }
+    send_all(fd, &[IoSlice::new(text.as_bytes())], fds)
+}
+
+fn send_all(fd: BorrowedFd<'_>, parts: &[IoSlice<'_>], fds: &[BorrowedFd<'_>]) -> Result<Sent> {
     let mut raw: [RawFd; FDS_MAX] = [-1; FDS_MAX];
     let Some(raw) = raw.get_mut(..fds.len()) else {
         let text = format!("a message carries at most {FDS_MAX} descriptors");
@@ -81,8 +93,7 @@ pub(crate) fn send_with(
     }
     let rights = [ControlMessage::ScmRights(raw)];
     let control = if fds.is_empty() { &[] } else { &rights[..] };
-    let parts = [IoSlice::new(&head), IoSlice::new(frame.payload)];
-    Ok(send_parts(fd, &parts, control))
+    Ok(send_parts(fd, parts, control))
 }
 
 pub(super) fn too_long() -> Error {

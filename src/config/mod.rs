@@ -200,6 +200,7 @@ pub(crate) struct Config {
     pub(crate) drain_idle: DrainIdle,
     pub(crate) canary: Option<u32>,
     pub(crate) old_generations: u32,
+    pub(crate) upgrade_timeout: u64,
     pub(crate) log: LogConfig,
     pub(crate) supervision: Supervision,
     pub(crate) daemon: Options,
@@ -380,6 +381,7 @@ impl From<Settings> for Config {
             },
             canary: (v.canary != DTM_OFF).then_some(v.canary),
             old_generations: v.old_generations,
+            upgrade_timeout: ms(v.upgrade_timeout_ms),
             log: LogConfig {
                 level: crate::log::filter(v.log_level),
                 target: v

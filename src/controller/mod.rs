@@ -222,6 +222,7 @@ impl Controller {
     fn incoming(&self, frame: &Frame<'_>, fds: &mut Attached) {
         match frame.head.kind {
             Kind::Open => self.grant(frame.head.arg),
+            Kind::Suspend => self.suspend(),
             Kind::Reply => self.reply(frame),
             Kind::Answer => self.answer(frame.head.arg, 0, frame.payload),
             Kind::Refused => self.refused(frame),
@@ -264,6 +265,18 @@ impl Controller {
         if let Err(error) = self.listen_to_operators() {
             ::log::error!("control listener: {error}");
         }
+    }
+
+    /// Another controller is to act: of the binary that replaces this one. Operators stay,
+    /// they wait for an answer.
+    fn suspend(&self) {
+        if self.granted.replace(false)
+            && let Some((fd, _)) = self.rt.control_listener()
+        {
+            self.reactor().own_del(fd);
+        }
+        ::log::debug!("control lock let go");
+        self.child.link.must_send(Kind::Suspended, 0, 0, &[]);
     }
 
     /// The master loaded a new configuration: so does the controller, by the

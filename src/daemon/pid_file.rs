@@ -44,7 +44,6 @@ impl PidFile {
         ))
     }
 
-    #[allow(dead_code)] // the upgrade's
     /// The lock of an upgrade's predecessor, inherited as `fd`: it stays locked
     /// throughout. The file names the predecessor until [`PidFile::claim`].
     pub(crate) fn take_over(path: &str, fd: OwnedFd) -> Result<Self> {
@@ -61,7 +60,6 @@ impl PidFile {
         })
     }
 
-    #[allow(dead_code)] // the upgrade's
     /// To hand over: whoever has a duplicate of it shares the lock.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
@@ -76,6 +74,11 @@ impl PidFile {
             .set_len(0)
             .and_then(|()| self.file.write_all_at(text.as_bytes(), 0));
         done.context(format_args!("pid_file = {}", self.path))
+    }
+
+    /// Leave it, as it is, to whoever shares the lock.
+    pub(crate) fn let_go(mut self) {
+        self.path.clear();
     }
 
     fn names_me(&self) -> bool {

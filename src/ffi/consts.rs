@@ -256,7 +256,11 @@ pub const DTM_CMD_SCALE: u32 = 5;
 pub const DTM_CMD_NOFORK: u32 = 6;
 /// Allow forking again.
 pub const DTM_CMD_FORK: u32 = 7;
-/// Replace the running binary (later version: DTM_ENOTSUP).
+/// Replace the running binary: start what is now at the path of this program, with the
+/// same arguments, environment and directory. It gets the listeners, comes up beside this
+/// one, and takes over; then this one drains, and its dtm_run() returns DTM_END_UPGRADED.
+/// If the new one fails, DTM_EFAILED says why, and this one serves on. DTM_EREFUSED while
+/// all workers are stopped, DTM_ENOFORK, -EBUSY during a reload or another upgrade.
 pub const DTM_CMD_UPGRADE: u32 = 8;
 /// Stop everything gracefully; dtm_run() returns.
 pub const DTM_CMD_SHUTDOWN: u32 = 9;
@@ -336,6 +340,9 @@ pub const DTM_REPORT_MEMORY: u32 = 5;
 pub const DTM_END_GRACEFUL: u32 = 1;
 /// Why dtm_run() returned: a signal or a command asked for a fast end.
 pub const DTM_END_FAST: u32 = 2;
+/// Why dtm_run() returned: a new binary has replaced this one, and serves. The host has to
+/// leave what belongs to the service, such as files, to it.
+pub const DTM_END_UPGRADED: u32 = 5;
 /// Why dtm_run() returned: it failed to start.
 pub const DTM_END_START_FAILED: u32 = 3;
 /// Why dtm_run() returned: an internal error; everything was stopped in order.

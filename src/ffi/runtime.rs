@@ -86,7 +86,9 @@ pub unsafe extern "C" fn dtm_new(
         }
         role::assume(DTM_ROLE_HOST, DTM_OFF, 0, 0, 0, 0);
         // SAFETY: alive until dtm_free().
-        if let Err(error) = unsafe { &*runtime }.setup_log() {
+        let ready = unsafe { &*runtime }.setup_log();
+        // SAFETY: the same.
+        if let Err(error) = ready.and_then(|()| unsafe { &*runtime }.note_start()) {
             discard(runtime);
             return Err(error);
         }
@@ -262,7 +264,7 @@ pub unsafe extern "C" fn dtm_run(
 }
 
 /// Ask this process's master for something, as a signal would: one of
-/// DTM_CMD_LOADCONF, _RELOAD, _START, _STOP, _SHUTDOWN, _SHUTDOWN_NOW,
+/// DTM_CMD_LOADCONF, _RELOAD, _UPGRADE, _START, _STOP, _SHUTDOWN, _SHUTDOWN_NOW,
 /// _REOPEN_LOG. Returns at once; the log tells the outcome. In a worker, func or
 /// controller only the two shutdowns, which mean that process itself.
 ///
@@ -277,6 +279,7 @@ pub unsafe extern "C" fn dtm_request(command: u32) -> i32 {
         command,
         DTM_CMD_LOADCONF
             | DTM_CMD_RELOAD
+            | DTM_CMD_UPGRADE
             | DTM_CMD_START
             | DTM_CMD_STOP
             | DTM_CMD_SHUTDOWN

@@ -61,6 +61,9 @@ impl Master {
                 self.tell_controller(Kind::Clients, spawn, frame.head.arg, frame.payload);
             }
             Kind::AnswerUp => self.tell_controller(Kind::Answer, spawn, 0, frame.payload),
+            Kind::Suspended if self.policy.slots()[slot].job == Some(Job::Controller) => {
+                self.unlocked();
+            }
             Kind::Command if self.policy.slots()[slot].job == Some(Job::Controller) => {
                 self.hear_command(spawn, frame);
             }
@@ -89,6 +92,7 @@ impl Master {
             DTM_CMD_START => Command::Start,
             DTM_CMD_STOP => Command::Stop,
             DTM_CMD_SCALE => Command::Scale(u32::try_from(arg).unwrap_or(u32::MAX)),
+            DTM_CMD_UPGRADE => return self.ask_upgrade(asker),
             DTM_CMD_RESET => Command::Reset,
             DTM_CMD_SHUTDOWN => Command::Shutdown,
             DTM_CMD_SHUTDOWN_NOW => Command::ShutdownNow,
@@ -123,6 +127,21 @@ impl Master {
                 );
             }
         };
+        self.command(asker, command);
+    }
+
+    /// What an upgrade that is in progress does not allow is refused; an end ends it.
+    pub(super) fn command(&mut self, asker: Asker, command: Command) {
+        match command {
+            Command::Shutdown | Command::ShutdownNow | Command::Stop => {
+                self.disturb_upgrade("the service was told to end");
+            }
+            _ if self.upgrade.busy() => {
+                let text = "an upgrade is in progress";
+                return self.reply(asker, -libc::EBUSY, text);
+            }
+            _ => {}
+        }
         self.events.push_back(Event::Command { asker, command });
     }
 

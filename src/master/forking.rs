@@ -118,6 +118,7 @@ impl Master {
         self.pidfds.clear();
         self.wake = None;
         self.systemd = None;
+        self.forget_upgrade();
         self.rt.pid_file.take();
         self.rt.waiting.take();
         if !controller {

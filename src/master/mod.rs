@@ -17,6 +17,7 @@ mod publish;
 mod reports;
 mod requests;
 mod telling;
+mod upgrading;
 
 pub(crate) use prepare::check;
 
@@ -32,6 +33,7 @@ use crate::runtime::{Runtime, Shared, Stage};
 use crate::signal::handler::Wake;
 use crate::signal::{handler, mask};
 use crate::systemd::Manager;
+use crate::upgrade::init;
 use clock::Clock;
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use policy::{Action, Event, Policy};
@@ -43,6 +45,11 @@ use std::rc::Rc;
 /// Event tokens; the slot is added.
 const WAKE: u64 = 1;
 const SENTINEL: u64 = 2;
+/// The link to the binary that this one replaces; to the one that replaces it, whose
+/// process has an event of its own.
+const LAST: u64 = 3;
+const NEXT: u64 = 4;
+const NEXT_DEATH: u64 = 5;
 /// The listener is added.
 const PASS: u64 = 0x100;
 const CHANNEL: u64 = 0x1_0000;
@@ -100,6 +107,9 @@ pub(crate) struct Master {
     terminal: bool,
     /// The service manager, if it wants to be told.
     systemd: Option<Manager>,
+    upgrade: upgrading::Upgrade,
+    /// After an upgrade, the service manager was told of this process.
+    introduced: bool,
     finish: Option<(bool, i32)>,
     /// Why the service did not come up, while somebody waited for it.
     start_failed: Option<String>,
@@ -150,15 +160,31 @@ fn begin(rt: &'static Runtime) -> Result<(Master, Place)> {
     crate::process::fork::check_threads(rt.flags & DTM_F_ALLOW_THREADS != 0)?;
     let config = rt.config();
     let options = &config.daemon;
-    if options.daemonize {
+    let succeeds = rt.coming.borrow().is_some();
+    if options.daemonize && !succeeds {
         rt.waiting.replace(Some(detach::detach(&config.name)?));
         rt.adopt_listeners();
     }
     if let Some(path) = &options.pid_file {
-        rt.pid_file.replace(Some(PidFile::take(path)?));
+        let handed = rt
+            .coming
+            .borrow_mut()
+            .as_mut()
+            .and_then(|c| c.pid_file.take());
+        rt.pid_file.replace(Some(match handed {
+            Some(fd) => PidFile::take_over(path, fd)?,
+            None => PidFile::take(path)?,
+        }));
     }
     let place = Place::enter(options)?;
-    let master = prepare::prepare(rt)?;
+    let mut master = prepare::prepare(rt)?;
+    if succeeds {
+        upgrading::stand_by(rt, &mut master)?;
+        master.upgrade = upgrading::Upgrade::of(rt.coming.take());
+        master.systemd = None;
+        master.unwatch(master.shared.schedule.sentinel_fd());
+        master.watch_last()?;
+    }
     if options.titles {
         title::begin();
         title::set(&format!("{}: master", config.name));
@@ -193,6 +219,7 @@ impl Master {
             reason: match outcome {
                 Err(_) if self.start_failed.is_some() => DTM_END_START_FAILED,
                 Err(_) => DTM_END_INTERNAL,
+                Ok(_) if self.upgrade.successor().is_some() => DTM_END_UPGRADED,
                 Ok(_) if fast => DTM_END_FAST,
                 Ok(_) => DTM_END_GRACEFUL,
             },
@@ -204,7 +231,16 @@ impl Master {
             failed_reloads: stats.failed_reloads,
             late_clients: self.late_clients,
         };
-        (result, outcome.map(|_| ()))
+        let outcome = outcome.map(|_| ());
+        self.send_totals(true);
+        match self.upgrade.into_link() {
+            Some((pid, link)) if init::must_stay() => {
+                ::log::info!("process 1 stays; pid {pid} serves");
+                let status = init::stay(pid, &link);
+                (result, outcome.and_then(|()| upgrading::outcome_of(status)))
+            }
+            _ => (result, outcome),
+        }
     }
 
     /// The loop, until the policy says that everything is over.
@@ -279,14 +315,17 @@ impl Master {
     /// matter of the policy, which looks at every slot.
     fn turn(&mut self) {
         self.look_at_ban();
-        let due = self.now() >= self.decide_by.unwrap_or(u64::MAX);
-        if due || !self.events.is_empty() {
+        let mut due = self.now() >= self.decide_by.unwrap_or(u64::MAX);
+        // How it stands may lead to the next step of an upgrade.
+        while due || !self.events.is_empty() {
+            due = false;
             self.events.push_back(Event::Tick);
             self.decide();
             self.decide_by = self.policy.next_deadline();
             self.lacks_pidfd = self.needs_sweep();
             self.publish();
             self.tell_standing();
+            self.advance_upgrade();
             self.tell_who_waits();
             self.publish_facts();
             for (asker, code, text) in std::mem::take(&mut self.replies) {
@@ -351,6 +390,7 @@ impl Master {
             manager.tick();
         }
         self.run_looks();
+        self.upgrade_tick();
         self.run_watchdog();
         Ok(())
     }
@@ -359,6 +399,9 @@ impl Master {
         let slot = usize::try_from(token & 0xffff).unwrap_or(usize::MAX);
         match (token & !0xffff, deaths) {
             (DEATH, true) => self.look_at(slot),
+            (0, false) if token == LAST => self.hear_last(),
+            (0, false) if token == NEXT => self.hear_next(),
+            (0, true) if token == NEXT_DEATH => self.look_at_next(),
             (CHANNEL, false) => self.read_channel(slot),
             (0, false) if token == WAKE => self.signals(),
             (0, false) if token == SENTINEL => self.queue_waits(),
@@ -392,6 +435,7 @@ impl Master {
             self.watchdog,
             self.systemd.as_ref().and_then(Manager::next),
             self.looking.due(),
+            self.upgrade_deadline(),
             self.passing_deadline(now),
             self.shared.schedule.next_deadline(),
         ]
@@ -413,6 +457,10 @@ impl Master {
     }
 
     fn run_watchdog(&mut self) {
+        if self.shared.schedule.stands_by() {
+            self.watchdog = None;
+            return;
+        }
         let now = crate::sys::now_ms();
         if self.watchdog.is_none_or(|at| at > now) {
             return self.shared.schedule.check(now);

@@ -57,6 +57,13 @@ impl Master {
                     self.start_fails(who, &text);
                 }
                 self.announce(DTM_EVENT_EXIT, Some((*slot, who)), status, &text, !*asked);
+                if who.job == Job::Controller {
+                    self.unlocked();
+                }
+                if !*asked {
+                    let text = format!("{} {}", who.job.describe(), describe(*exit));
+                    self.fail_upgrade(*slot, &text);
+                }
             }
             Note::Killed { slot, why } => {
                 self.tell_life(DTM_EVENT_DRAINING, *slot, 0, &format!("killed: {why}"));
@@ -174,7 +181,7 @@ impl Master {
         self.announce(kind, who.as_ref().map(|w| (slot, w)), status, text, false);
     }
 
-    fn announce(
+    pub(super) fn announce(
         &mut self,
         kind: u32,
         whom: Option<(usize, &Who)>,

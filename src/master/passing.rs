@@ -5,7 +5,7 @@ use super::Master;
 use crate::accept::Door;
 use crate::channel::{Frame, Kind, Sent, send_with};
 use crate::net::{self, AcceptError};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Clients accepted at one event; others of the master's events come between.
 const BATCH: u32 = 64;
@@ -18,7 +18,9 @@ impl Master {
         let able = self.has_taker(true);
         let listeners = usize::try_from(self.shared.schedule.listeners()).unwrap_or(0);
         for listener in 0..listeners {
-            let wanted = self.shared.schedule.passes(listener) && able && !self.exhausted();
+            let schedule = &self.shared.schedule;
+            let ours = schedule.passes(listener) && !schedule.stands_by();
+            let wanted = ours && able && !self.exhausted();
             if wanted == self.watched[listener] {
                 continue;
             }
@@ -117,6 +119,13 @@ impl Master {
         )
     }
 
+    /// A client that another binary has accepted.
+    pub(super) fn pass_inherited(&mut self, client: OwnedFd, listener: usize) {
+        let listener = u32::try_from(listener).unwrap_or(0);
+        let id = self.passing.add(client, listener);
+        self.pass(id, None);
+    }
+
     /// It can be given the next one.
     pub(super) fn client_taken(&mut self, slot: usize, id: u64) {
         self.passing.taken(id, slot);
@@ -140,6 +149,7 @@ impl Master {
 
     /// Those for whom there was nobody.
     pub(super) fn retry_passing(&mut self) {
+        self.hand_over_clients();
         if self
             .exhausted_until
             .is_some_and(|at| at <= crate::sys::now_ms())

@@ -50,6 +50,9 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     let sockets = rt.sockets();
     let own_loops = rt.callbacks.worker_main.is_some();
     let schedule = Schedule::new(slots, &sockets, own_loops)?;
+    if rt.coming.borrow().is_some() {
+        schedule.stand_by();
+    }
     let mode = schedule.check_mode(config.accept_mode)?;
     schedule.set_tokens(config.accept_tokens);
     schedule.set_mode(config.accept_mode)?;
@@ -99,6 +102,8 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         late_clients: 0,
         // SAFETY: a plain query about standard input.
         terminal: unsafe { libc::isatty(0) } == 1,
+        upgrade: super::upgrading::Upgrade::default(),
+        introduced: false,
         finish: None,
         systemd: crate::systemd::Manager::from_environment(),
         start_failed: None,

@@ -1,7 +1,7 @@
 //! Signals to the master, and dtm_request(). flow: S1, L1
 
 use super::Master;
-use super::policy::{Asker, Command, Event};
+use super::policy::{Asker, Command};
 use crate::ffi::*;
 use crate::signal::handler::{self, REQUEST_BASE};
 use crate::signal::table::{Meaning, TAKEN, meaning, name};
@@ -28,12 +28,7 @@ impl Master {
                     self.ask(signal, Command::Scale(self.wanted().saturating_sub(1)))
                 }
                 Meaning::ReopenLog => self.reopen_logs(),
-                Meaning::Upgrade => {
-                    ::log::warn!(
-                        "{}: upgrade comes with a later version: ignored",
-                        name(signal)
-                    );
-                }
+                Meaning::Upgrade => self.ask_upgrade(Asker::Signal(signal)),
                 Meaning::Leave | Meaning::Nothing => {
                     ::log::info!("{} means nothing to the master: ignored", name(signal));
                 }
@@ -51,16 +46,16 @@ impl Master {
                 self.ask(0, meaning);
             }
         }
+        if bits & (1 << (REQUEST_BASE + DTM_CMD_UPGRADE)) != 0 {
+            self.ask_upgrade(Asker::Signal(0));
+        }
         if bits & (1 << (REQUEST_BASE + DTM_CMD_REOPEN_LOG)) != 0 {
             self.reopen_logs();
         }
     }
 
     fn ask(&mut self, signal: i32, command: Command) {
-        self.events.push_back(Event::Command {
-            asker: Asker::Signal(signal),
-            command,
-        });
+        self.command(Asker::Signal(signal), command);
     }
 
     fn wanted(&self) -> u32 {

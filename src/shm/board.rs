@@ -36,7 +36,7 @@ pub(crate) struct Board {
 
 impl Board {
     pub(crate) fn new(slots: usize) -> Result<Self> {
-        let region = Region::new("dtm-board", slots * ROW * size_of::<u64>())?;
+        let region = Region::new("dtm-board", (slots + 1) * ROW * size_of::<u64>())?;
         Ok(Self { region, slots })
     }
 
@@ -74,8 +74,13 @@ impl Board {
         let one = |slot| self.counters(slot)[counter].load(Relaxed);
         match slot {
             Some(slot) => one(slot),
-            None => (0..self.slots).map(one).fold(0, u64::wrapping_add),
+            None => (0..=self.slots).map(one).fold(0, u64::wrapping_add),
         }
+    }
+
+    /// Master: what the binary before this one had counted. No slot's, but in the sum.
+    pub(crate) fn inherit(&self, counter: usize, value: u64) {
+        self.counters(self.slots)[counter].store(value, Relaxed);
     }
 
     fn gauge(&self, slot: usize, gauge: Gauge) -> &AtomicU64 {

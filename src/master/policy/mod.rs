@@ -11,6 +11,7 @@ mod slot;
 mod spawn;
 mod stop;
 mod types;
+mod upgrade;
 
 #[cfg(test)]
 mod tests;
@@ -45,7 +46,17 @@ pub(crate) struct Policy {
     banned: bool,
     ending: Option<stop::Ending>,
     finished: bool,
+    hold: Hold,
     pub(crate) stats: Stats,
+}
+
+/// What another binary has, in an upgrade.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hold {
+    /// The control lock: our controller does not get it.
+    pub(crate) lock: bool,
+    /// The clients: our workers' gates stay shut.
+    pub(crate) gates: bool,
 }
 
 /// Totals for dtm_run()'s result.
@@ -78,6 +89,7 @@ impl Policy {
             banned: false,
             ending: None,
             finished: false,
+            hold: Hold::default(),
             stats: Stats::default(),
         }
     }
@@ -96,6 +108,8 @@ impl Policy {
             Event::Ban(on) => self.ban(on, out),
             Event::Command { asker, command } => self.command(asker, command, now, out),
             Event::Config(result) => self.config_done(result, now, out),
+            Event::Hold(hold) => self.set_hold(hold, now, out),
+            Event::Retire => self.retire(now, out),
             Event::Tick => {}
         }
         self.advance_reload(now, out);

@@ -198,7 +198,8 @@ impl Policy {
         child.phase = Phase::Ready;
         let stopping = child.stop.is_some();
         out.push(Action::Note(Note::Ready { slot }));
-        if !stopping && !self.slots[slot].is_worker() {
+        let waits = self.hold.lock && self.slots[slot].job == Some(Job::Controller);
+        if !stopping && !waits && !self.slots[slot].is_worker() {
             // A helper has no gate. The controller's gate is the control lock:
             // its slot is the only one, and a slot is never forked anew before
             // its last process is dead, so nobody else can hold it.
@@ -215,7 +216,7 @@ impl Policy {
         }
         child.phase = Phase::Updated;
         let reloading = self.reload.as_ref().map(|r| r.generation);
-        if reloading != Some(self.slots[slot].generation) {
+        if reloading != Some(self.slots[slot].generation) && !self.hold.gates {
             self.open(slot, now, out);
         }
     }

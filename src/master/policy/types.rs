@@ -198,6 +198,10 @@ pub(crate) enum Event {
     },
     /// Outcome of [`Action::LoadConfig`]; `Ok` brings the settings now in force.
     Config(Result<Settings, (i32, String)>),
+    /// The other binary of an upgrade has more, or less, than before.
+    Hold(super::Hold),
+    /// It serves: this one drains and leaves.
+    Retire,
     /// Time has passed.
     Tick,
 }

@@ -1,0 +1,129 @@
+//! Sockets and their groups over an upgrade: two binaries have the same sockets, and one
+//! of them at a time chooses in the groups. L2
+
+use super::door::Door;
+use super::handover::HandOver;
+use super::schedule::Schedule;
+use super::words::{Tally, Told};
+use crate::bpf::away;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::Ordering::*;
+
+impl Schedule {
+    /// The binary before this one chooses; until [`Schedule::take_over`].
+    pub(crate) fn stand_by(&self) {
+        self.passive.set(true);
+    }
+
+    /// Another binary has the groups.
+    pub(crate) fn stands_by(&self) -> bool {
+        self.passive.get()
+    }
+
+    /// The sockets of a listener's group that this binary has inherited, by code, in the
+    /// order in which they began to listen.
+    pub(crate) fn adopt(&self, listener: usize, doors: Vec<(u64, OwnedFd)>) {
+        for (code, fd) in doors {
+            let named = Door::of_code(code);
+            let door = Door { listener, ..named };
+            if self.knows(door) {
+                let raw = self.lanes[listener].adopt(door, fd);
+                self.pool.set_fd(door, raw);
+            } else {
+                ::log::warn!(
+                    "listener {listener}: fewer slots than before: one of its sockets is closed, \
+                     with what waits there"
+                );
+            }
+        }
+    }
+
+    fn knows(&self, door: Door) -> bool {
+        match door.kind {
+            super::door::Kind::Shared { group } => (1..self.pool.words.groups()).contains(&group),
+            super::door::Kind::Own { slot } => slot < self.pool.slots(),
+        }
+    }
+
+    /// From now on this binary chooses, and sees to whatever waits anywhere.
+    pub(crate) fn take_over(&self) {
+        self.passive.set(false);
+        for group in 1..self.pool.words.groups() {
+            let used = (0..self.pool.slots()).any(|slot| {
+                self.members.borrow()[slot].is_some() && self.pool.words.group(slot) == group
+            });
+            if used && let Err(error) = self.open_group(group) {
+                ::log::warn!("{error}");
+            }
+        }
+        for door in self.pool.doors() {
+            if self.lanes[door.listener]
+                .opened()
+                .iter()
+                .any(|(d, _)| *d == door)
+            {
+                let _ = self.pool.watch(door);
+            }
+        }
+    }
+
+    /// The other binary chooses from now on. Our workers still accept what comes to them.
+    pub(crate) fn let_go(&self) {
+        self.passive.set(true);
+        self.pool.words.told(Told::Handed).store(1, Relaxed);
+        if let Ok(steer) = &*self.steer.borrow() {
+            (0..self.lanes.len()).for_each(|listener| steer.vacate(listener));
+        }
+    }
+
+    /// It failed: all is as it was.
+    pub(crate) fn take_back(&self) {
+        self.passive.set(false);
+        self.pool.words.told(Told::Handed).store(0, Relaxed);
+        for (listener, lane) in self.lanes.iter().enumerate() {
+            lane.forget_program();
+            if let Ok(steer) = &*self.steer.borrow() {
+                for (door, _) in lane.opened() {
+                    if let super::door::Kind::Own { slot } = door.kind
+                        && let Err(error) = lane.place(steer, door, slot)
+                    {
+                        ::log::warn!("listener {listener}: {error}");
+                    }
+                }
+            }
+            for slot in self.pool.words.open_slots() {
+                self.pool.words.row(slot).come_back(away::HUNG);
+            }
+            self.select(listener);
+        }
+    }
+
+    /// What the other binary has to inherit of a listener's group.
+    pub(crate) fn opened(&self, listener: usize) -> Vec<(u64, RawFd)> {
+        let doors = self.lanes[listener].opened();
+        doors
+            .into_iter()
+            .map(|(door, fd)| (door.code(), fd))
+            .collect()
+    }
+
+    /// All clients accepted, those of earlier binaries included.
+    pub(crate) fn accepted(&self) -> u64 {
+        let words = &self.pool.words;
+        words.total(Tally::Accepted) + words.told(Told::Inherited).load(Relaxed)
+    }
+
+    pub(crate) fn inherit_accepted(&self, clients: u64) {
+        self.pool
+            .words
+            .told(Told::Inherited)
+            .store(clients, Relaxed);
+    }
+
+    /// The base of a listener, as a descriptor to hand over.
+    pub(crate) fn base_fd(&self, listener: usize) -> Option<RawFd> {
+        self.pool
+            .fd(Door::shared(listener, 0))
+            .map(|fd| fd.as_raw_fd())
+    }
+}

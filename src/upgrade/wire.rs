@@ -1,0 +1,269 @@
+//! What the two binaries say to each other: a line of words, each message whole. Text,
+//! for they may be of different versions: unknown words at the end of a line, and
+//! unknown messages, are passed over. Pure.
+
+use std::fmt::Write;
+
+/// What a descriptor in a message is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Socket {
+    /// Of a service listener, as it was asked for; `file`: it has one to remove.
+    Base {
+        file: bool,
+        address: String,
+    },
+    Control {
+        file: bool,
+        address: String,
+    },
+    /// More sockets of the last base's group, by door: as many as there are descriptors.
+    Doors(Vec<u64>),
+    /// The pid file, locked.
+    PidFile,
+    /// The link of process 1, to be told of the next master.
+    Init,
+}
+
+/// Numbers that operators draw, and that must not begin anew.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) forks: u64,
+    pub(crate) deaths: u64,
+    pub(crate) killed: u64,
+    pub(crate) reloads: u64,
+    pub(crate) failed_reloads: u64,
+    pub(crate) late_clients: u64,
+    pub(crate) accepted: u64,
+    /// The service's own, by name.
+    pub(crate) counters: Vec<(String, u64)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// The first: the numbers go on from these.
+    Hello {
+        generation: u32,
+        spawn: u64,
+    },
+    /// With its descriptors.
+    Socket(Socket),
+    /// Those were all.
+    Complete,
+    Ready,
+    Lock {
+        epoch: u64,
+    },
+    Updated,
+    Go,
+    Opened,
+    Failed(String),
+    Cancel,
+    Totals(Totals),
+    /// With its descriptor: a client that came to this listener, and that nobody has yet.
+    Client {
+        address: String,
+    },
+    /// To process 1: this one is the master now.
+    Main {
+        pid: i32,
+    },
+}
+
+impl Message {
+    pub(crate) fn encode(&self) -> String {
+        match self {
+            Self::Hello { generation, spawn } => format!("hello {generation} {spawn}"),
+            Self::Socket(socket) => socket.encode(),
+            Self::Complete => "complete".into(),
+            Self::Ready => "ready".into(),
+            Self::Lock { epoch } => format!("lock {epoch}"),
+            Self::Updated => "updated".into(),
+            Self::Go => "go".into(),
+            Self::Opened => "opened".into(),
+            Self::Failed(text) => format!("failed {text}"),
+            Self::Cancel => "cancel".into(),
+            Self::Totals(totals) => totals.encode(),
+            Self::Client { address } => format!("client {address}"),
+            Self::Main { pid } => format!("main {pid}"),
+        }
+    }
+
+    /// None: not one that this version knows.
+    pub(crate) fn decode(text: &str) -> Option<Self> {
+        let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let mut words = rest.split(' ');
+        Some(match word {
+            "hello" => Self::Hello {
+                generation: words.next()?.parse().ok()?,
+                spawn: words.next()?.parse().ok()?,
+            },
+            "complete" => Self::Complete,
+            "ready" => Self::Ready,
+            "lock" => Self::Lock {
+                epoch: words.next()?.parse().ok()?,
+            },
+            "updated" => Self::Updated,
+            "go" => Self::Go,
+            "opened" => Self::Opened,
+            "failed" => Self::Failed(rest.to_owned()),
+            "cancel" => Self::Cancel,
+            "totals" => Self::Totals(Totals::decode(words)),
+            "client" => Self::Client {
+                address: rest.to_owned(),
+            },
+            "main" => Self::Main {
+                pid: words.next()?.parse().ok().filter(|pid| *pid > 0)?,
+            },
+            _ => Self::Socket(Socket::decode(word, rest)?),
+        })
+    }
+}
+
+impl Socket {
+    fn encode(&self) -> String {
+        match self {
+            Self::Base { file, address } => format!("base {} {address}", u8::from(*file)),
+            Self::Control { file, address } => format!("control {} {address}", u8::from(*file)),
+            Self::Doors(codes) => {
+                let mut text = "doors".to_owned();
+                for code in codes {
+                    let _ = write!(text, " {code}");
+                }
+                text
+            }
+            Self::PidFile => "pidfile".into(),
+            Self::Init => "init".into(),
+        }
+    }
+
+    fn decode(word: &str, rest: &str) -> Option<Self> {
+        let named = || {
+            let (file, address) = rest.split_once(' ')?;
+            Some((file == "1", address.to_owned()))
+        };
+        Some(match word {
+            "base" => named().map(|(file, address)| Self::Base { file, address })?,
+            "control" => named().map(|(file, address)| Self::Control { file, address })?,
+            "doors" => {
+                let codes = rest.split(' ').filter(|word| !word.is_empty());
+                Self::Doors(codes.map(|w| w.parse().ok()).collect::<Option<_>>()?)
+            }
+            "pidfile" => Self::PidFile,
+            "init" => Self::Init,
+            _ => return None,
+        })
+    }
+}
+
+impl Totals {
+    fn own(&mut self) -> [(&'static str, &mut u64); 7] {
+        [
+            ("forks", &mut self.forks),
+            ("deaths", &mut self.deaths),
+            ("killed", &mut self.killed),
+            ("reloads", &mut self.reloads),
+            ("failed_reloads", &mut self.failed_reloads),
+            ("late_clients", &mut self.late_clients),
+            ("accepted", &mut self.accepted),
+        ]
+    }
+
+    fn encode(&self) -> String {
+        let mut text = "totals".to_owned();
+        for (name, value) in self.clone().own() {
+            let _ = write!(text, " {name}={value}");
+        }
+        for (name, value) in &self.counters {
+            let _ = write!(text, " c:{name}={value}");
+        }
+        text
+    }
+
+    fn decode<'a>(words: impl Iterator<Item = &'a str>) -> Self {
+        let mut totals = Self::default();
+        for word in words {
+            let Some((name, value)) = word.split_once('=') else {
+                continue;
+            };
+            let Ok(value) = value.parse() else { continue };
+            if let Some(name) = name.strip_prefix("c:") {
+                totals.counters.push((name.to_owned(), value));
+            } else if let Some((_, own)) = totals.own().into_iter().find(|(own, _)| *own == name) {
+                *own = value;
+            }
+        }
+        totals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn all_come_back() {
+        let address = "unix:/a b".to_owned();
+        let totals = Totals {
+            forks: 1,
+            accepted: u64::MAX,
+            counters: vec![("hits".into(), 7), ("x_1".into(), 0)],
+            ..Totals::default()
+        };
+        let all = [
+            Message::Hello {
+                generation: 3,
+                spawn: 77,
+            },
+            Message::Socket(Socket::Base {
+                file: true,
+                address: address.clone(),
+            }),
+            Message::Socket(Socket::Control {
+                file: false,
+                address,
+            }),
+            Message::Socket(Socket::Doors(vec![0, 1 << 32])),
+            Message::Socket(Socket::Doors(Vec::new())),
+            Message::Socket(Socket::PidFile),
+            Message::Socket(Socket::Init),
+            Message::Complete,
+            Message::Ready,
+            Message::Lock { epoch: 9 },
+            Message::Updated,
+            Message::Go,
+            Message::Opened,
+            Message::Failed("a b: c".into()),
+            Message::Cancel,
+            Message::Totals(totals),
+            Message::Client {
+                address: "*:80".into(),
+            },
+            Message::Main { pid: 12 },
+        ];
+        for message in all {
+            assert_eq!(Message::decode(&message.encode()), Some(message));
+        }
+    }
+
+    #[test]
+    fn a_later_version_may_say_more() {
+        let hello = Message::Hello {
+            generation: 1,
+            spawn: 2,
+        };
+        assert_eq!(Message::decode("hello 1 2 more=3"), Some(hello));
+        assert_eq!(Message::decode("sing la la"), None);
+        let totals = Message::decode("totals forks=1 colour=2 nothing");
+        assert!(matches!(totals, Some(Message::Totals(t)) if t.forks == 1));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_answered(text in ".*") {
+            if let Some(message) = Message::decode(&text) {
+                prop_assert_eq!(Message::decode(&message.encode()), Some(message));
+            }
+        }
+    }
+}
