@@ -1291,7 +1291,8 @@ typedef struct {
      */
     uint32_t old_generations;
     /**
-     * Time that a new binary has to be ready, in ms; default 120,000 (later version).
+     * Time that a new binary has to start, be up to date and take over, in ms; default
+     * 120,000: twice the default start timeout. Then it is killed, and the old one serves on.
      */
     uint32_t upgrade_timeout_ms;
     /**

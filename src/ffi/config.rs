@@ -101,7 +101,8 @@ pub struct dtm_config_t {
     /// the oldest closes what it has left, with DTM_CLOSE_DEADLINE, before the new
     /// generation opens.
     pub old_generations: u32,
-    /// Time that a new binary has to be ready, in ms; default 120,000 (later version).
+    /// Time that a new binary has to start, be up to date and take over, in ms; default
+    /// 120,000: twice the default start timeout. Then it is killed, and the old one serves on.
     pub upgrade_timeout_ms: u32,
     /// Deaths within `respawn_window_ms` after which a slot is given up
     /// (DTM_WORKER_FAILED), 1.., or DTM_OFF; default 10. The last worker that serves and

@@ -18,7 +18,7 @@ flow_ids() {
     for i in $(seq 1 10); do echo "W$i"; done
     for i in $(seq 1 13); do echo "C$i"; done
     echo S1
-    for i in 1 $(seq 3 18); do echo "L$i"; done
+    for i in $(seq 1 18); do echo "L$i"; done
 }
 
 fault_ids() {
