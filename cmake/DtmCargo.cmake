@@ -1,6 +1,7 @@
 # dtm_cargo_library(NAME FEATURES): one cargo build becomes two imported
 # libraries, NAME-shared and NAME-static, that look in the build tree as they
 # will when installed: SONAME link included, archive with the API's symbols only.
+# With DTM_BUILD_CTL the build of "dtm" makes bin/dtmctl, too.
 
 find_program(DTM_CARGO cargo HINTS "$ENV{HOME}/.cargo/bin")
 if(NOT DTM_CARGO)
@@ -76,11 +77,20 @@ function(dtm_cargo_library name features)
     file(GLOB_RECURSE sources CONFIGURE_DEPENDS "${dtm_SOURCE_DIR}/src/*.rs")
     file(MAKE_DIRECTORY "${out_dir}")
 
+    set(products "${out_dir}/${so}" "${out_dir}/libdtm.a")
+    set(ctl_args "")
+    set(ctl_copy "")
+    if(name STREQUAL "dtm" AND DTM_BUILD_CTL)
+        set(ctl_args --bin dtmctl)
+        set(ctl_copy COMMAND ${CMAKE_COMMAND} -E copy "${built}/dtmctl" "${dtm_BINARY_DIR}/bin/dtmctl")
+        list(APPEND products "${dtm_BINARY_DIR}/bin/dtmctl")
+        file(MAKE_DIRECTORY "${dtm_BINARY_DIR}/bin")
+    endif()
     add_custom_command(
-        OUTPUT "${out_dir}/${so}" "${out_dir}/libdtm.a"
+        OUTPUT ${products}
         # Cargo must not mistake make's job server for its own.
         COMMAND ${CMAKE_COMMAND} -E env --unset=MAKEFLAGS --unset=MFLAGS ${DTM_RUST_ENV} ${DTM_SQLITE_ENV}
-                "${DTM_CARGO}" build --lib --locked --profile ${DTM_CARGO_PROFILE}
+                "${DTM_CARGO}" build --lib ${ctl_args} --locked --profile ${DTM_CARGO_PROFILE}
                 --no-default-features --features "${features}"
                 --target-dir "${cargo_dir}" ${target_args}
         COMMAND ${CMAKE_COMMAND} -E copy "${built}/libdtm.so" "${out_dir}/${so}"
@@ -89,13 +99,14 @@ function(dtm_cargo_library name features)
         COMMAND ${CMAKE_COMMAND} "-DIN=${built}/libdtm.a" "-DOUT=${out_dir}/libdtm.a"
                 "-DSYMBOLS=${symbols}" "-DLD=${DTM_LD}" "-DOBJCOPY=${CMAKE_OBJCOPY}"
                 "-DAR=${CMAKE_AR}" -P "${dtm_SOURCE_DIR}/cmake/LocalizeArchive.cmake"
+        ${ctl_copy}
         DEPENDS ${sources} "${symbols}" "${dtm_SOURCE_DIR}/cmake/LocalizeArchive.cmake"
                 "${dtm_SOURCE_DIR}/Cargo.toml" "${dtm_SOURCE_DIR}/Cargo.lock"
                 "${dtm_SOURCE_DIR}/build.rs"
         WORKING_DIRECTORY "${dtm_SOURCE_DIR}"
         COMMENT "cargo build --profile ${DTM_CARGO_PROFILE} --features ${features}"
         USES_TERMINAL VERBATIM)
-    add_custom_target(${name}-cargo ALL DEPENDS "${out_dir}/${so}" "${out_dir}/libdtm.a")
+    add_custom_target(${name}-cargo ALL DEPENDS ${products})
 
     add_library(${name}-shared SHARED IMPORTED GLOBAL)
     set_target_properties(${name}-shared PROPERTIES

@@ -1,4 +1,4 @@
-# Installs the header, both libraries, a CMake package and two pkg-config files.
+# Installs the header, both libraries, dtmctl, a CMake package and two pkg-config files.
 # All of them find each other by relative paths, so a prefix can be moved.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -30,4 +30,7 @@ install(FILES "${dtm_BINARY_DIR}/dtmConfig.cmake" "${dtm_BINARY_DIR}/dtmConfigVe
     DESTINATION ${package_dir})
 install(FILES "${dtm_BINARY_DIR}/dtm.pc" "${dtm_BINARY_DIR}/dtm-static.pc"
     DESTINATION ${pkgconfig_dir})
+if(DTM_BUILD_CTL)
+    install(PROGRAMS "${dtm_BINARY_DIR}/bin/dtmctl" TYPE BIN)
+endif()
 install(FILES LICENSE LICENSE-MIT LICENSE-APACHE TYPE DOC)

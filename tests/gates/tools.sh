@@ -35,6 +35,8 @@ unshare util-linux
 setpriv util-linux
 curl curl
 promtool prometheus
+tmux tmux
+python3 python3
 LIST
 }
 

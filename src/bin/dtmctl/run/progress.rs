@@ -1,0 +1,201 @@
+//! How far a command has come, by the life events that are told meanwhile. Pure.
+
+use crate::text::{Colour, Line};
+use crate::value::Value;
+use std::collections::BTreeSet;
+
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Workers that shall be open in the end; None: this command starts none.
+    wanted: Option<usize>,
+    /// Workers that were there when it began, by spawn number, and those of them that left.
+    old: BTreeSet<i64>,
+    left: BTreeSet<i64>,
+    draining: BTreeSet<i64>,
+    forked: BTreeSet<i64>,
+    ready: BTreeSet<i64>,
+    open: BTreeSet<i64>,
+    /// All that are open now, old or new.
+    serving: BTreeSet<i64>,
+    /// New ones that did not live.
+    lost: usize,
+    /// What those that drain wait for, as WORKERS last said.
+    clients: Option<i64>,
+}
+
+fn spawns(workers: &Value) -> impl Iterator<Item = (i64, &Value)> {
+    let living = workers
+        .items()
+        .iter()
+        .filter(|w| w.get("pid").int().is_some_and(|p| p > 0));
+    living.filter_map(|w| Some((w.get("spawn").int()?, w)))
+}
+
+fn in_state(workers: &Value, state: &str) -> BTreeSet<i64> {
+    let are = spawns(workers).filter(|(_, w)| w.get("state").is(state));
+    are.map(|(spawn, _)| spawn).collect()
+}
+
+impl Progress {
+    pub(crate) fn new(wanted: Option<usize>, workers: &Value) -> Self {
+        Self {
+            wanted,
+            draining: in_state(workers, "draining"),
+            serving: in_state(workers, "open"),
+            old: spawns(workers).map(|(spawn, _)| spawn).collect(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn hear(&mut self, event: &Value) {
+        let (Some(spawn), true) = (event.get("spawn").int(), event.get("role").is("worker")) else {
+            return;
+        };
+        let is_old = self.old.contains(&spawn);
+        match event.get("event").shown().as_str() {
+            "fork" => drop(self.forked.insert(spawn)),
+            "ready" => drop(self.ready.insert(spawn)),
+            "open" => {
+                self.serving.insert(spawn);
+                self.open.insert(spawn);
+            }
+            "draining" => {
+                self.serving.remove(&spawn);
+                self.draining.insert(spawn);
+            }
+            "exit" => {
+                self.draining.remove(&spawn);
+                self.serving.remove(&spawn);
+                self.open.remove(&spawn);
+                match is_old {
+                    true => drop(self.left.insert(spawn)),
+                    false => self.lost += 1,
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What WORKERS says now.
+    pub(crate) fn look(&mut self, workers: &Value) {
+        let draining = spawns(workers).filter(|(_, w)| w.get("state").is("draining"));
+        self.clients = Some(draining.filter_map(|(_, w)| w.get("clients").int()).sum());
+        let living: BTreeSet<i64> = spawns(workers).map(|(spawn, _)| spawn).collect();
+        // An event may have been missed.
+        self.draining = in_state(workers, "draining");
+        self.serving = in_state(workers, "open");
+        self.left
+            .extend(self.old.iter().filter(|spawn| !living.contains(spawn)));
+    }
+
+    /// So many workers serve, and no other is on its way out.
+    pub(crate) fn is_settled(&self, wanted: usize) -> bool {
+        self.draining.is_empty() && self.serving.len() == wanted
+    }
+
+    pub(crate) fn line(&self) -> Line {
+        let mut line = Line::default();
+        if let Some(wanted) = self.wanted {
+            let all = [
+                ("forked", &self.forked),
+                ("ready", &self.ready),
+                ("open", &self.open),
+            ];
+            // What all have behind them needs no room.
+            let from = if self.open.len() >= wanted { 2 } else { 0 };
+            for (label, done) in &all[from..] {
+                let colour = if done.len() >= wanted {
+                    Colour::Good
+                } else {
+                    Colour::Warn
+                };
+                line = line
+                    .and(Colour::Plain, format!("  {label} "))
+                    .and(colour, format!("{}/{wanted}", done.len()));
+            }
+        }
+        if self.lost > 0 {
+            line = line.and(Colour::Bad, format!("  lost {}", self.lost));
+        }
+        if !self.draining.is_empty() {
+            line = line.and(Colour::Warn, format!("  draining {}", self.draining.len()));
+            if let Some(clients) = self.clients.filter(|n| *n > 0) {
+                line = line.and(Colour::Plain, format!(" for {clients} clients"));
+            }
+        }
+        if !self.left.is_empty() {
+            line = line.and(
+                Colour::Plain,
+                format!("  left {}/{}", self.left.len(), self.old.len()),
+            );
+        }
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::map;
+
+    fn event(name: &str, spawn: i64) -> Value {
+        map([
+            ("event", Value::text(name)),
+            ("role", Value::text("worker")),
+            ("spawn", Value::Int(spawn)),
+        ])
+    }
+
+    fn worker(spawn: i64, state: &str) -> Value {
+        map([
+            ("spawn", Value::Int(spawn)),
+            ("pid", Value::Int(100 + spawn)),
+            ("state", Value::text(state)),
+            ("clients", Value::Int(3)),
+        ])
+    }
+
+    #[test]
+    fn a_reload() {
+        let before = Value::List(vec![worker(1, "open"), worker(2, "open")]);
+        let mut progress = Progress::new(Some(2), &before);
+        let shown = |p: &Progress| p.line().paint(false, None);
+        for (name, spawn) in [
+            ("fork", 3),
+            ("fork", 4),
+            ("ready", 3),
+            ("open", 3),
+            ("fork", 3),
+        ] {
+            progress.hear(&event(name, spawn));
+        }
+        assert_eq!(shown(&progress), "  forked 2/2  ready 1/2  open 1/2");
+        progress.hear(&event("exit", 4));
+        progress.hear(&event("draining", 1));
+        progress.hear(&event("draining", 2));
+        progress.hear(&event("exit", 1));
+        assert!(!progress.is_settled(1));
+        progress.look(&Value::List(vec![worker(2, "draining"), worker(3, "open")]));
+        assert!(
+            shown(&progress).ends_with("lost 1  draining 1 for 3 clients  left 1/2"),
+            "{}",
+            shown(&progress)
+        );
+        progress.hear(&event("open", 5));
+        progress.hear(&event("open", 6));
+        assert!(shown(&progress).starts_with("  open 3/2"));
+        progress.look(&Value::List(vec![worker(3, "open")]));
+        assert!(progress.is_settled(1) && !progress.is_settled(2));
+        assert!(shown(&progress).ends_with("left 2/2"));
+    }
+
+    #[test]
+    fn others_do_not_count() {
+        let mut progress = Progress::new(None, &Value::List(vec![]));
+        let mut controller = event("fork", 9);
+        controller.set("role", Value::text("controller"));
+        progress.hear(&controller);
+        progress.hear(&Value::Null);
+        assert_eq!(progress.line().width(), 0);
+    }
+}

@@ -1,0 +1,121 @@
+#!/bin/sh
+# commands.sh EXAMPLES DTMCTL: what dtmctl does with a service: answers, progress, JSON,
+# exit codes.
+. "$(dirname "$0")/common.sh"
+
+printf '[dtm]\n' >"$dir/conf"
+serve --config "$dir/conf"
+
+# Everything that can be looked at is valid JSON, and plain in a pipe.
+for command in status workers generations clients actions info config accept log commands \
+    'drain --once' 'top --once -i 0.2' 'accept mode' 'raw COMMAND DOCS' 'client list'; do
+    ctl --json $command >"$dir/json" || fail "$command"
+    python3 -m json.tool <"$dir/json" >/dev/null || fail "$command --json: $(head -c 300 "$dir/json")"
+    ctl $command >"$dir/plain" || fail "$command"
+    ! grep -q "$escape" "$dir/plain" || fail "$command: colours in a pipe"
+    [ -s "$dir/plain" ] || fail "$command says nothing"
+done
+ctl status --color always | grep -q "$escape\[32mserving" || fail 'no colour, though always'
+ctl top -n 3 -i 0.1 --json >"$dir/json"
+[ "$(wc -l <"$dir/json")" -eq 3 ] || fail 'top -n 3: not 3 objects'
+
+# A reload shows its way and its end.
+generation=$(field generation)
+expect 0 'reload: generation .* serves' ctl reload
+for event in fork ready open draining; do
+    grep -q "  $event .* worker " "$dir/said" || fail "reload: no $event: $(cat "$dir/said")"
+done
+must_be generation $((generation + 1))
+ctl reload --wait --json >"$dir/json" || fail 'reload --wait'
+[ "$(tail -n 1 "$dir/json" | python3 -c 'import json, sys; print(json.load(sys.stdin)["ok"])')" = True ] ||
+    fail "reload --json: $(tail -n 1 "$dir/json")"
+must_be generation $((generation + 2))
+must_be workers_draining 0
+expect 0 '^reload: ' ctl -q reload
+[ "$(wc -l <"$dir/said")" -eq 1 ] || fail 'reload -q says more than its result'
+
+# One that fails says why, and changes nothing.
+printf '[dtm]\nworkers = many\n' >"$dir/conf"
+expect 1 'workers' ctl reload
+must_be generation $((generation + 3))
+expect 1 'workers' ctl loadconf
+printf '[dtm]\n' >"$dir/conf"
+expect 0 '' ctl loadconf
+
+expect 0 'all workers serve' ctl scale 4 --wait
+must_be workers_open 4
+ctl scale 2 --wait >"$dir/said"
+must_be workers_open 2
+
+expect 0 '' ctl nofork 60
+expect 0 'no forks for' ctl status
+# A reload waits for the end of the ban.
+expect 5 'may go on in the service' ctl reload -q -t 0.5
+expect 0 '' ctl nofork off
+wait_for is reloading None
+expect 0 '' ctl accept token
+ctl accept mode | grep -q 'wanted *token' || fail 'accept token'
+expect 0 '' ctl log debug
+[ "$(ctl log)" = debug ] || fail 'log debug'
+expect 0 '' ctl reopen
+[ "$(ctl raw PING)" = PONG ] || fail 'raw PING'
+[ "$(ctl raw ECHO --json)" = --json ] || fail 'raw passes everything on'
+
+# Events, as they happen.
+ctl events --json --count 2 fork >"$dir/events" &
+listener=$!
+pids="$listener $pids"
+listens() { ctl client list | grep -q 'psub=0.*cmd=subscribe'; }
+wait_for listens
+ctl -q reload >/dev/null
+wait "$listener" || fail 'events'
+[ "$(wc -l <"$dir/events")" -eq 2 ] || fail "events: $(cat "$dir/events")"
+while read -r line; do
+    echo "$line" | python3 -c 'import json, sys; sys.exit(json.load(sys.stdin)["event"] != "fork")' ||
+        fail "events: $line"
+done <"$dir/events"
+
+# A client that takes nothing of what it is sent keeps its worker from leaving.
+head -c 20000000 /dev/zero | socat -u - "UNIX-CONNECT:$dir/service" &
+holder=$!
+pids="$holder $pids"
+has_client() { [ "$(field clients)" -eq 1 ]; }
+wait_for has_client
+ctl -q reload >/dev/null
+expect 0 '1 draining, 1 clients' ctl drain --once
+grep -q '1 busy clients; the oldest' "$dir/said" || fail "drain: $(cat "$dir/said")"
+expect 0 'waits for 1 busy clients' ctl clients
+expect 5 'drain' ctl drain -q -t 0.2
+expect 5 'serves.*; but workers drain' ctl reload -q --wait -t 0.5
+ctl drain >"$dir/drained" &
+drain=$!
+pids="$drain $pids"
+kill "$holder"
+wait "$drain" || fail 'drain'
+grep -q 'no worker drains' "$dir/drained" || fail "drain: $(cat "$dir/drained")"
+
+expect 0 'stop' ctl stop
+expect 1 '' ctl status --check
+must_be state stopped
+expect 0 'start' ctl start
+wait_for ctl status --check
+
+# Scripts for shells.
+for shell in bash zsh fish; do
+    "$dtmctl" completion $shell >"$dir/completion.$shell"
+    ! command -v $shell >/dev/null || $shell -n "$dir/completion.$shell" || fail "completion $shell"
+done
+complete() {
+    bash -c '. "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _dtmctl; echo "${COMPREPLY[*]}"' \
+        "$dir/completion.bash" "$@"
+}
+[ "$(complete dtmctl rel)" = reload ] || fail 'completion of rel'
+[ "$(complete dtmctl -s /x shutdown n)" = now ] || fail 'completion of shutdown n'
+[ "$(complete dtmctl status --ch)" = --check ] || fail 'completion of status --ch'
+
+# Who reads no further is no error.
+ctl commands | head -n 1 >/dev/null
+expect 0 'the service has ended' ctl shutdown
+wait "$service" || fail "exit status $?"
+expect 3 'no such socket' ctl status
+echo 'dtmctl: every command'
