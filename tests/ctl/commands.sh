@@ -7,7 +7,7 @@ printf '[dtm]\n' >"$dir/conf"
 serve --config "$dir/conf"
 
 # Everything that can be looked at is valid JSON, and plain in a pipe.
-for command in status workers generations clients actions info config accept log commands \
+for command in status workers generations clients actions reports info config accept log commands \
     'drain --once' 'top --once -i 0.2' 'accept mode' 'raw COMMAND DOCS' 'client list'; do
     ctl --json $command >"$dir/json" || fail "$command"
     python3 -m json.tool <"$dir/json" >/dev/null || fail "$command --json: $(head -c 300 "$dir/json")"

@@ -72,8 +72,9 @@ commands! {
     Look "events" "[NAME...]" ["count"] ["fork" "ready" "open" "draining" "exit" "reload" "config" "hang" "failed" "recycle" "scale" "upgrade" "action"] Run::Own(run::events::run),
         "Life events as they happen"
         "All of them, or those of these names. Ends by Ctrl-C, after --count events, or with the service.";
-    Look "reports" "[ARGUMENT...]" [] [] Run::Ask,
-        "Reports of hangs and crashes" "";
+    Look "reports" "[N]" [] ["last"] Run::Ask,
+        "Crashes and hangs that are kept; or one of them, with its stack"
+        "dtmctl reports            all, the newest first\ndtmctl reports last       the newest, with its stack\ndtmctl reports 3          that one";
     Look "info" "[SECTION...]" [] ["server" "clients" "memory" "worker" "stats" "reload" "accept" "generations" "counters"] Run::Ask,
         "The service as key:value lines, as redis-cli shows them" "";
     Look "config" "[PATTERN | KEY VALUE]" [] [] Run::Ask,
@@ -147,6 +148,8 @@ pub(crate) fn translate(words: &[String]) -> Vec<String> {
         ["nofork", seconds] if number(seconds) => vec!["NOFORK", "ON", seconds],
         ["recycle", slot] if number(slot) => vec!["RECYCLE", "SLOT", slot],
         ["clients", slot] if number(slot) => vec!["CLIENTS", "SLOT", slot],
+        ["report"] => vec!["REPORT", "LAST"],
+        ["reports", which] if *which == "last" || number(which) => vec!["REPORT", which],
         ["actions", "list"] => vec!["ACTIONS"],
         ["reset"] => vec!["RESET", "SLOTS"],
         ["config"] => vec!["CONFIG", "GET", "*"],
@@ -181,6 +184,9 @@ mod tests {
             ("recycle 3", "RECYCLE SLOT 3"),
             ("recycle pid 3", "recycle pid 3"),
             ("reset", "RESET SLOTS"),
+            ("reports last", "REPORT last"),
+            ("reports", "reports"),
+            ("clients 2", "CLIENTS SLOT 2"),
             ("config Workers", "CONFIG GET Workers"),
             ("config workers 8", "CONFIG SET workers 8"),
             ("config set a b", "config set a b"),

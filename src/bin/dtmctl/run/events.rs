@@ -90,7 +90,10 @@ pub(crate) fn line(event: &Value) -> Line {
     if ["forked", "ready", "open for business"].contains(&text.as_str()) {
         text.clear(); // its name says it
     }
-    let colon = if text.is_empty() { "" } else { ": " };
+    let colon = match who.is_empty() || text.is_empty() {
+        true => "",
+        false => ": ",
+    };
     Line::of(colour, pad(&name, 9, false))
         .and(Colour::Plain, format!(" {}", who.trim_start()))
         .and(Colour::Dim, format!("{colon}{text}"))
