@@ -113,9 +113,17 @@ complete() {
 [ "$(complete dtmctl -s /x shutdown n)" = now ] || fail 'completion of shutdown n'
 [ "$(complete dtmctl status --ch)" = --check ] || fail 'completion of status --ch'
 
+# The new binary takes over: the same console, another master.
+master=$(field master_pid)
+expect 0 'the old one has ended' ctl upgrade --wait
+wait "$service" || fail "exit status $?"
+is_upgraded() { ctl status --check && ! is master_pid "$master"; }
+started=$(field master_pid)
+pids="$started $pids"
+wait_for is_upgraded
+
 # Who reads no further is no error.
 ctl commands | head -n 1 >/dev/null
 expect 0 'the service has ended' ctl shutdown
-wait "$service" || fail "exit status $?"
 expect 3 'no such socket' ctl status
 echo 'dtmctl: every command'

@@ -92,7 +92,7 @@ commands! {
         "Load the configuration, without new workers" "";
     Change "upgrade" "" ["wait"] [] Run::Operate,
         "Replace the running binary"
-        "Ends when the new one serves, or has failed and the old one serves on.";
+        "Ends when the new one serves, or has failed and the old one serves on. With --wait it goes on until the old one has ended.";
     Change "start" "" [] [] Run::Operate, "Start all workers, if none runs" "";
     Change "stop" "" [] [] Run::Operate,
         "Drain and stop all workers; the service stays" "";

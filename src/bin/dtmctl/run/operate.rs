@@ -46,10 +46,21 @@ fn finish(session: &mut Session, mut show: Show, answer: &Value) -> Result<Code>
         ));
     }
     let mut text = answer.shown();
-    if show.name.starts_with("shutdown") {
-        // Its answer says that it begins: its end is the end of the connection.
-        match follow(session, &mut show, |_, _| None) {
-            Err(fail) if fail.code == Code::Connect => text = "the service has ended".into(),
+    // The end of these is the end of the connection: the old service's controller leaves last.
+    let ends = match show.name.as_str() {
+        "upgrade" => session.options.wait.then_some("the old one has ended"),
+        name => name
+            .starts_with("shutdown")
+            .then_some("the service has ended"),
+    };
+    if let Some(what) = ends {
+        let followed = follow(session, &mut show, |_, _| None);
+        show.clear(session)?;
+        match followed {
+            Err(fail) if fail.code == Code::Connect && show.name == "upgrade" => {
+                text += &format!("; {what}");
+            }
+            Err(fail) if fail.code == Code::Connect => text = what.into(),
             Err(fail) => return Err(fail),
             Ok(_) => {}
         }
