@@ -79,7 +79,7 @@ static struct group new_group(const char *controller)
     struct group group;
     const char *tree = tree_of(controller);
     group.old = tree && strstr(tree, controller);
-    snprintf(group.path, sizeof group.path, "%s/dtm-test-%d", tree, (int)getpid());
+    snprintf(group.path, sizeof group.path, "%s/dtm-test-%d", tree ? tree : "", (int)getpid());
     rmdir(group.path);
     if (!tree || mkdir(group.path, 0755) != 0) {
         fprintf(stderr, "# left out: no cgroups with %s here\n", controller);
