@@ -299,7 +299,7 @@ static void background_that_fails(void)
 }
 
 static char **host_arguments;
-static char arguments_before[4096];
+static char arguments_before[8192];
 
 static void note_arguments(void)
 {
