@@ -27,7 +27,7 @@ static void on_event(dtm_t *rt, const dtm_event_t *event, void *user_data)
     } else if (event->kind == DTM_EVENT_CONFIG) {
         shared->config_status = event->status;
         ADD(shared->configs, 1);
-    } else {
+    } else if (event->kind != DTM_EVENT_UPGRADE) {
         CHECK(event->spawn > 0);
         struct kid *kid = kid_of(event->spawn);
         if (event->kind == DTM_EVENT_FORK) {

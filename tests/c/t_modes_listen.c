@@ -164,9 +164,9 @@ static void nobody_wakes_up(void)
     if (!mode->sleeps)
         return leave();
     for (int i = 0; i == 0 || after != before; i++) {
-        CHECK(i < 60);
+        CHECK(i < 15);
         before = after;
-        observe(250); /* until what there was to do is done */
+        observe(1250); /* until what there was to do is done, the look for hangs included */
         after = switches_of_all();
     }
     observe(1000);
