@@ -3,8 +3,8 @@
 # the built examples. Needs root; exit status 77 where that, or a program, is missing.
 . "$(dirname "$0")/../examples/common.sh"
 [ "$(id -u)" -eq 0 ] || exit 77
-for program in ip redis-cli socat; do
-    command -v "$program" >/dev/null || exit 77
+for needed in ip redis-cli socat; do
+    command -v "$needed" >/dev/null || exit 77
 done
 
 freeze() {
