@@ -719,7 +719,8 @@
 #define DTM_CMD_REOPEN_LOG 11
 
 /**
- * Drain and replace the worker whose spawn id is `arg` (later version: DTM_ENOTSUP).
+ * Replace the worker whose spawn id is `arg`: it drains when its successor is open.
+ * Answered when that is forked. DTM_EGONE: no such worker is open; -ENOSPC: no free slot.
  */
 #define DTM_CMD_RECYCLE 12
 
@@ -754,7 +755,8 @@
 #define DTM_RESTART_ALWAYS 0
 
 /**
- * Restart policy: when it ends by a signal or with a status other than 0.
+ * Restart policy: when it ends by a signal or with a status other than 0; with 0 it is done
+ * for good.
  */
 #define DTM_RESTART_ON_FAILURE 1
 
@@ -820,12 +822,12 @@
 #define DTM_EVENT_FAILED 9
 
 /**
- * Life event: a worker is being replaced before its end (later version).
+ * Life event: a worker is being replaced, see `recycle_clients` and DTM_CMD_RECYCLE.
  */
 #define DTM_EVENT_RECYCLE 10
 
 /**
- * Life event: the number of workers changes (later version).
+ * Life event: automatic scaling changes the number of workers; `status` is the new one.
  */
 #define DTM_EVENT_SCALE 11
 
@@ -1306,58 +1308,63 @@ typedef struct {
      */
     uint32_t respawn_window_ms;
     /**
-     * Replace a worker that has accepted so many clients; default off (later version).
+     * Replace a worker that has accepted so many clients; default off. Its successor is
+     * open before it drains; so for all limits below.
      */
     uint32_t recycle_clients;
     /**
      * Replace a worker after so many requests: a client that was busy and is idle
-     * again; default off (later version).
+     * again, see dtm_client_set_busy(); default off.
      */
     uint32_t recycle_requests;
     /**
-     * Replace a worker of this age, in ms; default off (later version).
+     * Replace a worker that has been open for so long, in ms; default off.
      */
     uint32_t recycle_age_ms;
     /**
-     * Replace a worker that has had no client for so long, in ms; default off (later version).
+     * Replace a worker that has had no client for so long, in ms; default off.
      */
     uint32_t recycle_idle_ms;
     /**
      * Percent of each of these limits that is added per worker index, so that they do not
-     * all end at once, 1..=100, or DTM_OFF; default 10 (later version).
+     * all end at once, 1..=100, or DTM_OFF; default 10. Never more than 100 in all: from the
+     * start again behind that.
      */
     uint32_t recycle_stagger;
     /**
-     * No worker is recycled before this age, in ms; default 10,000 (later version).
+     * No worker is recycled that has been open for less, in ms; default 10,000.
      */
     uint32_t recycle_min_age_ms;
     /**
-     * Most workers that are recycled at a time, 1..=64; default 1 (later version).
+     * Most workers that are recycled at a time, those that still drain included, 1..=64;
+     * default 1.
      */
     uint32_t recycle_parallel;
     /**
-     * Recycle a worker that uses more memory, in MiB; default off (later version).
+     * Recycle a worker that uses more memory (PSS: what it shares with others counts in
+     * parts), in MiB; default off.
      */
     uint32_t memory_soft_mib;
     /**
-     * Kill a worker that uses more memory, in MiB; default off (later version).
+     * Kill a worker that uses more memory, in MiB; default off.
      */
     uint32_t memory_hard_mib;
     /**
      * Least number of workers under automatic scaling, 1..=512; default off: the number
-     * is fixed (later version).
+     * is fixed. With `workers_max`, or neither.
      */
     uint32_t workers_min;
     /**
-     * Largest number of workers under automatic scaling, 1..=512; default off (later version).
+     * Largest number of workers under automatic scaling, 1..=512; default off.
      */
     uint32_t workers_max;
     /**
-     * Idle workers that automatic scaling keeps ready, 1..=512; default 1 (later version).
+     * Idle workers (their load is 0) that automatic scaling keeps ready, 1..=512; default 1.
      */
     uint32_t workers_spare;
     /**
-     * How often automatic scaling decides, in ms; default 1,000 (later version).
+     * How often automatic scaling decides, in ms; default 1,000. One worker goes when more
+     * were idle 10 times in a row.
      */
     uint32_t scale_period_ms;
     /**
@@ -1901,9 +1908,10 @@ typedef struct {
      */
     uint32_t phase;
     /**
-     * Reserved, 0.
+     * Milliseconds to wait before each restart (PostgreSQL's `bgw_restart_time`); 0: by the
+     * back-off of workers.
      */
-    uint32_t reserved;
+    uint32_t restart_ms;
     /**
      * The process's main function; its result is the exit status. NULL is an
      * error. It should return soon after dtm_loop_dispatch() answers DTM_EGONE.

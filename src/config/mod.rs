@@ -18,7 +18,7 @@ pub(crate) use console::Console;
 use keys::{KEYS, TEXT_KEYS};
 pub(crate) use room::Room;
 use std::fs::File;
-pub(crate) use supervision::Supervision;
+pub(crate) use supervision::{Recycle, Scale, Supervision};
 
 pub(crate) use file::open as open_file;
 

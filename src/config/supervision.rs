@@ -33,6 +33,27 @@ pub(crate) struct Recycle {
     pub(crate) parallel: u32,
 }
 
+impl Recycle {
+    /// Is there a limit at all?
+    pub(crate) fn is_on(&self) -> bool {
+        self.quiet_period().is_some() || self.limits_memory() || self.counts()
+    }
+
+    pub(crate) fn limits_memory(&self) -> bool {
+        self.memory_soft.is_some() || self.memory_hard.is_some()
+    }
+
+    fn counts(&self) -> bool {
+        self.clients.is_some() || self.requests.is_some()
+    }
+
+    /// How often to look at workers that all sleep: age and idleness come to them, too.
+    pub(crate) fn quiet_period(&self) -> Option<u64> {
+        let limit = [self.age, self.idle].into_iter().flatten().min()?;
+        Some((limit / 10).clamp(20, 60_000))
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Scale {
     pub(crate) min: u32,

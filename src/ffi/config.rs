@@ -110,34 +110,39 @@ pub struct dtm_config_t {
     pub respawn_budget: u32,
     /// See `respawn_budget`, in ms; default 60,000.
     pub respawn_window_ms: u32,
-    /// Replace a worker that has accepted so many clients; default off (later version).
+    /// Replace a worker that has accepted so many clients; default off. Its successor is
+    /// open before it drains; so for all limits below.
     pub recycle_clients: u32,
     /// Replace a worker after so many requests: a client that was busy and is idle
-    /// again; default off (later version).
+    /// again, see dtm_client_set_busy(); default off.
     pub recycle_requests: u32,
-    /// Replace a worker of this age, in ms; default off (later version).
+    /// Replace a worker that has been open for so long, in ms; default off.
     pub recycle_age_ms: u32,
-    /// Replace a worker that has had no client for so long, in ms; default off (later version).
+    /// Replace a worker that has had no client for so long, in ms; default off.
     pub recycle_idle_ms: u32,
     /// Percent of each of these limits that is added per worker index, so that they do not
-    /// all end at once, 1..=100, or DTM_OFF; default 10 (later version).
+    /// all end at once, 1..=100, or DTM_OFF; default 10. Never more than 100 in all: from the
+    /// start again behind that.
     pub recycle_stagger: u32,
-    /// No worker is recycled before this age, in ms; default 10,000 (later version).
+    /// No worker is recycled that has been open for less, in ms; default 10,000.
     pub recycle_min_age_ms: u32,
-    /// Most workers that are recycled at a time, 1..=64; default 1 (later version).
+    /// Most workers that are recycled at a time, those that still drain included, 1..=64;
+    /// default 1.
     pub recycle_parallel: u32,
-    /// Recycle a worker that uses more memory, in MiB; default off (later version).
+    /// Recycle a worker that uses more memory (PSS: what it shares with others counts in
+    /// parts), in MiB; default off.
     pub memory_soft_mib: u32,
-    /// Kill a worker that uses more memory, in MiB; default off (later version).
+    /// Kill a worker that uses more memory, in MiB; default off.
     pub memory_hard_mib: u32,
     /// Least number of workers under automatic scaling, 1..=512; default off: the number
-    /// is fixed (later version).
+    /// is fixed. With `workers_max`, or neither.
     pub workers_min: u32,
-    /// Largest number of workers under automatic scaling, 1..=512; default off (later version).
+    /// Largest number of workers under automatic scaling, 1..=512; default off.
     pub workers_max: u32,
-    /// Idle workers that automatic scaling keeps ready, 1..=512; default 1 (later version).
+    /// Idle workers (their load is 0) that automatic scaling keeps ready, 1..=512; default 1.
     pub workers_spare: u32,
-    /// How often automatic scaling decides, in ms; default 1,000 (later version).
+    /// How often automatic scaling decides, in ms; default 1,000. One worker goes when more
+    /// were idle 10 times in a row.
     pub scale_period_ms: u32,
     /// 1 (key: yes): dtm_run() goes into the background, in a session of its own, with
     /// stdin, stdout and stderr on /dev/null. The process that was started leaves when the

@@ -268,7 +268,8 @@ pub const DTM_CMD_SHUTDOWN: u32 = 9;
 pub const DTM_CMD_SHUTDOWN_NOW: u32 = 10;
 /// Close and reopen the log target in every process.
 pub const DTM_CMD_REOPEN_LOG: u32 = 11;
-/// Drain and replace the worker whose spawn id is `arg` (later version: DTM_ENOTSUP).
+/// Replace the worker whose spawn id is `arg`: it drains when its successor is open.
+/// Answered when that is forked. DTM_EGONE: no such worker is open; -ENOSPC: no free slot.
 pub const DTM_CMD_RECYCLE: u32 = 12;
 /// Change the accept schedule to `arg`, a DTM_ACCEPT_*, until a configuration is
 /// loaded: `accept_mode` of that one counts then. No connection is lost. DTM_EFAILED:
@@ -288,7 +289,8 @@ pub const DTM_CMD_RESET: u32 = 16;
 
 /// Restart policy: whenever the process ends.
 pub const DTM_RESTART_ALWAYS: u32 = 0;
-/// Restart policy: when it ends by a signal or with a status other than 0.
+/// Restart policy: when it ends by a signal or with a status other than 0; with 0 it is done
+/// for good.
 pub const DTM_RESTART_ON_FAILURE: u32 = 1;
 /// Restart policy: never; it runs once per generation.
 pub const DTM_RESTART_ONCE: u32 = 2;
@@ -318,9 +320,9 @@ pub const DTM_EVENT_CONFIG: u32 = 7;
 pub const DTM_EVENT_HANG: u32 = 8;
 /// Life event: a slot was given up, see `respawn_budget`; its last process is named.
 pub const DTM_EVENT_FAILED: u32 = 9;
-/// Life event: a worker is being replaced before its end (later version).
+/// Life event: a worker is being replaced, see `recycle_clients` and DTM_CMD_RECYCLE.
 pub const DTM_EVENT_RECYCLE: u32 = 10;
-/// Life event: the number of workers changes (later version).
+/// Life event: automatic scaling changes the number of workers; `status` is the new one.
 pub const DTM_EVENT_SCALE: u32 = 11;
 /// Life event: an upgrade ended; `status` is DTM_OK or why it failed (later version).
 pub const DTM_EVENT_UPGRADE: u32 = 12;

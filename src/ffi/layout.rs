@@ -62,7 +62,7 @@ layout! {
         size: 0, flags: 8, address: 16, tag: 24, backlog: 32, mode: 36,
     }
     dtm_func_t: 56 {
-        size: 0, name: 8, count: 16, restart: 20, phase: 24, reserved: 28, main: 32, data: 40,
+        size: 0, name: 8, count: 16, restart: 20, phase: 24, restart_ms: 28, main: 32, data: 40,
         message: 48,
     }
     dtm_command_t: 24 {

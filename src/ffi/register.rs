@@ -98,16 +98,15 @@ pub(super) unsafe fn func(rt: &Runtime, func: *const dtm_func_t) -> Result<i32> 
         }
     };
     let phases = [DTM_PHASE_BEFORE_WORKERS, DTM_PHASE_AFTER_OPEN];
-    if !phases.contains(&func.phase) || func.reserved != 0 {
-        return Err(Error::invalid(
-            "func.phase must be DTM_PHASE_*, func.reserved 0",
-        ));
+    if !phases.contains(&func.phase) {
+        return Err(Error::invalid("func.phase must be DTM_PHASE_*"));
     }
     let func = Func {
         name,
         count: func.count.max(1),
         restart,
         after_open: func.phase == DTM_PHASE_AFTER_OPEN,
+        interval: (func.restart_ms != 0).then_some(func.restart_ms.into()),
         main: func
             .main
             .ok_or_else(|| Error::invalid("func.main is NULL"))?,

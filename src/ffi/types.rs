@@ -326,8 +326,9 @@ pub struct dtm_func_t {
     pub restart: u32,
     /// DTM_PHASE_*.
     pub phase: u32,
-    /// Reserved, 0.
-    pub reserved: u32,
+    /// Milliseconds to wait before each restart (PostgreSQL's `bgw_restart_time`); 0: by the
+    /// back-off of workers.
+    pub restart_ms: u32,
     /// The process's main function; its result is the exit status. NULL is an
     /// error. It should return soon after dtm_loop_dispatch() answers DTM_EGONE.
     pub main: dtm_func_main_cb,

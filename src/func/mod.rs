@@ -16,6 +16,7 @@ pub(crate) struct Func {
     pub(crate) count: u32,
     pub(crate) restart: Restart,
     pub(crate) after_open: bool,
+    pub(crate) interval: Option<u64>,
     pub(crate) main: unsafe extern "C-unwind" fn(*mut dtm_t, *mut c_void) -> i32,
     pub(crate) message: dtm_func_message_cb,
     pub(crate) data: *mut c_void,

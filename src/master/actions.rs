@@ -157,6 +157,7 @@ impl Master {
             wanted.map(drop)
         })?;
         self.apply_schedule();
+        self.begin_to_look(); // there may be other limits now
         Ok(file)
     }
 

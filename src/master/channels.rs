@@ -94,6 +94,7 @@ impl Master {
             DTM_CMD_SCALE => Command::Scale(u32::try_from(arg).unwrap_or(u32::MAX)),
             DTM_CMD_UPGRADE => return self.ask_upgrade(asker),
             DTM_CMD_RESET => Command::Reset,
+            DTM_CMD_RECYCLE => Command::Recycle(arg),
             DTM_CMD_SHUTDOWN => Command::Shutdown,
             DTM_CMD_SHUTDOWN_NOW => Command::ShutdownNow,
             DTM_CMD_NOFORK | DTM_CMD_FORK => {

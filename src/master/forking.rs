@@ -37,6 +37,8 @@ impl Master {
         self.shared.board.reset(slot);
         let watched = self.looking.watched();
         self.shared.progress.reset(slot, watched);
+        let served = self.shared.progress.row(slot).requests();
+        self.looking.begins(slot, served);
         self.shared.words.forget(slot);
         if role == DTM_ROLE_WORKER {
             self.shared.schedule.enlist(slot, spawn);

@@ -30,6 +30,11 @@ pub(super) struct Looking {
     hangs: Hangs,
     /// Per slot: the spawn that the kernel says is stopped.
     stopped: Vec<Option<u64>>,
+    /// Per slot: requests that were served there before its process.
+    served: Vec<u64>,
+    /// Per slot: clients accepted by then, and since when there is none.
+    idle: Vec<(u64, u64)>,
+    scaled: u64,
 }
 
 impl Looking {
@@ -39,7 +44,16 @@ impl Looking {
             at: None,
             hangs: Hangs::new(slots),
             stopped: vec![None; slots],
+            served: vec![0; slots],
+            idle: vec![(0, 0); slots],
+            scaled: 0,
         }
+    }
+
+    /// A process is forked in this slot, where so many requests were served before.
+    pub(super) fn begins(&mut self, slot: usize, served: u64) {
+        self.served[slot] = served;
+        self.idle[slot] = (0, now_ms());
     }
 
     pub(super) fn due(&self) -> Option<u64> {
@@ -49,6 +63,29 @@ impl Looking {
     /// A process that is forked now: will somebody look at it?
     pub(super) fn watched(&self) -> bool {
         self.mode != Mode::Off
+    }
+
+    /// Requests of this slot's process, when so many were served in the slot.
+    pub(super) fn requests(&self, slot: usize, served: u64) -> u64 {
+        served.wrapping_sub(self.served[slot])
+    }
+
+    /// For how long it has had no client.
+    pub(super) fn idle(&mut self, slot: usize, open: u64, accepted: u64, now: u64) -> u64 {
+        let (before, since) = self.idle[slot];
+        if open > 0 || accepted != before {
+            self.idle[slot] = (accepted, now);
+            return 0;
+        }
+        now.saturating_sub(since)
+    }
+
+    pub(super) fn scaled_at(&self) -> u64 {
+        self.scaled
+    }
+
+    pub(super) fn scaled(&mut self, now: u64) {
+        self.scaled = now;
     }
 
     pub(super) fn set_stopped(&mut self, slot: usize, spawn: Option<u64>) {
@@ -63,8 +100,12 @@ impl Looking {
 impl Master {
     /// How long between two looks; `None`: there is nothing to look for.
     fn look_period(&self) -> Option<u64> {
-        let hang = self.rt.config().supervision.hang?;
-        Some((hang / 10).clamp(PERIOD_MIN, PERIOD_MAX))
+        let wanted = &self.rt.config().supervision;
+        let recycle = wanted.recycle.is_on().then_some(PERIOD_MAX);
+        let scale = wanted.scale.is_some().then_some(wanted.scale_period);
+        let hang = wanted.hang.map(|hang| hang / 10);
+        let least = [recycle, scale, hang].into_iter().flatten().min()?;
+        Some(least.clamp(PERIOD_MIN, PERIOD_MAX))
     }
 
     /// A child is at work, or was stopped: look at all of them from now on.
@@ -92,25 +133,25 @@ impl Master {
         if self.looking.at.is_none_or(|at| at > now) {
             return;
         }
-        let (Some(period), Some(limit)) = (self.look_period(), self.rt.config().supervision.hang)
-        else {
+        let Some(period) = self.look_period() else {
             return self.stop_looking();
         };
         self.looking.at = Some(now + period);
         let stands = self.stands();
-        let hung = self
-            .looking
-            .hangs
-            .look(now, period, limit, stands.iter().copied());
-        for hung in hung {
-            self.found_hung(hung.slot, hung.spawn, hung.stuck);
+        if let Some(limit) = self.rt.config().supervision.hang {
+            let looks = stands.iter().copied();
+            for hung in self.looking.hangs.look(now, period, limit, looks) {
+                self.found_hung(hung.slot, hung.spawn, hung.stuck);
+            }
         }
+        self.look_at_usage(now);
         self.look_on(&stands);
     }
 
     /// Is there somebody to look at the next time?
     fn look_on(&mut self, stands: &[(usize, u64, Stand)]) {
-        let active = stands.iter().any(|(_, _, stand)| *stand != Stand::Asleep);
+        let at_work = stands.iter().any(|(_, _, stand)| *stand != Stand::Asleep);
+        let active = at_work || self.policy.may_shrink();
         match (self.looking.mode, active) {
             (_, true) => {
                 if self.looking.mode != Mode::On {
@@ -126,9 +167,12 @@ impl Master {
         }
     }
 
+    /// Until somebody is at work, or one of those limits may be reached that idle workers
+    /// reach, too.
     fn stop_looking(&mut self) {
+        let quiet = self.rt.config().supervision.recycle.quiet_period();
         self.looking.mode = Mode::Off;
-        self.looking.at = None;
+        self.looking.at = quiet.map(|ms| now_ms() + ms);
         self.looking.hangs.pause();
     }
 

@@ -18,6 +18,7 @@ mod reports;
 mod requests;
 mod telling;
 mod upgrading;
+mod usage;
 
 pub(crate) use prepare::check;
 

@@ -72,6 +72,16 @@ impl Master {
                 let text = format!("hangs: no progress for {stuck} ms; SIGABRT was sent");
                 self.tell_life(DTM_EVENT_HANG, *slot, 0, &text);
             }
+            Note::Recycle { slot, why } => {
+                let text = format!("recycled ({why}): it leaves when its successor is open");
+                self.tell_life(DTM_EVENT_RECYCLE, *slot, 0, &text);
+            }
+            Note::Scale { from, to, why } => {
+                let text = format!("scaling from {from} to {to} workers: {why}");
+                let to = i32::try_from(*to).unwrap_or(i32::MAX);
+                self.announce(DTM_EVENT_SCALE, None, to, &text, false);
+            }
+            Note::CannotScale { text } => ::log::warn!("automatic scaling: {text}"),
             Note::Failed {
                 slot,
                 who,

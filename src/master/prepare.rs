@@ -131,6 +131,7 @@ pub(super) fn settings(config: &Config, rt: &Runtime) -> Settings {
         count: f.count,
         restart: f.restart,
         after_open: f.after_open,
+        interval: f.interval,
     };
     Settings {
         workers: config.workers,
@@ -143,6 +144,8 @@ pub(super) fn settings(config: &Config, rt: &Runtime) -> Settings {
         respawn_reset_ms: config.respawn_reset,
         budget: config.supervision.respawn_budget,
         window_ms: config.supervision.respawn_window,
+        recycle: config.supervision.recycle,
+        scale: config.supervision.scale,
         canary: config.canary,
         old_generations: config.old_generations,
     }

@@ -60,7 +60,6 @@ pub(crate) fn is_traced(pid: i32) -> bool {
 /// counted in parts (PSS), for what it shares with the master would not be freed by its
 /// end. The kernel adds that up slowly, so the cheap measure (RSS) is asked first: below
 /// `least` that is the answer.
-#[allow(dead_code, reason = "memory limits follow")]
 pub(crate) fn memory(pid: i32, least: u64) -> Option<u64> {
     let statm = read(pid, "statm");
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;

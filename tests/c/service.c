@@ -24,6 +24,8 @@ static void on_event(dtm_t *rt, const dtm_event_t *event, void *user_data)
     if (event->kind == DTM_EVENT_RELOAD) {
         shared->reload_status = event->status;
         ADD(shared->reloads, 1);
+    } else if (event->kind == DTM_EVENT_SCALE) {
+        shared->scaled_to = event->status;
     } else if (event->kind == DTM_EVENT_CONFIG) {
         shared->config_status = event->status;
         ADD(shared->configs, 1);

@@ -90,7 +90,7 @@ struct shared {
     struct kid kid[KIDS];
     uint64_t last_spawn;
     int config_loads, controller_loads, config_reverts;
-    int reloads, reload_status, configs, config_status;
+    int reloads, reload_status, configs, config_status, scaled_to;
     int opened, closed[REASONS], stale, steps, hups, drains, timeouts;
     int controller_inits, controller_exits, passes, updates, blocked;
     uint64_t update_spawn;

@@ -13,7 +13,7 @@
 
 enum { RUNS, INDEXES, MESSAGES, TIMERS, DISOBEYS, END };
 
-static uint32_t restart, phase, count;
+static uint32_t restart, phase, count, interval;
 
 static void on_timer(dtm_t *rt, dtm_timer_t *timer, void *data)
 {
@@ -62,6 +62,7 @@ static void setup(dtm_t *rt)
     func.restart = restart;
     func.phase = phase;
     func.count = count;
+    func.restart_ms = interval;
     CHECK_EQ(dtm_func_register(rt, &func), 0);
 }
 
@@ -70,7 +71,7 @@ static struct service with_func(uint32_t policy)
     struct service service = a_service();
     restart = policy;
     phase = DTM_PHASE_BEFORE_WORKERS;
-    count = 0;
+    count = interval = 0;
     service.setup = setup;
     return service;
 }
@@ -172,6 +173,23 @@ static void asks_not_to_be_restarted(void)
     finish();
 }
 
+/* An interval of its own takes the place of the back-off. */
+static void restart_interval(void)
+{
+    struct service service = with_func(DTM_RESTART_ON_FAILURE);
+    interval = 300;
+    start(&service);
+    for (int runs = 1; runs <= 3; runs++) {
+        WAIT(GET(shared->custom[RUNS]) == runs);
+        end_func(1);
+        WAIT(logged("a replacement follows in 300 ms") == (uint32_t)runs);
+    }
+    WAIT(GET(shared->custom[RUNS]) == 4);
+    end_func(0);
+    nobody_follows();
+    finish();
+}
+
 static void copies(void)
 {
     struct service service = with_func(DTM_RESTART_ALWAYS);
@@ -264,6 +282,7 @@ static const struct test tests[] = {
     {"restart always", restart_always},
     {"restart on failure", restart_on_failure},
     {"run once per generation", restart_once},
+    {"an interval of its own", restart_interval},
     {"asks not to be restarted", asks_not_to_be_restarted},
     {"copies", copies},
     {"messages and answers", messages},

@@ -37,6 +37,7 @@ impl Policy {
             Command::Stop => self.stop_children(asker, now, out),
             Command::Scale(workers) => self.scale(asker, workers, now, out),
             Command::Reset => self.ask_reset(asker, now, out),
+            Command::Recycle(spawn) => self.ask_recycle(asker, spawn, now, out),
             Command::Shutdown | Command::ShutdownNow => {}
         }
     }

@@ -11,6 +11,7 @@ impl Policy {
         let asked = child.stop.is_some();
         let reason = child.ends.unwrap_or(match exit {
             Exit::Signal { number, .. } if !asked || number != libc::SIGTERM => Reason::Signal,
+            _ if asked && child.recycled => Reason::Recycle,
             _ if asked => Reason::Told,
             Exit::Code(_) => Reason::Exit,
             Exit::Signal { .. } => Reason::Signal,
@@ -50,7 +51,11 @@ impl Policy {
         let next = if leaves {
             self.slots[at].release();
             Next::Left
-        } else if asked || in_reload || self.ending.is_some() {
+        } else if asked
+            || in_reload
+            || self.ending.is_some()
+            || child.recycled && self.has_successor(spawn)
+        {
             self.slots[at].release();
             Next::Free
         } else {
@@ -88,10 +93,8 @@ impl Policy {
     /// Was this end the last one by the process's own right?
     fn may_leave(&self, at: usize, exit: Exit) -> bool {
         match self.slots[at].job {
-            Some(Job::Func { func, .. }) => {
-                let spec = usize::try_from(func)
-                    .ok()
-                    .and_then(|f| self.settings.funcs.get(f));
+            Some(Job::Func { .. }) => {
+                let spec = self.func_spec(at);
                 match spec.map_or(Restart::Always, |s| s.restart) {
                     Restart::Always => exit == Exit::Code(NO_RESTART),
                     Restart::OnFailure => matches!(exit, Exit::Code(0 | NO_RESTART)),
@@ -102,6 +105,16 @@ impl Policy {
             Some(Job::Worker { .. }) => exit == Exit::Code(NO_RESTART) && self.others_serve(at),
             _ => false,
         }
+    }
+
+    fn func_spec(&self, at: usize) -> Option<FuncSpec> {
+        let Some(Job::Func { func, .. }) = self.slots[at].job else {
+            return None;
+        };
+        self.settings
+            .funcs
+            .get(usize::try_from(func).ok()?)
+            .copied()
     }
 
     fn plan_respawn(&mut self, at: usize, child: &Child, now: Ms) -> Next {
@@ -115,12 +128,19 @@ impl Policy {
         slot.deaths = if healthy { 1 } else { slot.deaths + 1 };
         // Counted even where it may not be given up: it may be later.
         let spent = slot.spend(self.settings.budget.unwrap_or(1), window, now);
+        if spent && self.keep_the_old(at, now) {
+            return Next::Free;
+        }
+        let slot = &mut self.slots[at];
         if budget.is_some() && spent {
             slot.failed = true;
             slot.due = None;
             return Next::GivenUp;
         }
-        let delay = backoff(&self.settings, self.slots[at].deaths, child.spawn);
+        let delay = match self.func_spec(at).and_then(|spec| spec.interval) {
+            Some(interval) => interval,
+            None => backoff(&self.settings, self.slots[at].deaths, child.spawn),
+        };
         self.slots[at].due = Some(now + delay);
         if self.banned {
             Next::Deferred

@@ -6,7 +6,9 @@ mod command;
 mod death;
 mod facts;
 mod hang;
+mod recycle;
 mod reload;
+mod scale;
 mod slot;
 mod spawn;
 mod stop;
@@ -18,6 +20,8 @@ mod tests;
 
 pub(crate) use death::describe;
 pub(crate) use hang::{Hangs, Stand};
+pub(crate) use recycle::Usage;
+pub(crate) use scale::Demand;
 pub(crate) use slot::{Child, Phase, Slot};
 pub(crate) use types::*;
 
@@ -47,6 +51,7 @@ pub(crate) struct Policy {
     ending: Option<stop::Ending>,
     finished: bool,
     hold: Hold,
+    scaler: scale::Scaler,
     pub(crate) stats: Stats,
 }
 
@@ -90,6 +95,7 @@ impl Policy {
             ending: None,
             finished: false,
             hold: Hold::default(),
+            scaler: scale::Scaler::default(),
             stats: Stats::default(),
         }
     }
@@ -103,6 +109,8 @@ impl Policy {
             Event::Ready { slot, spawn } => self.ready(slot, spawn, now, out),
             Event::Updated { slot, spawn } => self.updated(slot, spawn, now, out),
             Event::Died { slot, spawn, exit } => self.died(slot, spawn, exit, now, out),
+            Event::Looked(usages) => self.looked(&usages, now, out),
+            Event::Demand(demand) => self.demanded(demand, now, out),
             Event::Hung { slot, spawn, stuck } => self.hung(slot, spawn, stuck, now, out),
             Event::Extended { slot, spawn, ms } => self.extended(slot, spawn, ms, now),
             Event::Ban(on) => self.ban(on, out),

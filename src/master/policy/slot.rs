@@ -26,6 +26,10 @@ pub(crate) struct Slot {
     pub(crate) last: Option<(Reason, Exit)>,
     /// Since when it stands as it does.
     pub(crate) since: Ms,
+    /// The worker that this slot's is to replace, when it is open.
+    pub(crate) replaces: Option<u64>,
+    /// Its worker is not recycled before.
+    pub(crate) recycle_after: Ms,
     /// Forks in a row that failed.
     pub(crate) fork_failures: u32,
     /// Between Action::Fork and its outcome.
@@ -48,6 +52,8 @@ pub(crate) struct Child {
     pub(crate) start_by: Option<Option<Ms>>,
     /// It was sent SIGABRT, and SIGKILL follows then.
     pub(crate) kill_at: Option<Ms>,
+    /// It is being replaced.
+    pub(crate) recycled: bool,
     /// Told to end: flow's `graceful_shutdown == 1`.
     pub(crate) stop: Option<Stop>,
 }
@@ -100,6 +106,8 @@ impl Slot {
         self.due = None;
         self.deaths = 0;
         self.fork_failures = 0;
+        self.replaces = None;
+        self.recycle_after = 0;
         self.forgive();
     }
 

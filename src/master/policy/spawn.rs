@@ -164,6 +164,7 @@ impl Policy {
             ends: None,
             start_by: None,
             kill_at: None,
+            recycled: false,
             stop: None,
         });
         if let Some((order, why)) = slot.dismissed.take() {
@@ -228,6 +229,7 @@ impl Policy {
             self.slots[slot].since = now;
             out.push(Action::Open { slot });
             out.push(Action::Note(Note::Opened { slot }));
+            self.succeeded(slot, now, out);
         }
     }
 }

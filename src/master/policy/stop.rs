@@ -34,7 +34,7 @@ impl Policy {
             return;
         }
         let killed = child.stop.is_some_and(|s| s.killed);
-        let first = child.stop.is_none();
+        let (first, recycled) = (child.stop.is_none(), child.recycled);
         child.stop = Some(Stop {
             order,
             deadline,
@@ -43,7 +43,10 @@ impl Policy {
         if first {
             let slot = &mut self.slots[at];
             slot.since = now;
-            slot.tally.disallowed += 1;
+            match order {
+                Order::Drain if recycled => slot.tally.recycled += 1,
+                _ => slot.tally.disallowed += 1,
+            }
         }
         // The original's signals: USR1 to a child that is to leave by itself,
         // TERM at the end of everything.
@@ -169,14 +172,14 @@ impl Policy {
         });
     }
 
-    fn condemn(&mut self, at: usize, why: Reason, stuck: Ms, out: &mut Actions) {
+    pub(super) fn condemn(&mut self, at: usize, why: Reason, stuck: Ms, out: &mut Actions) {
         let slot = &mut self.slots[at];
         let Some(child) = slot.child.as_mut() else {
             return;
         };
         if child.ends.is_none() {
             self.stats.killed += 1;
-            slot.tally.timeouts += 1;
+            slot.tally.timeouts += u32::from(why != Reason::Memory);
             child.ends = Some(why);
             out.push(Action::Report {
                 slot: at,

@@ -1,5 +1,7 @@
 //! The vocabulary of the policy: what it is told, what it asks for.
 
+use super::{Demand, Usage};
+
 /// CLOCK_MONOTONIC in milliseconds.
 pub(crate) type Ms = u64;
 
@@ -17,6 +19,8 @@ pub(crate) struct Settings {
     /// Deaths within the window after which a slot is given up; `None`: never.
     pub(crate) budget: Option<u32>,
     pub(crate) window_ms: Ms,
+    pub(crate) recycle: crate::config::Recycle,
+    pub(crate) scale: Option<crate::config::Scale>,
     /// Workers of a new generation that must be up to date before the rest is
     /// forked; `None`: all at once.
     pub(crate) canary: Option<u32>,
@@ -30,6 +34,8 @@ pub(crate) struct FuncSpec {
     pub(crate) count: u32,
     pub(crate) restart: Restart,
     pub(crate) after_open: bool,
+    /// Wait so long before each restart, instead of the back-off.
+    pub(crate) interval: Option<Ms>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +87,6 @@ pub(crate) enum Exit {
 
 /// Why a process ended, as the table tells it (DTM_REASON_*).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "memory and recycle follow")]
 pub(crate) enum Reason {
     Exit = 1,
     Signal = 2,
@@ -144,6 +149,8 @@ pub(crate) enum Command {
     Scale(u32),
     /// Another chance for slots that were given up, and no more back-off.
     Reset,
+    /// Replace the worker with this spawn.
+    Recycle(u64),
     Shutdown,
     ShutdownNow,
 }
@@ -184,6 +191,10 @@ pub(crate) enum Event {
         spawn: u64,
         stuck: Ms,
     },
+    /// What the open workers have done and use.
+    Looked(Vec<Usage>),
+    /// How busy they are.
+    Demand(Demand),
     /// It asks for so much more time to start; `None`: for ever.
     Extended {
         slot: usize,
@@ -305,6 +316,20 @@ pub(crate) enum Note {
     Hung {
         slot: usize,
         stuck: Ms,
+    },
+    /// A successor is forked for it.
+    Recycle {
+        slot: usize,
+        why: &'static str,
+    },
+    /// Automatic scaling.
+    Scale {
+        from: u32,
+        to: u32,
+        why: &'static str,
+    },
+    CannotScale {
+        text: String,
     },
     /// The slot is given up.
     Failed {

@@ -262,6 +262,7 @@ fn helpers_keep_their_phase_and_policy() {
         count: 1,
         restart,
         after_open,
+        interval: None,
     };
     let funcs = vec![
         spec(Restart::Always, false),
@@ -327,18 +328,22 @@ enum Move {
     ForkFails(bool),
     Lag(Ms),
     BadConfig(bool),
+    Used(u64),
+    Demand(u32, bool),
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
     let one = prop_oneof![
         6 => (0..64usize).prop_map(Move::Progress),
         3 => (0..64usize, 0..3i32).prop_map(|(n, c)| Move::Die(n, c)),
-        3 => (0..7u8).prop_map(Move::Ask),
+        3 => (0..9u8).prop_map(Move::Ask),
         1 => any::<bool>().prop_map(Move::Ban),
         2 => (0..70_000u64).prop_map(Move::Time),
         1 => any::<bool>().prop_map(Move::ForkFails),
         1 => any::<bool>().prop_map(Move::BadConfig),
         1 => (0..40_000u64).prop_map(Move::Lag),
+        2 => (0..300u64).prop_map(Move::Used),
+        1 => (0..4u32, any::<bool>()).prop_map(|(n, w)| Move::Demand(n, w)),
     ];
     prop::collection::vec(one, 0..120)
 }
@@ -364,6 +369,8 @@ fn make(world: &mut World, step: Move, id: u64) -> bool {
         }
         Move::Ask(n) => {
             let commands = [
+                Command::Recycle(u64::from(n)),
+                Command::Reset,
                 Command::LoadConfig,
                 Command::Reload,
                 Command::Reload,
@@ -379,6 +386,17 @@ fn make(world: &mut World, step: Move, id: u64) -> bool {
         Move::Time(ms) => world.advance(ms),
         Move::ForkFails(on) => world.fork_fails = on,
         Move::Lag(ms) => world.lag = ms,
+        Move::Used(clients) => {
+            let slots = world.alive.iter().map(|(&spawn, &(slot, ..))| Usage {
+                slot,
+                spawn,
+                clients,
+                ..Usage::default()
+            });
+            let usages = slots.collect();
+            world.send(Event::Looked(usages));
+        }
+        Move::Demand(idle, waiting) => world.send(Event::Demand(Demand { idle, waiting })),
         Move::BadConfig(on) => {
             let good = settings(world.policy.settings.workers, Vec::new());
             world.next_load = if on {
@@ -399,7 +417,11 @@ proptest! {
     /// processes run, every question has exactly one answer, and the end is complete.
     #[test]
     fn any_history_ends_well(history in moves()) {
-        let mut world = running(3);
+        let mut settings_of_all = settings(3, Vec::new());
+        settings_of_all.recycle.clients = Some(100);
+        settings_of_all.scale = Some(crate::config::Scale { min: 2, max: 5, spare: 1 });
+        let mut world = World::new(settings_of_all);
+        world.cooperate();
         let mut asked = Vec::new();
         for (id, step) in (100u64..).zip(history) {
             if make(&mut world, step, id) {

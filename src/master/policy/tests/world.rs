@@ -17,6 +17,18 @@ pub(super) fn settings(workers: u32, funcs: Vec<FuncSpec>) -> Settings {
         respawn_reset_ms: 30_000,
         budget: None,
         window_ms: 60_000,
+        recycle: crate::config::Recycle {
+            clients: None,
+            requests: None,
+            age: None,
+            idle: None,
+            memory_soft: None,
+            memory_hard: None,
+            stagger: 10,
+            min_age: 10_000,
+            parallel: 1,
+        },
+        scale: None,
         canary: Some(1),
         old_generations: 2,
     }
