@@ -103,6 +103,10 @@ impl Master {
         let Some(child) = &self.policy.slots()[slot].child else {
             return;
         };
+        if signal == libc::SIGKILL && crate::report::dumps_core(child.pid) {
+            // It is dying already; the signal would only cut its core short.
+            return ::log::info!("slot {slot} pid {}: not killed, it dumps core", child.pid);
+        }
         // SAFETY: a plain system call on a child of ours.
         if unsafe { libc::kill(child.pid, signal) } != 0 {
             let error = crate::error::Error::last_os(format!("kill {}", child.pid));
@@ -147,7 +151,7 @@ impl Master {
             Err((code, text)) => (*code, text.as_str()),
         };
         self.note_config(code, text);
-        self.outcome(Event::Config(result));
+        self.outcome(Event::Config(result.map(Box::new)));
     }
 
     fn try_load(&mut self) -> Result<Option<File>> {

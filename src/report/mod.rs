@@ -18,7 +18,7 @@ mod ring;
 mod stack;
 
 pub(crate) use handler::install;
-pub(crate) use proc::{is_traced, memory, status};
+pub(crate) use proc::{dumps_core, is_traced, memory, status};
 pub(crate) use raw::Raw;
 pub(crate) use ring::Ring;
 

@@ -56,6 +56,11 @@ pub(crate) fn is_traced(pid: i32) -> bool {
     line(&read(pid, "status"), "TracerPid").is_some_and(|tracer| tracer != "0")
 }
 
+/// Has a fatal signal begun to write its core? (Linux 4.15 and newer say so.)
+pub(crate) fn dumps_core(pid: i32) -> bool {
+    line(&read(pid, "status"), "CoreDumping").is_some_and(|dumping| dumping != "0")
+}
+
 /// What it uses of the machine's memory, in KiB: resident pages, those that it shares
 /// counted in parts (PSS), for what it shares with the master would not be freed by its
 /// end. The kernel adds that up slowly, so the cheap measure (RSS) is asked first: below
@@ -90,6 +95,7 @@ mod tests {
         let pss = memory(pid, 0).unwrap();
         assert!(rss > 100 && pss > 100);
         assert_eq!(memory(i32::MAX, 0), None);
+        assert!(line(&read(pid, "status"), "CoreDumping") == Some("0") && !dumps_core(pid));
         assert_eq!(status(i32::MAX).0, "gone");
     }
 

@@ -115,7 +115,7 @@ impl Policy {
             Event::Extended { slot, spawn, ms } => self.extended(slot, spawn, ms, now),
             Event::Ban(on) => self.ban(on, out),
             Event::Command { asker, command } => self.command(asker, command, now, out),
-            Event::Config(result) => self.config_done(result, now, out),
+            Event::Config(result) => self.config_done(result.map(|settings| *settings), now, out),
             Event::Hold(hold) => self.set_hold(hold, now, out),
             Event::Retire => self.retire(now, out),
             Event::Tick => {}

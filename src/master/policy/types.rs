@@ -208,7 +208,7 @@ pub(crate) enum Event {
         command: Command,
     },
     /// Outcome of [`Action::LoadConfig`]; `Ok` brings the settings now in force.
-    Config(Result<Settings, (i32, String)>),
+    Config(Result<Box<Settings>, (i32, String)>),
     /// The other binary of an upgrade has more, or less, than before.
     Hold(super::Hold),
     /// It serves: this one drains and leaves.

@@ -175,7 +175,7 @@ impl World {
             }
             Action::LoadConfig => {
                 self.loads += 1;
-                follow.push(Event::Config(self.next_load.clone()));
+                follow.push(Event::Config(self.next_load.clone().map(Box::new)));
             }
             Action::RevertConfig => self.reverts += 1,
             Action::KeepConfig => {}
