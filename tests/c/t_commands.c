@@ -78,11 +78,10 @@ static void loadconf(void)
     finish();
 }
 
-static void not_yet(void)
+static void the_others(void)
 {
     struct service service = a_service();
     start(&service);
-    CHECK_EQ(command("upgrade"), DTM_ENOTSUP);
     CHECK_EQ(command("recycle 1"), DTM_EGONE); /* the controller is no worker */
     CHECK_EQ(command("reopen"), DTM_OK);
     CHECK_EQ(command("fork"), DTM_OK);
@@ -168,7 +167,7 @@ static const struct test tests[] = {
     {"stop spares the controller, start acts once", stop_and_start},
     {"scale", scale},
     {"loadconf", loadconf},
-    {"what a later version brings says so", not_yet},
+    {"recycle, reopen, fork", the_others},
     {"shutdown", shutdown_},
     {"shutdown now", shutdown_now},
     {"an operator that hangs up", impatient_operator},
