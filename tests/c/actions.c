@@ -217,7 +217,8 @@ static int32_t mend(dtm_t *rt, const dtm_phase_t *phase, void *data)
     char args[64];
     (void)rt, (void)data;
     note(phase, 2);
-    snprintf(args, sizeof args, "%.*s", (int)phase->args.len, phase->args.ptr); /* not terminated */
+    snprintf(args, sizeof args, "%.*s", (int)phase->args.len,
+             phase->args.ptr); /* not terminated */
     if (strstr(args, "mend"))
         CHECK_EQ(dtm_action_jump(phase, 2), DTM_OK);
     return DTM_ACTION_NEXT;
