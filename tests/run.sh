@@ -14,10 +14,19 @@ JOBS=$(nproc 2>/dev/null || echo 2)
 PASSED=0
 FAILED=0
 mkdir -p "$LOGS"
+: >"$LOGS/failures"
 
 count() { # count PASSED FAILED
     PASSED=$((PASSED + $1))
     FAILED=$((FAILED + $2))
+}
+
+# failure NAME LOG: for the summary at the end, where it is not scrolled away.
+failure() {
+    {
+        printf 'FAIL %s; all of it: %s\n' "$1" "$2"
+        tail -n 12 "$2" | cut -c 1-200 | sed 's/^/   | /'
+    } >>"$LOGS/failures"
 }
 
 # run NAME COMMAND...: its output to a log; the log's end is shown on failure.
@@ -33,6 +42,7 @@ run() {
     fi
     tail -n 25 "$log" | sed 's/^/       | /'
     printf '  FAIL %s (%s s); all of it: %s\n' "$name" $(($(date +%s) - begin)) "$log"
+    failure "$name" "$log"
     return 1
 }
 
@@ -115,6 +125,7 @@ c_tests() {
     else
         tail -n 25 "$log" | sed 's/^/       | /'
         printf '  FAIL %s: ctest; all of it: %s\n' "$1" "$log"
+        failure "$1: ctest" "$log"
         printf '       -> one test alone: %s/%s/tests/c/NAME\n' "$OUT" "$1"
     fi
 }
@@ -201,6 +212,7 @@ stage_demo() {
 }
 
 finish() {
+    cat "$LOGS/failures"
     printf '%s passed, %s failed\n' "$PASSED" "$FAILED"
     [ "$FAILED" -eq 0 ]
     exit

@@ -123,14 +123,12 @@ impl Master {
     fn open(&mut self, slot: usize) {
         match self.policy.slots()[slot].job {
             Some(Job::Worker { .. }) => {
-                self.unsent_open[slot] = !self.tell(slot, Kind::Open, 0);
+                self.tell(slot, Kind::Open, 0);
                 self.shared.schedule.admit(slot);
             }
             Some(Job::Controller) => {
-                // What waits there was for its predecessor.
-                self.to_controller.clear();
                 self.lock_epoch += 1;
-                self.unsent_open[slot] = !self.tell(slot, Kind::Open, self.lock_epoch);
+                self.tell(slot, Kind::Open, self.lock_epoch);
             }
             // A helper has no gate.
             Some(Job::Func { .. }) | None => {}

@@ -2,7 +2,7 @@
 
 use super::Master;
 use super::policy::{Asker, Command, Event, Job};
-use crate::channel::{Buffer, Frame, Head, Kind, Recv, Sent, recv, send, send_with};
+use crate::channel::{Buffer, Frame, Head, Kind, Recv, Sent, recv, send_with};
 use crate::config::AcceptMode;
 use crate::ffi::*;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -213,22 +213,32 @@ impl Master {
         })
     }
 
-    /// Never waits: what a full channel does not take is queued, within limits.
     pub(super) fn tell_controller(&mut self, kind: Kind, arg: u64, arg2: u64, payload: &[u8]) {
-        let Some((slot, _)) = self.controller() else {
+        if let Some((slot, _)) = self.controller() {
+            self.say(slot, kind, arg, arg2, payload);
+        }
+    }
+
+    pub(super) fn tell(&mut self, slot: usize, kind: Kind, arg: u64) {
+        self.say(slot, kind, arg, 0, &[]);
+    }
+
+    /// Never waits: what the channel does not take now is queued, within limits.
+    fn say(&mut self, slot: usize, kind: Kind, arg: u64, arg2: u64, payload: &[u8]) {
+        // What waits will wake it as well.
+        if matches!(kind, Kind::Nudge | Kind::TableChanged) && !self.outboxes[slot].is_empty() {
             return;
-        };
+        }
         let Some(head) = self.head(kind, slot, arg, arg2) else {
             return;
         };
         let end = self.pairs[slot].master.as_fd();
-        match self.to_controller.push(end, &Frame { head, payload }) {
-            Ok(Sent::Done) => {}
+        match self.outboxes[slot].push(end, &Frame { head, payload }) {
+            Ok(Sent::Done | Sent::Gone) => {}
             Ok(Sent::Full) => {
-                ::log::error!("the controller does not read: dropped a message {kind:?}")
+                ::log::error!("slot {slot} does not read: dropped a message {kind:?}");
             }
-            Ok(Sent::Gone) => {}
-            Err(error) => ::log::error!("message {kind:?} to the controller: {error}"),
+            Err(error) => ::log::error!("slot {slot}: message {kind:?}: {error}"),
         }
     }
 
@@ -242,35 +252,22 @@ impl Master {
         };
         let frame = Frame { head, payload: &[] };
         let end = self.pairs[slot].master.as_fd();
-        let at_once = self.to_controller.is_empty()
+        let at_once = self.outboxes[slot].is_empty()
             && !matches!(send_with(end, &frame, fds), Ok(Sent::Full) | Err(_));
         if !at_once {
             self.tell_controller(kind, 0, 0, &[]);
         }
     }
 
-    /// Tell one child. False: its channel is full.
-    pub(super) fn tell(&mut self, slot: usize, kind: Kind, arg: u64) -> bool {
-        let Some(head) = self.head(kind, slot, arg, 0) else {
-            return true;
-        };
-        let frame = Frame { head, payload: &[] };
-        !matches!(
-            send(self.pairs[slot].master.as_fd(), &frame),
-            Ok(Sent::Full)
-        )
+    pub(super) fn has_unsent(&self) -> bool {
+        self.outboxes.iter().any(|outbox| !outbox.is_empty())
     }
 
     pub(super) fn retry_unsent(&mut self) {
-        for slot in 0..self.unsent_open.len() {
-            if self.unsent_open[slot] {
-                self.unsent_open[slot] = !self.tell(slot, Kind::Open, self.lock_epoch);
+        for (outbox, pair) in self.outboxes.iter().zip(&self.pairs) {
+            if !outbox.is_empty() {
+                outbox.flush(pair.master.as_fd());
             }
-        }
-        if !self.to_controller.is_empty()
-            && let Some((slot, _)) = self.controller()
-        {
-            self.to_controller.flush(self.pairs[slot].master.as_fd());
         }
     }
 

@@ -26,7 +26,7 @@ impl Master {
         self.look_sooner();
         self.pass_again(slot);
         self.pidfds[slot] = None;
-        self.unsent_open[slot] = false;
+        self.outboxes[slot].clear();
         self.events.push_back(Event::Died { slot, spawn, exit });
     }
 

@@ -60,6 +60,9 @@ const DEATH: u64 = 0x2_0000;
 /// noticed whenever the loop runs, but not more often.
 const SWEEP_MS: u64 = 1_000;
 
+/// What a channel did not take is tried again this often.
+const UNSENT_MS: u64 = 20;
+
 /// The accept queues are looked at this often while epoll has no room for the sentinel.
 const BLIND_MS: u64 = 100;
 
@@ -75,9 +78,8 @@ pub(crate) struct Master {
     pairs: Vec<Pair>,
     /// Per slot: the pidfd of its child. None: no child, or no pidfds here.
     pidfds: Vec<Option<OwnedFd>>,
-    /// Gates to open whose message the channel did not take yet.
-    unsent_open: Vec<bool>,
-    to_controller: Outbox,
+    /// Per slot: messages that the channel did not take yet.
+    outboxes: Vec<Outbox>,
     buffer: Option<Buffer>,
     sequence: u64,
     lock_epoch: u64,
@@ -426,7 +428,9 @@ impl Master {
 
     fn next_deadline(&self, now: u64) -> Option<u64> {
         let sweep = self.lacks_pidfd.then_some(self.swept + SWEEP_MS);
-        let retry = self.unsent_open.contains(&true).then_some(now + 20);
+        // Not only a full channel: the kernel may have lacked memory, and does not tell when
+        // it has some again.
+        let retry = self.has_unsent().then_some(now + UNSENT_MS);
         let ban = self.ban_ends();
         [
             self.decide_by.map(|at| self.clock.when(at)),

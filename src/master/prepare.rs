@@ -79,8 +79,9 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         lifeline: Some(Lifeline::new()?),
         pairs,
         pidfds: (0..slots).map(|_| None).collect(),
-        unsent_open: vec![false; slots],
-        to_controller: Outbox::new(config.channel_queue),
+        outboxes: (0..slots)
+            .map(|_| Outbox::new(config.channel_queue))
+            .collect(),
         buffer: Some(crate::channel::Buffer::new()),
         sequence: 0,
         lock_epoch: 0,

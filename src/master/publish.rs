@@ -21,7 +21,6 @@ impl Master {
         }
         self.shared.table.publish(&rows);
         self.rows = rows;
-        // Only a nudge: if its channel is full, it is awake anyway.
         if let Some(slot) = self
             .policy
             .slots()

@@ -226,8 +226,8 @@ impl Master {
                 });
                 match controller.filter(|_| acting) {
                     // The ack, or its death, is what follows.
-                    Some(slot) if self.tell(slot, Kind::Suspend, 0) => {}
-                    _ => self.unlocked(),
+                    Some(slot) => self.tell(slot, Kind::Suspend, 0),
+                    None => self.unlocked(),
                 }
             }
             old::Action::Relock => {

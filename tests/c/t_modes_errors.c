@@ -154,6 +154,7 @@ static void nobody_to_pass_to(void)
 {
     int fds[4];
     begin();
+    uint64_t last = shared->last_spawn;
     inject(&(struct injection){.call = SYS_sendmsg, .error = ENOBUFS, .pid = shared->host});
     call(fds, 4);
     if (mode->number == DTM_ACCEPT_PASS)
@@ -161,6 +162,8 @@ static void nobody_to_pass_to(void)
     observe(300);
     CHECK_LE(injected(), 1000);
     end_kid(nth_open(0), SIGKILL); /* the master notices */
+    WAIT(GET(shared->last_spawn) > last && has(kid_of(shared->last_spawn), DTM_EVENT_READY));
+    observe(100); /* what is to be said of the new one is not lost: it can only be said later */
     inject(NULL);
     WAIT(count_open(1) == WORKERS);
     if (mode->number == DTM_ACCEPT_PASS) {
