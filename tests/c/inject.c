@@ -111,7 +111,7 @@ static void *answer_calls(void *data)
     return NULL;
 }
 
-/* In the driver, beside start(): fetch the descriptor, then answer. */
+/* In the driver: fetch the descriptor, then answer. */
 static void *fetch(void *data)
 {
     (void)data;
@@ -127,9 +127,17 @@ static void *fetch(void *data)
     return answer_calls((void *)(intptr_t)fd);
 }
 
-void inject_into(struct service *service, const int *wanted)
+/* Once the host is forked, and not before: it may not find a lock of AddressSanitizer's
+ * taken by a thread that it does not have. */
+static void begin_to_answer(void)
 {
     pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, fetch, NULL), 0);
+    CHECK_EQ(pthread_detach(thread), 0);
+}
+
+void inject_into(struct service *service, const int *wanted)
+{
     for (int i = 0; i <= MOST; i++) {
         calls[i] = wanted[i];
         if (wanted[i] < 0)
@@ -138,9 +146,8 @@ void inject_into(struct service *service, const int *wanted)
     inject(NULL);
     before_that = service->before;
     service->before = install_and_hand_over;
+    service->launched = begin_to_answer;
     handover = shared_memory(sizeof *handover);
-    CHECK_EQ(pthread_create(&thread, NULL, fetch, NULL), 0);
-    CHECK_EQ(pthread_detach(thread), 0);
 }
 
 void inject(const struct injection *what)

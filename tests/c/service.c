@@ -201,6 +201,8 @@ void launch(const struct service *service)
     }
     forget_death(pid);
     shared->host = pid;
+    if (service->launched)
+        service->launched();
 }
 
 void start(const struct service *service)

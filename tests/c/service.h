@@ -123,6 +123,7 @@ struct service {
     bool without_control;
     const char *fault;         /* LIBDTM_FAULT of the host */
     void (*before)(void);      /* in the host, before dtm_new() */
+    void (*launched)(void);    /* in the driver, when the host is forked */
     void (*setup)(dtm_t *rt);  /* in the host, before dtm_run() */
     int32_t (*run)(dtm_t *rt); /* in the host, instead of dtm_run() */
     /* More worker requests: the step's result, with the answer in `reply`, or
