@@ -327,10 +327,13 @@ impl Runtime {
         listeners.iter().map(name).collect()
     }
 
+    /// The same of the control listener, and of that for scrapers.
     pub(crate) fn control_name(&self) -> Option<(bool, String, RawFd)> {
-        let control = self.control.borrow();
-        let l = control.as_ref()?;
-        Some((l.has_file(), l.address().to_string(), l.fd().as_raw_fd()))
+        self.control.borrow().as_ref().map(name_of)
+    }
+
+    pub(crate) fn metrics_name(&self) -> Option<(bool, String, RawFd)> {
+        self.metrics.borrow().as_ref().map(name_of)
     }
 
     /// The sockets of each listener's group that were inherited.
@@ -379,11 +382,10 @@ impl Runtime {
         for listener in self.listeners.borrow_mut().iter_mut() {
             listener.own_file(own);
         }
-        if let Some(control) = self.control.borrow_mut().as_mut() {
-            control.own_file(own);
-        }
-        if let Some(metrics) = self.metrics.borrow_mut().as_mut() {
-            metrics.own_file(true);
+        for one in [&self.control, &self.metrics] {
+            if let Some(listener) = one.borrow_mut().as_mut() {
+                listener.own_file(own);
+            }
         }
     }
 
@@ -408,13 +410,13 @@ impl Runtime {
         let Some(address) = self.config().console.metrics.clone() else {
             return Ok(());
         };
-        let (tag, backlog, mode, control) = (0, 0, 0, false);
+        let (tag, backlog, mode, used) = (0, 0, 0, crate::net::Use::Metrics);
         let spec = crate::net::ListenSpec {
             address,
             tag,
             backlog,
             mode,
-            control,
+            used,
         };
         let named =
             |error: Error| Error::new(error.code, format!("metrics_listen: {}", error.text));
@@ -493,6 +495,11 @@ impl Runtime {
             _ => Err(Error::new(DTM_EROLE, "only a worker may do this")),
         }
     }
+}
+
+/// For a successor: has it a file, how was it asked for, the socket.
+fn name_of(l: &Listener) -> (bool, String, RawFd) {
+    (l.has_file(), l.address().to_string(), l.fd().as_raw_fd())
 }
 
 impl Shared {

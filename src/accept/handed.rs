@@ -4,7 +4,7 @@
 use super::door::Door;
 use super::handover::HandOver;
 use super::schedule::Schedule;
-use super::words::{Tally, Told};
+use super::words::{CARRIED, Tally, Told};
 use crate::bpf::away;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering::*;
@@ -107,17 +107,29 @@ impl Schedule {
             .collect()
     }
 
-    /// All clients accepted, those of earlier binaries included.
-    pub(crate) fn accepted(&self) -> u64 {
+    /// What was counted, in earlier binaries too: in the order of [`CARRIED`].
+    pub(crate) fn carried(&self) -> [u64; CARRIED.len()] {
         let words = &self.pool.words;
-        words.total(Tally::Accepted) + words.told(Told::Inherited).load(Relaxed)
+        let told = |what: Told| words.told(what).load(Relaxed);
+        let own = [
+            words.total(Tally::Accepted),
+            words.total(Tally::Moves),
+            told(Told::Passed),
+            told(Told::Repassed),
+            told(Told::Rescues),
+            words.total(Tally::Empty),
+            words.total(Tally::Errors) + told(Told::Errors),
+            told(Told::Switches),
+        ];
+        let inherited = words.inherited();
+        std::array::from_fn(|at| own[at].wrapping_add(inherited[at].load(Relaxed)))
     }
 
-    pub(crate) fn inherit_accepted(&self, clients: u64) {
-        self.pool
-            .words
-            .told(Told::Inherited)
-            .store(clients, Relaxed);
+    /// The binary before this one has counted so much.
+    pub(crate) fn inherit(&self, counted: [u64; CARRIED.len()]) {
+        for (word, value) in self.pool.words.inherited().iter().zip(counted) {
+            word.store(value, Relaxed);
+        }
     }
 
     /// The base of a listener, as a descriptor to hand over.

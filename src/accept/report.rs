@@ -2,7 +2,7 @@
 
 use super::handover::HandOver;
 use super::schedule::Schedule;
-use super::words::{Tally, Told};
+use super::words::Told;
 use crate::ffi::dtm_accept_t;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -30,6 +30,16 @@ impl Schedule {
         let open: Vec<usize> = words.open_slots().collect();
         let loads: Vec<u32> = open.iter().map(|slot| words.row(*slot).load()).collect();
         let willing = open.iter().filter(|slot| self.pool.takes_clients(**slot));
+        let [
+            accepted,
+            moves,
+            passed,
+            repassed,
+            rescues,
+            empty,
+            errors,
+            switches,
+        ] = self.carried();
         dtm_accept_t {
             size: size_of::<dtm_accept_t>(),
             wanted: small(told(Told::Wanted)),
@@ -48,16 +58,16 @@ impl Schedule {
             skew: skew(&loads),
             reserved: 0,
             accepted: match listener {
-                None => words.total(Tally::Accepted) + told(Told::Inherited),
+                None => accepted,
                 Some(_) => words.accepted_at(first),
             },
-            moves: words.total(Tally::Moves),
-            passed: told(Told::Passed),
-            repassed: told(Told::Repassed),
-            rescues: told(Told::Rescues),
-            empty: words.total(Tally::Empty),
-            errors: words.total(Tally::Errors) + told(Told::Errors),
-            switches: told(Told::Switches),
+            moves,
+            passed,
+            repassed,
+            rescues,
+            empty,
+            errors,
+            switches,
         }
     }
 

@@ -32,6 +32,11 @@ pub(super) enum Tally {
     Count,
 }
 
+/// Totals that go on in the binary that replaces this one, by their names between the two.
+pub(crate) const CARRIED: [&str; 8] = [
+    "accepted", "moves", "passed", "repassed", "rescues", "empty", "errors", "switches",
+];
+
 /// What the master publishes.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Told {
@@ -45,8 +50,6 @@ pub(super) enum Told {
     Errors,
     /// The binary that replaces this one takes all clients.
     Handed,
-    /// Clients that the binary before this one has accepted.
-    Inherited,
     /// How many there are.
     Count,
 }
@@ -65,6 +68,8 @@ enum Rows {
     Steered(Arc<Loads>),
 }
 
+const TOLD: usize = Told::Count as usize + CARRIED.len();
+
 impl Words {
     pub(super) fn new(slots: usize, listeners: usize, steered: Option<Arc<Loads>>) -> Result<Self> {
         let rows = match steered {
@@ -73,7 +78,7 @@ impl Words {
         };
         let groups = slots.div_ceil(GROUP);
         let bits = (1 + groups) * slots.div_ceil(64);
-        let rules = bits + slots + listeners * (2 + groups) + Told::Count as usize;
+        let rules = bits + slots + listeners * (2 + groups) + TOLD;
         let lines = 1 + slots * per_slot(listeners);
         let words = LINE * lines;
         Ok(Self {
@@ -149,7 +154,13 @@ impl Words {
 
     pub(super) fn told(&self, what: Told) -> &AtomicU64 {
         let start = self.slots + self.listeners * (2 + self.groups());
-        &self.behind_bits(start, Told::Count as usize)[what as usize]
+        &self.behind_bits(start, TOLD)[what as usize]
+    }
+
+    /// What the binary before this one has counted, in the order of [`CARRIED`].
+    pub(super) fn inherited(&self) -> &[AtomicU64] {
+        let start = self.slots + self.listeners * (2 + self.groups());
+        &self.behind_bits(start, TOLD)[Told::Count as usize..]
     }
 
     pub(super) fn tell_more(&self, what: Told) {

@@ -43,11 +43,12 @@ use crate::event::client_key;
 use crate::ffi::*;
 use crate::guard;
 use crate::net::Peer;
+use crate::shm::Gauge;
 use access::{Caller, Operators, Right, is_owner, right_of};
 use conn::Conn;
 use nix::errno::Errno;
 use resp::Parsed;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::rc::Rc;
@@ -63,9 +64,6 @@ pub(crate) struct Console {
     processes: proc::Cache,
     questions: questions::Questions,
     scrapers: metrics::Scrapers,
-    served: Cell<u64>,
-    accepted: Cell<u64>,
-    refused: Cell<u64>,
 }
 
 /// What a service with a console of its own would have as callbacks.
@@ -114,9 +112,6 @@ impl Console {
             processes: proc::Cache::default(),
             questions: questions::Questions::default(),
             scrapers: metrics::Scrapers::default(),
-            served: Cell::new(0),
-            accepted: Cell::new(0),
-            refused: Cell::new(0),
         }
     }
 
@@ -132,13 +127,13 @@ impl Console {
         }
         conn.right = self.first_right(&conn.caller, &settings);
         if !self.has_room(controller, &conn.caller, settings.clients) {
-            self.refused.set(self.refused.get() + 1);
+            controller.count(Gauge::ConsoleRefused);
             conn.reply(&Value::Error("ERR max number of clients reached".into()));
             let _ = conn.flush();
             let text = format!("control_clients = {}: no more operators", settings.clients);
             return Err(Error::new(-libc::EMFILE, text));
         }
-        self.accepted.set(self.accepted.get() + 1);
+        controller.count(Gauge::ConsoleConnections);
         let reactor = controller.reactor();
         reactor.client_set_timeout(client, settings.timeout_ms)?;
         conn.new_timeout(settings.timeout_ms);

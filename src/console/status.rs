@@ -6,7 +6,7 @@ use super::proc::Process;
 use super::value::Value;
 use crate::controller::Controller;
 use crate::ffi::*;
-use crate::shm::Facts;
+use crate::shm::{Count, Facts, Gauge};
 use std::collections::BTreeMap;
 
 pub(crate) struct Status {
@@ -23,7 +23,20 @@ pub(crate) struct Status {
     /// Seconds until the ban on forking ends; None: forking is allowed.
     pub(super) nofork: Option<f64>,
     pub(super) console: Connections,
+    /// Does the store of the actions work, and how many have not ended; None: there is none.
+    pub(super) store: Option<(bool, usize)>,
 }
+
+/// One generation that has workers.
+pub(super) struct Generation<'a> {
+    pub(super) number: u32,
+    pub(super) state: &'static str,
+    pub(super) workers: Vec<&'a Worker>,
+    /// Of its oldest worker, in seconds.
+    pub(super) age: f64,
+}
+
+pub(super) const GENERATION_STATES: [&str; 3] = ["starting", "serving", "draining"];
 
 pub(super) struct Worker {
     pub(super) told: dtm_worker_t,
@@ -52,14 +65,16 @@ pub(super) fn state_name(state: u32) -> &'static str {
 }
 
 /// How a slot stands to what the master wants of it.
+pub(super) const CLASSES: [(u32, &str); 4] = [
+    (DTM_CLASS_NOT_STARTED, "not-started"),
+    (DTM_CLASS_VALID, "valid"),
+    (DTM_CLASS_DISALLOWED, "disallowed"),
+    (DTM_CLASS_TIMED_OUT, "timed-out"),
+];
+
 fn class_name(class: u32) -> &'static str {
-    match class {
-        DTM_CLASS_NOT_STARTED => "not-started",
-        DTM_CLASS_VALID => "valid",
-        DTM_CLASS_DISALLOWED => "disallowed",
-        DTM_CLASS_TIMED_OUT => "timed-out",
-        _ => "unknown",
-    }
+    let found = CLASSES.iter().find(|(number, _)| *number == class);
+    found.map_or("unknown", |(_, name)| name)
 }
 
 /// How a slot's last process ended; None: none has.
@@ -107,10 +122,14 @@ impl Console {
             console: Connections {
                 open: self.conns.borrow().len(),
                 limit: config.console.clients,
-                accepted: self.accepted.get(),
-                refused: self.refused.get(),
-                commands: self.served.get(),
+                accepted: shared.board.total(Gauge::ConsoleConnections),
+                refused: shared.board.total(Gauge::ConsoleRefused),
+                commands: shared.board.total(Gauge::ConsoleCommands),
             },
+            store: config.store.is_some().then(|| {
+                let store = controller.store_status();
+                (store.state == "OPEN", store.unfinished)
+            }),
         }
     }
 }
@@ -181,6 +200,10 @@ impl Status {
         ])
     }
 
+    pub(super) fn counted(&self, count: Count) -> u64 {
+        self.facts.counts.get(count)
+    }
+
     pub(super) fn to_value(&self) -> Value {
         let facts = &self.facts;
         let reloading = (facts.reloading > 0).then_some(facts.reloading);
@@ -209,11 +232,18 @@ impl Status {
             ("clients", Value::count(self.clients())),
             ("accepted", Value::count(self.accept.accepted)),
             ("accept_mode", mode_name(self.accept.mode).into()),
-            ("forks", Value::count(facts.forks)),
-            ("deaths", Value::count(facts.deaths)),
-            ("killed", Value::count(facts.killed)),
-            ("reloads", Value::count(facts.reloads)),
-            ("reload_failures", Value::count(facts.reload_failures)),
+            ("forks", Value::count(self.counted(Count::Forks))),
+            ("deaths", Value::count(self.counted(Count::Deaths))),
+            ("killed", Value::count(self.counted(Count::Killed))),
+            ("reloads", Value::count(self.counted(Count::Reloads))),
+            (
+                "reload_failures",
+                Value::count(self.counted(Count::FailedReloads)),
+            ),
+            (
+                "late_clients",
+                Value::count(self.counted(Count::LateClients)),
+            ),
             ("last_reload", self.last_reload()),
             ("config_loaded_at", Value::count(facts.config_at)),
             (
@@ -231,39 +261,52 @@ impl Status {
         Value::Array(self.workers.iter().map(|w| w.to_value(total)).collect())
     }
 
-    pub(super) fn generations_value(&self) -> Value {
+    pub(super) fn generations(&self) -> Vec<Generation<'_>> {
         let mut all: BTreeMap<u32, Vec<&Worker>> = BTreeMap::new();
         for worker in &self.workers {
             all.entry(worker.told.generation).or_default().push(worker);
         }
+        let generation = |(number, workers): (u32, Vec<_>)| Generation {
+            number,
+            state: match u64::from(number) {
+                n if n == self.facts.serving => "serving",
+                n if n > self.facts.serving => "starting",
+                _ => "draining",
+            },
+            age: oldest(&workers),
+            workers,
+        };
+        all.into_iter().map(generation).collect()
+    }
+
+    pub(super) fn generations_value(&self) -> Value {
         Value::Array(
-            all.iter()
-                .map(|(n, workers)| self.generation(*n, workers))
+            self.generations()
+                .iter()
+                .map(Generation::to_value)
                 .collect(),
         )
     }
+}
 
-    fn generation(&self, number: u32, workers: &[&Worker]) -> Value {
-        let state = match u64::from(number) {
-            n if n == self.facts.serving => "serving",
-            n if n > self.facts.serving => "starting",
-            _ => "draining",
-        };
+fn oldest(workers: &[&Worker]) -> f64 {
+    let ages = workers.iter().filter_map(|w| w.process).map(|p| p.age);
+    ages.fold(0.0, f64::max)
+}
+
+impl Generation<'_> {
+    fn to_value(&self) -> Value {
+        let workers = &self.workers;
         let count = |state| workers.iter().filter(|w| w.told.state == state).count();
-        let age = workers
-            .iter()
-            .filter_map(|w| w.process)
-            .map(|p| p.age)
-            .fold(0.0, f64::max);
         let clients: u64 = workers.iter().map(|w| u64::from(w.told.clients)).sum();
         Value::Map(vec![
-            ("generation", Value::count(number)),
-            ("state", state.into()),
+            ("generation", Value::count(self.number)),
+            ("state", self.state.into()),
             ("workers", Value::count(workers.len())),
             ("open", Value::count(count(DTM_WORKER_OPEN))),
             ("draining", Value::count(count(DTM_WORKER_DRAINING))),
             ("clients", Value::count(clients)),
-            ("age_seconds", Value::Double(age)),
+            ("age_seconds", Value::Double(self.age)),
         ])
     }
 }

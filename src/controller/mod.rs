@@ -174,6 +174,11 @@ impl Controller {
         self.rt.counters.borrow().clone()
     }
 
+    /// One more of what this process counts for its successors, too.
+    pub(crate) fn count(&self, gauge: crate::shm::Gauge) {
+        self.child.shared.board.add(self.child.birth.slot, gauge, 1);
+    }
+
     /// One pass: events, then a fresh look at the workers, updates, the service.
     fn pass(&'static self) -> bool {
         let timeout = if self.actions.has_turns() { 0 } else { -1 };

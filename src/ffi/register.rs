@@ -6,7 +6,7 @@ use crate::action::{ATTEMPTS, Action, Calls};
 use crate::error::{Error, Result};
 use crate::func::Func;
 use crate::master::policy::Restart;
-use crate::net::{ListenSpec, Listener};
+use crate::net::{ListenSpec, Listener, Use};
 use crate::runtime::Runtime;
 use crate::store::Plugin;
 use std::ffi::{CStr, CString, c_char};
@@ -64,7 +64,7 @@ pub(super) unsafe fn listener(
         tag,
         backlog,
         mode,
-        control,
+        used: if control { Use::Control } else { Use::Service },
     };
     let listener = Listener::bind(&spec, &rt.inherited)?;
     if let Some(account) = &rt.config().daemon.account {

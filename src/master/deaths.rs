@@ -5,7 +5,7 @@ use super::policy::Event;
 use super::{Master, SWEEP_MS};
 use crate::channel::drain;
 use crate::process::death;
-use crate::shm::Gauge;
+use crate::shm::{Count, Gauge};
 use crate::signal::handler;
 use std::os::fd::AsFd;
 
@@ -87,7 +87,7 @@ impl Master {
     pub(super) fn reap(&mut self, slot: usize, pid: i32) {
         death::reap(pid);
         let late = self.shared.board.get(slot, Gauge::Late);
-        self.late_clients = self.late_clients.wrapping_add(late);
+        self.policy.counts.add(Count::LateClients, late);
         let pair = &self.pairs[slot];
         let lost = drain(pair.child.as_fd()) + drain(pair.master.as_fd());
         if lost > 0 {

@@ -2,7 +2,7 @@
 
 use super::Master;
 use crate::ffi::DTM_OK;
-use crate::shm::Facts;
+use crate::shm::{Count, Facts};
 
 /// Before the first fork; the configuration is loaded.
 pub(super) fn at_start() -> Facts {
@@ -18,7 +18,7 @@ pub(super) fn at_start() -> Facts {
 impl Master {
     pub(super) fn publish_facts(&mut self) {
         let fresh = self.policy.facts(&self.facts);
-        if fresh != self.facts || fresh.forks == 0 {
+        if fresh != self.facts || fresh.counts.get(Count::Forks) == 0 {
             self.shared.facts.publish(&fresh);
             self.facts = fresh;
         }
@@ -27,7 +27,6 @@ impl Master {
     pub(super) fn reload_ended(&mut self, code: i32) {
         self.facts.reload_at = crate::sys::wall_seconds();
         self.facts.reload_code = u64::from(code.unsigned_abs());
-        self.facts.reload_failures += u64::from(code < 0);
         self.shared.facts.publish(&self.facts);
     }
 
@@ -36,9 +35,5 @@ impl Master {
             self.facts.config_at = crate::sys::wall_seconds();
             self.shared.facts.publish(&self.facts);
         }
-    }
-
-    pub(super) fn worker_forked(&mut self) {
-        self.facts.worker_forks += 1;
     }
 }

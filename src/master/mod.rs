@@ -31,6 +31,7 @@ use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::process::lifeline::Lifeline;
 use crate::runtime::{Runtime, Shared, Stage};
+use crate::shm::Count;
 use crate::signal::handler::Wake;
 use crate::signal::{handler, mask};
 use crate::systemd::Manager;
@@ -105,8 +106,6 @@ pub(crate) struct Master {
     /// Out of descriptors: it accepts nothing until then.
     exhausted_until: Option<u64>,
     swept: u64,
-    /// Clients that the dead had closed at a drain's deadline.
-    late_clients: u64,
     terminal: bool,
     /// The service manager, if it wants to be told.
     systemd: Option<Manager>,
@@ -216,7 +215,7 @@ impl Master {
             Some(text) => Err(Error::new(DTM_EFAILED, text.clone())),
             None => outcome,
         };
-        let stats = self.policy.stats;
+        let counted = |count| self.policy.counts.get(count);
         let result = dtm_result_t {
             size: size_of::<dtm_result_t>(),
             reason: match outcome {
@@ -227,12 +226,12 @@ impl Master {
                 Ok(_) => DTM_END_GRACEFUL,
             },
             signal,
-            forks: stats.forks,
-            deaths: stats.deaths,
-            killed: stats.killed,
-            reloads: stats.reloads,
-            failed_reloads: stats.failed_reloads,
-            late_clients: self.late_clients,
+            forks: counted(Count::Forks),
+            deaths: counted(Count::Deaths),
+            killed: counted(Count::Killed),
+            reloads: counted(Count::Reloads),
+            failed_reloads: counted(Count::FailedReloads),
+            late_clients: counted(Count::LateClients),
         };
         let outcome = outcome.map(|_| ());
         self.send_totals(true);

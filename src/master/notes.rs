@@ -29,7 +29,7 @@ impl Master {
                     DTM_EVENT_DRAINING,
                     *slot,
                     0,
-                    &format!("told to leave: {why}"),
+                    &format!("told to leave: {}", why.text()),
                 );
             }
             Note::Died {
@@ -73,7 +73,10 @@ impl Master {
                 self.tell_life(DTM_EVENT_HANG, *slot, 0, &text);
             }
             Note::Recycle { slot, why } => {
-                let text = format!("recycled ({why}): it leaves when its successor is open");
+                let text = format!(
+                    "recycled ({}): it leaves when its successor is open",
+                    why.text()
+                );
                 self.tell_life(DTM_EVENT_RECYCLE, *slot, 0, &text);
             }
             Note::Scale { from, to, why } => {
@@ -134,9 +137,6 @@ impl Master {
             spawn,
             pid,
         };
-        if birth.role == DTM_ROLE_WORKER {
-            self.worker_forked();
-        }
         self.announce(DTM_EVENT_FORK, Some((slot, &who)), 0, "forked", false);
     }
 

@@ -100,7 +100,6 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         watched: vec![false; sockets.len()],
         exhausted_until: None,
         swept: crate::sys::now_ms(),
-        late_clients: 0,
         // SAFETY: a plain query about standard input.
         terminal: unsafe { libc::isatty(0) } == 1,
         upgrade: super::upgrading::Upgrade::default(),

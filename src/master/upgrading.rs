@@ -4,11 +4,13 @@
 
 use super::Master;
 use super::policy::{Asker, Event, Hold, Job, Phase, describe};
+use crate::accept::CARRIED;
 use crate::channel::{FDS_MAX, Kind};
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::process::death;
 use crate::runtime::Runtime;
+use crate::shm::{Count, Counts, Gauge};
 use crate::sys::now_ms;
 use crate::upgrade::coming::Coming;
 use crate::upgrade::link::{Heard, Link};
@@ -21,6 +23,15 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 const TOTALS_MS: u64 = 1_000;
 /// Spawns of the old binary until it has left; the new one counts on behind them.
 const SPAWNS: u64 = 10_000;
+
+/// Totals of the console, by their names between two binaries.
+const OF_THE_CONSOLE: [(&str, Gauge); 3] = [
+    ("console_connections", Gauge::ConsoleConnections),
+    ("console_refused", Gauge::ConsoleRefused),
+    ("console_commands", Gauge::ConsoleCommands),
+];
+/// In front of the names of the service's own counters.
+const OWN: &str = "c:";
 
 /// The master's part in an upgrade, on either side.
 #[derive(Default)]
@@ -152,6 +163,10 @@ impl Master {
             let control = Message::Socket(Socket::Control { file, address });
             link.send(&control, &[borrowed(fd)])?;
         }
+        if let Some((file, address, fd)) = self.rt.metrics_name() {
+            let metrics = Message::Socket(Socket::Metrics { file, address });
+            link.send(&metrics, &[borrowed(fd)])?;
+        }
         if let Some(pid_file) = &*self.rt.pid_file.borrow() {
             link.send(&Message::Socket(Socket::PidFile), &[pid_file.fd()])?;
         }
@@ -260,6 +275,13 @@ impl Master {
                 unsafe { libc::kill(pid, libc::SIGKILL) };
             }
             old::Action::Reply { asker, code, text } => {
+                let counted = match code {
+                    DTM_OK => Count::Upgrades,
+                    _ => Count::FailedUpgrades,
+                };
+                self.policy.counts.one_more(counted);
+                self.publish_facts();
+                self.send_totals(true);
                 self.announce_upgrade(code, &text);
                 self.reply(asker, code, &text);
             }
@@ -310,22 +332,21 @@ impl Master {
     // --- Totals ---
 
     fn totals(&self) -> Totals {
-        let stats = self.policy.stats;
-        let names = self.rt.counters.borrow();
-        let value = |(at, name): (usize, &String)| {
-            let value = self.shared.board.counter(None, at);
-            (name.clone(), value)
-        };
-        Totals {
-            forks: stats.forks,
-            deaths: stats.deaths,
-            killed: stats.killed,
-            reloads: stats.reloads,
-            failed_reloads: stats.failed_reloads,
-            late_clients: self.late_clients,
-            accepted: self.shared.schedule.accepted(),
-            counters: names.iter().enumerate().map(value).collect(),
+        let mut totals = Totals::default();
+        for (name, value) in self.policy.counts.named() {
+            totals.set(name, value);
         }
+        for (name, value) in CARRIED.into_iter().zip(self.shared.schedule.carried()) {
+            totals.set(name, value);
+        }
+        for (name, gauge) in OF_THE_CONSOLE {
+            totals.set(name, self.shared.board.total(gauge));
+        }
+        for (at, name) in self.rt.counters.borrow().iter().enumerate() {
+            let value = self.shared.board.counter(None, at);
+            totals.set(format!("{OWN}{name}"), value);
+        }
+        totals
     }
 
     /// While we drain, what we count still counts.
@@ -345,22 +366,24 @@ impl Master {
 
     fn inherit(&mut self, totals: Totals) {
         let before = std::mem::replace(&mut self.upgrade.heard, totals);
-        let now = &self.upgrade.heard;
-        let stats = &mut self.policy.stats;
-        let more = |new: u64, old: u64| new.saturating_sub(old);
-        stats.forks += more(now.forks, before.forks);
-        stats.deaths += more(now.deaths, before.deaths);
-        stats.killed += more(now.killed, before.killed);
-        stats.reloads += more(now.reloads, before.reloads);
-        stats.failed_reloads += more(now.failed_reloads, before.failed_reloads);
-        self.late_clients += more(now.late_clients, before.late_clients);
-        self.shared.schedule.inherit_accepted(now.accepted);
-        for (at, name) in self.rt.counters.borrow().iter().enumerate() {
-            let found = now.counters.iter().find(|(known, _)| known == name);
-            if let Some((_, value)) = found {
-                self.shared.board.inherit(at, *value);
+        let now = |name: &str| self.upgrade.heard.get(name).unwrap_or(0);
+        // The policy counts on in the same place.
+        for (name, _) in Counts::default().named() {
+            if let Some(count) = Counts::find(name) {
+                let more = now(name).saturating_sub(before.get(name).unwrap_or(0));
+                self.policy.counts.add(count, more);
             }
         }
+        self.shared.schedule.inherit(CARRIED.map(now));
+        for (name, gauge) in OF_THE_CONSOLE {
+            self.shared.board.inherit_total(gauge, now(name));
+        }
+        for (at, name) in self.rt.counters.borrow().iter().enumerate() {
+            if let Some(value) = self.upgrade.heard.get(&format!("{OWN}{name}")) {
+                self.shared.board.inherit(at, value);
+            }
+        }
+        self.publish_facts();
     }
 
     // --- The new binary ---

@@ -63,7 +63,7 @@ fn join(base: BorrowedFd<'_>, address: &SockaddrStorage) -> nix::Result<OwnedFd>
 mod tests {
     use super::*;
     use crate::net::Inherited;
-    use crate::net::listener::{ListenSpec, Listener, start};
+    use crate::net::listener::{ListenSpec, Listener, Use, start};
     use std::net::TcpListener;
     use std::os::fd::AsFd;
 
@@ -76,7 +76,7 @@ mod tests {
                 tag: 0,
                 backlog: 0,
                 mode: 0,
-                control: false,
+                used: Use::Service,
             },
             &Inherited::default(),
         )

@@ -2,7 +2,7 @@
 //! (LISTEN_FDS), or by the binary that this one replaces. dtm_listen() finds its own
 //! among them by address, or by name; so nothing that waits in their queues is lost.
 
-use super::Address;
+use super::{Address, Use};
 use crate::error::{Context, Error, Result};
 use crate::systemd::state::{STORED, fd_name};
 use nix::errno::Errno;
@@ -37,15 +37,13 @@ pub(crate) enum From {
     /// Its file, if it has one, is systemd's to remove; but not if it was `stored`: then
     /// an earlier process of this service has made both.
     Systemd { stored: bool },
-    #[allow(dead_code, reason = "the upgrade follows")]
     /// The binary that this one replaces. `file`: it made the file, and we shall remove it.
-    Predecessor { file: bool, control: bool },
+    Predecessor { file: bool, used: Use },
 }
 
 enum Fd {
     /// In the environment's custody until it is claimed: the host may want it itself.
     Lent(RawFd),
-    #[allow(dead_code, reason = "the upgrade follows")]
     Ours(OwnedFd),
 }
 
@@ -76,7 +74,6 @@ impl Inherited {
         Self(RefCell::new(fds.map(socket).collect()))
     }
 
-    #[allow(dead_code, reason = "the upgrade follows")]
     /// A socket of the binary that this one replaces.
     pub(crate) fn add(&self, fd: OwnedFd, name: &str, from: From) {
         self.0.borrow_mut().push(Socket {
@@ -87,7 +84,6 @@ impl Inherited {
         });
     }
 
-    #[allow(dead_code, reason = "the upgrade follows")]
     /// One more socket of the group that the last one is the base of.
     pub(crate) fn add_door(&self, code: u64, fd: OwnedFd) {
         if let Some(socket) = self.0.borrow_mut().last_mut() {
@@ -96,16 +92,12 @@ impl Inherited {
     }
 
     /// The socket for this address, and where it comes from.
-    pub(crate) fn claim(
-        &self,
-        address: &Address,
-        control: bool,
-    ) -> Result<Option<(OwnedFd, Claimed)>> {
+    pub(crate) fn claim(&self, address: &Address, used: Use) -> Result<Option<(OwnedFd, Claimed)>> {
         let found = self
             .0
             .borrow()
             .iter()
-            .position(|socket| socket.is_for(address, control));
+            .position(|socket| socket.is_for(address, used));
         let Some(found) = found else {
             return match address {
                 Address::Systemd(name) => Err(self.missing(name)),
@@ -141,12 +133,10 @@ pub(crate) struct Claimed {
 }
 
 impl Socket {
-    fn is_for(&self, address: &Address, control: bool) -> bool {
+    fn is_for(&self, address: &Address, used: Use) -> bool {
         match self.from {
             // By the words in which it was asked for: port 0 means the same port again.
-            From::Predecessor { control: its, .. } => {
-                its == control && self.name == address.to_string()
-            }
+            From::Predecessor { used: its, .. } => its == used && self.name == address.to_string(),
             // By name, too: a file had another one when it was bound, and port 0 is the
             // same port again.
             From::Systemd { stored: true } => {
@@ -241,7 +231,7 @@ fn check(fd: &OwnedFd, address: &Address) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{ListenSpec, Listener};
+    use crate::net::{ListenSpec, Listener, Use};
     use std::net::{TcpListener, TcpStream};
     use std::os::unix::net::UnixListener;
 
@@ -251,7 +241,7 @@ mod tests {
             tag: 0,
             backlog: 0,
             mode: 0,
-            control: false,
+            used: Use::Service,
         }
     }
 
@@ -353,7 +343,7 @@ mod tests {
         let inherited = Inherited::default();
         let from = From::Predecessor {
             file: false,
-            control: true,
+            used: Use::Control,
         };
         inherited.add(socket.into(), "127.0.0.1:0", from);
         assert_ne!(
@@ -363,7 +353,7 @@ mod tests {
             port
         );
         let control = ListenSpec {
-            control: true,
+            used: Use::Control,
             ..spec("127.0.0.1:0")
         };
         assert_eq!(Listener::bind(&control, &inherited).unwrap().port(), port);

@@ -11,6 +11,14 @@ use nix::sys::socket::{
 use std::net::{Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+/// Whom a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    Service,
+    Control,
+    Metrics,
+}
+
 /// What dtm_listen() asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct ListenSpec {
@@ -20,7 +28,7 @@ pub(crate) struct ListenSpec {
     pub(crate) backlog: u32,
     /// Of a Unix socket file; 0: 0666, or 0600 for control.
     pub(crate) mode: u32,
-    pub(crate) control: bool,
+    pub(crate) used: Use,
 }
 
 pub(crate) struct Listener {
@@ -33,7 +41,6 @@ pub(crate) struct Listener {
     file: Option<unix::SocketFile>,
     /// systemd has it, too.
     pub(crate) kept: bool,
-    #[allow(dead_code, reason = "the upgrade follows")]
     /// Sockets of its group that the binary before this one had, by door.
     pub(crate) doors: Vec<(u64, OwnedFd)>,
 }
@@ -43,9 +50,9 @@ impl Listener {
     pub(crate) fn bind(spec: &ListenSpec, inherited: &Inherited) -> Result<Self> {
         let address = Address::parse(&spec.address)?;
         let backlog = if spec.backlog == 0 { 511 } else { spec.backlog };
-        let mode = match (spec.mode, spec.control) {
-            (0, false) => 0o666,
-            (0, true) => 0o600,
+        let mode = match (spec.mode, spec.used) {
+            (0, Use::Control) => 0o600,
+            (0, Use::Service | Use::Metrics) => 0o666,
             (mode, _) if mode & !0o777 != 0 => {
                 let text = format!("listen {address}: mode {mode:#o}: must be within 0777");
                 return Err(Error::invalid(text));
@@ -53,7 +60,7 @@ impl Listener {
             (mode, _) => mode,
         };
         let mut kept = false;
-        let (fd, file, doors) = match inherited.claim(&address, spec.control)? {
+        let (fd, file, doors) = match inherited.claim(&address, spec.used)? {
             Some((fd, Claimed { from, doors })) => {
                 if spec.backlog != 0 {
                     start(&fd, backlog).context(What(&address))?;
@@ -93,7 +100,6 @@ impl Listener {
         self.port
     }
 
-    #[allow(dead_code, reason = "the upgrade follows")]
     /// Does it have a file that this library has made?
     pub(crate) fn has_file(&self) -> bool {
         self.file.is_some()
@@ -206,7 +212,7 @@ mod tests {
             tag: 7,
             backlog: 0,
             mode: 0,
-            control: false,
+            used: Use::Service,
         }
     }
 

@@ -9,5 +9,5 @@ mod unix;
 
 pub(crate) use addr::Address;
 pub(crate) use inherited::Inherited;
-pub(crate) use listener::{ListenSpec, Listener};
+pub(crate) use listener::{ListenSpec, Listener, Use};
 pub(crate) use peer::{AcceptError, Peer, accept, listens, peer_of};

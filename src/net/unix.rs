@@ -132,7 +132,7 @@ fn check_free(path: &str, address: &Address) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::{Inherited, ListenSpec, Listener, Peer, accept};
+    use crate::net::{Inherited, ListenSpec, Listener, Peer, Use, accept};
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
     use std::path::{Path, PathBuf};
 
@@ -169,7 +169,7 @@ mod tests {
                 tag: 0,
                 backlog: 1,
                 mode: 0,
-                control,
+                used: if control { Use::Control } else { Use::Service },
             },
             &Inherited::default(),
         )
@@ -269,7 +269,7 @@ mod tests {
             tag: 0,
             backlog: 0,
             mode: 0,
-            control: false,
+            used: Use::Service,
         };
         let first = Listener::bind(&spec(&name), &Inherited::default()).unwrap();
         assert_eq!(

@@ -17,13 +17,16 @@ pub(crate) enum Gauge {
     Fenced,
     /// Clients closed at the drain's deadline.
     Late,
-    /// The slot's, over all its processes: a reset leaves it alone.
+    /// From here on: the slot's, over all its processes. A reset leaves these alone.
+    ConsoleConnections = 12,
+    ConsoleRefused = 13,
+    ConsoleCommands = 14,
     TotalAccepted = 15,
 }
 
 const GAUGES: usize = 16;
 /// From here on a row's words belong to the slot.
-const TOTALS: usize = Gauge::TotalAccepted as usize;
+const TOTALS: usize = Gauge::ConsoleConnections as usize;
 const COUNTERS: usize = DTM_COUNTERS_MAX as usize;
 const ROW: usize = GAUGES + COUNTERS;
 // Two rows never share a line, nor a pair of lines that are fetched together.
@@ -78,9 +81,20 @@ impl Board {
         }
     }
 
+    /// The sum over all slots.
+    pub(crate) fn total(&self, gauge: Gauge) -> u64 {
+        let one = |slot| self.get(slot, gauge);
+        (0..=self.slots).map(one).fold(0, u64::wrapping_add)
+    }
+
     /// Master: what the binary before this one had counted. No slot's, but in the sum.
     pub(crate) fn inherit(&self, counter: usize, value: u64) {
         self.counters(self.slots)[counter].store(value, Relaxed);
+    }
+
+    /// The same of one of the library's own.
+    pub(crate) fn inherit_total(&self, gauge: Gauge, value: u64) {
+        self.set(self.slots, gauge, value);
     }
 
     fn gauge(&self, slot: usize, gauge: Gauge) -> &AtomicU64 {
@@ -115,6 +129,8 @@ mod tests {
         assert_eq!(board.get(1, Gauge::Clients), 0);
         assert_eq!(board.get(1, Gauge::Accepted), 0);
         assert_eq!(board.get(1, Gauge::TotalAccepted), 5);
+        board.inherit_total(Gauge::TotalAccepted, 100);
+        assert_eq!(board.total(Gauge::TotalAccepted), 105);
         assert_eq!(board.counter(Some(1), 31), 10);
         assert_eq!(board.counter(None, 31), 15);
         assert_eq!(board.counter(None, 0), 0);

@@ -1,6 +1,7 @@
 //! What the master tells of the whole service: one record beside the table, for the
 //! controller's status.
 
+use super::counts::Counts;
 use super::{Latch, Region};
 use crate::error::Result;
 
@@ -9,20 +10,25 @@ macro_rules! facts {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         pub(crate) struct Facts {
             $($(#[$doc])* pub(crate) $name: u64,)*
+            pub(crate) counts: Counts,
         }
 
         impl Facts {
-            fn pack(&self) -> [u64; WORDS] {
-                [$(self.$name,)*]
+            fn pack(&self) -> impl Iterator<Item = u64> {
+                [$(self.$name,)*].into_iter().chain(self.counts.words())
             }
 
             fn unpack(words: &[u64; WORDS]) -> Self {
-                let [$($name,)*] = *words;
-                Self { $($name,)* }
+                let (own, counts) = words.split_at(OWN);
+                let [$($name,)*] = *own else { return Self::default() };
+                let mut all = [0; Counts::WORDS];
+                all.copy_from_slice(counts);
+                Self { $($name,)* counts: Counts::of_words(all) }
             }
         }
 
-        const WORDS: usize = [$(stringify!($name),)*].len();
+        const OWN: usize = [$(stringify!($name),)*].len();
+        const WORDS: usize = OWN + Counts::WORDS;
     };
 }
 
@@ -39,14 +45,6 @@ facts! {
     workers,
     /// 1: all workers were stopped on demand. 2: the service is ending.
     stopped,
-    /// Totals since the start.
-    forks,
-    deaths,
-    killed,
-    reloads,
-    reload_failures,
-    /// Workers ever forked.
-    worker_forks,
     /// When the last reload ended, seconds since 1970; 0: there was none.
     reload_at,
     /// Its result, negated; 0: it succeeded.
@@ -91,16 +89,17 @@ impl FactsBlock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shm::Count;
 
     #[test]
     fn facts_come_back() {
         let block = FactsBlock::new().unwrap();
         assert_eq!(block.read(), Some(Facts::default()));
-        let facts = Facts {
-            forks: 3,
+        let mut facts = Facts {
             config_at: 7,
             ..Facts::default()
         };
+        facts.counts.add(Count::RecycleAsked, 3);
         block.publish(&facts);
         assert_eq!(block.read(), Some(facts));
     }

@@ -16,6 +16,7 @@
 
 mod ban;
 mod board;
+mod counts;
 mod facts;
 mod last_words;
 mod latch;
@@ -26,6 +27,7 @@ mod table;
 
 pub(crate) use ban::{Ban, Notice};
 pub(crate) use board::{Board, Gauge};
+pub(crate) use counts::{Count, Counts};
 pub(crate) use facts::{Facts, FactsBlock};
 pub(crate) use last_words::LastWords;
 pub(crate) use latch::Latch;

@@ -4,8 +4,8 @@
 use super::link::Link;
 use super::wire::{Message, Socket};
 use crate::error::Result;
-use crate::net::Inherited;
 use crate::net::inherited::From;
+use crate::net::{Inherited, Use};
 use std::os::fd::OwnedFd;
 
 pub(crate) struct Coming {
@@ -50,19 +50,15 @@ impl Coming {
 }
 
 fn take(inherited: &Inherited, socket: Socket, mut fds: impl Iterator<Item = OwnedFd>) {
+    let mut listener = |file, address: &str, used| {
+        if let Some(fd) = fds.next() {
+            inherited.add(fd, address, From::Predecessor { file, used });
+        }
+    };
     match socket {
-        Socket::Base { file, address } => {
-            if let Some(fd) = fds.next() {
-                let control = false;
-                inherited.add(fd, &address, From::Predecessor { file, control });
-            }
-        }
-        Socket::Control { file, address } => {
-            if let Some(fd) = fds.next() {
-                let control = true;
-                inherited.add(fd, &address, From::Predecessor { file, control });
-            }
-        }
+        Socket::Base { file, address } => listener(file, &address, Use::Service),
+        Socket::Control { file, address } => listener(file, &address, Use::Control),
+        Socket::Metrics { file, address } => listener(file, &address, Use::Metrics),
         Socket::Doors(codes) => {
             for (code, fd) in codes.into_iter().zip(fds) {
                 inherited.add_door(code, fd);

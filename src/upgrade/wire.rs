@@ -2,6 +2,7 @@
 //! for they may be of different versions: unknown words at the end of a line, and
 //! unknown messages, are passed over. Pure.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// What a descriptor in a message is.
@@ -16,6 +17,11 @@ pub(crate) enum Socket {
         file: bool,
         address: String,
     },
+    /// That for scrapers.
+    Metrics {
+        file: bool,
+        address: String,
+    },
     /// More sockets of the last base's group, by door: as many as there are descriptors.
     Doors(Vec<u64>),
     /// The pid file, locked.
@@ -24,19 +30,10 @@ pub(crate) enum Socket {
     Init,
 }
 
-/// Numbers that operators draw, and that must not begin anew.
+/// Numbers that operators draw, and that must not begin anew: by name, for the other
+/// version may have more of them, or less.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Totals {
-    pub(crate) forks: u64,
-    pub(crate) deaths: u64,
-    pub(crate) killed: u64,
-    pub(crate) reloads: u64,
-    pub(crate) failed_reloads: u64,
-    pub(crate) late_clients: u64,
-    pub(crate) accepted: u64,
-    /// The service's own, by name.
-    pub(crate) counters: Vec<(String, u64)>,
-}
+pub(crate) struct Totals(BTreeMap<String, u64>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Message {
@@ -124,6 +121,7 @@ impl Socket {
         match self {
             Self::Base { file, address } => format!("base {} {address}", u8::from(*file)),
             Self::Control { file, address } => format!("control {} {address}", u8::from(*file)),
+            Self::Metrics { file, address } => format!("metrics {} {address}", u8::from(*file)),
             Self::Doors(codes) => {
                 let mut text = "doors".to_owned();
                 for code in codes {
@@ -144,6 +142,7 @@ impl Socket {
         Some(match word {
             "base" => named().map(|(file, address)| Self::Base { file, address })?,
             "control" => named().map(|(file, address)| Self::Control { file, address })?,
+            "metrics" => named().map(|(file, address)| Self::Metrics { file, address })?,
             "doors" => {
                 let codes = rest.split(' ').filter(|word| !word.is_empty());
                 Self::Doors(codes.map(|w| w.parse().ok()).collect::<Option<_>>()?)
@@ -156,43 +155,29 @@ impl Socket {
 }
 
 impl Totals {
-    fn own(&mut self) -> [(&'static str, &mut u64); 7] {
-        [
-            ("forks", &mut self.forks),
-            ("deaths", &mut self.deaths),
-            ("killed", &mut self.killed),
-            ("reloads", &mut self.reloads),
-            ("failed_reloads", &mut self.failed_reloads),
-            ("late_clients", &mut self.late_clients),
-            ("accepted", &mut self.accepted),
-        ]
+    /// A name is one word without `=`.
+    pub(crate) fn set(&mut self, name: impl Into<String>, value: u64) {
+        self.0.insert(name.into(), value);
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<u64> {
+        self.0.get(name).copied()
     }
 
     fn encode(&self) -> String {
         let mut text = "totals".to_owned();
-        for (name, value) in self.clone().own() {
+        for (name, value) in &self.0 {
             let _ = write!(text, " {name}={value}");
-        }
-        for (name, value) in &self.counters {
-            let _ = write!(text, " c:{name}={value}");
         }
         text
     }
 
     fn decode<'a>(words: impl Iterator<Item = &'a str>) -> Self {
-        let mut totals = Self::default();
-        for word in words {
-            let Some((name, value)) = word.split_once('=') else {
-                continue;
-            };
-            let Ok(value) = value.parse() else { continue };
-            if let Some(name) = name.strip_prefix("c:") {
-                totals.counters.push((name.to_owned(), value));
-            } else if let Some((_, own)) = totals.own().into_iter().find(|(own, _)| *own == name) {
-                *own = value;
-            }
-        }
-        totals
+        let pairs = words.filter_map(|word| {
+            let (name, value) = word.split_once('=')?;
+            Some((name.to_owned(), value.parse().ok()?))
+        });
+        Self(pairs.collect())
     }
 }
 
@@ -204,12 +189,10 @@ mod tests {
     #[test]
     fn all_come_back() {
         let address = "unix:/a b".to_owned();
-        let totals = Totals {
-            forks: 1,
-            accepted: u64::MAX,
-            counters: vec![("hits".into(), 7), ("x_1".into(), 0)],
-            ..Totals::default()
-        };
+        let mut totals = Totals::default();
+        totals.set("forks", 1);
+        totals.set("accepted", u64::MAX);
+        totals.set("c:x_1", 0);
         let all = [
             Message::Hello {
                 generation: 3,
@@ -222,6 +205,10 @@ mod tests {
             Message::Socket(Socket::Control {
                 file: false,
                 address,
+            }),
+            Message::Socket(Socket::Metrics {
+                file: true,
+                address: "*:9901".into(),
             }),
             Message::Socket(Socket::Doors(vec![0, 1 << 32])),
             Message::Socket(Socket::Doors(Vec::new())),
@@ -255,7 +242,7 @@ mod tests {
         assert_eq!(Message::decode("hello 1 2 more=3"), Some(hello));
         assert_eq!(Message::decode("sing la la"), None);
         let totals = Message::decode("totals forks=1 colour=2 nothing");
-        assert!(matches!(totals, Some(Message::Totals(t)) if t.forks == 1));
+        assert!(matches!(totals, Some(Message::Totals(t)) if t.get("forks") == Some(1)));
     }
 
     proptest! {

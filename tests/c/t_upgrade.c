@@ -159,6 +159,26 @@ static int tell(const char *line)
     return answer[0] == '+' ? 0 : -1;
 }
 
+/* What a scrape tells of one metric, with its labels; -1: nothing. */
+static double metric(const char *name)
+{
+    static char page[1 << 17];
+    char address[160], line[100];
+    size_t len = 0;
+    snprintf(address, sizeof address, "unix:%s", at("metrics"));
+    int fd = dial_address(address);
+    const char *request = "GET /metrics HTTP/1.0\r\n\r\n";
+    CHECK_EQ(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
+    for (ssize_t n; (n = recv(fd, page + len, sizeof page - 1 - len, 0)) > 0;)
+        len += (size_t)n;
+    CHECK(len < sizeof page - 1);
+    page[len] = 0;
+    hang_up(fd);
+    snprintf(line, sizeof line, "\n%s ", name);
+    const char *found = strstr(page, line);
+    return found ? strtod(found + strlen(line), NULL) : -1;
+}
+
 /* SIGTERM to whoever is the master now, and to nobody else. */
 static void end(void)
 {
@@ -169,6 +189,7 @@ static void end(void)
     CHECK_EQ(pid_in_file(), 0);
     CHECK(access(at("socket"), F_OK) != 0);
     CHECK(access(at("control"), F_OK) != 0);
+    CHECK(access(at("metrics"), F_OK) != 0);
     static const char *const left[] = {"log", "ends", "service", "trouble", "standard"};
     for (size_t i = 0; i < sizeof left / sizeof left[0]; i++)
         unlink(at(left[i]));
@@ -309,6 +330,47 @@ static void numbers_go_on(void)
         unlink(at(left[i]));
 }
 
+/* The listener for scrapers is handed over, too, and nothing that it tells falls. */
+static void metrics_go_on(void)
+{
+    static const char *const totals[] = {
+        "dtm_accepted_total",
+        "dtm_forks_total",
+        "dtm_reloads_total{result=\"ok\"}",
+        "dtm_reloads_total{result=\"failed\"}",
+        "dtm_process_ends_total{reason=\"told\"}",
+        "dtm_drains_total{reason=\"reload\"}",
+        "dtm_console_connections_total",
+        "dtm_console_commands_total",
+        "dtm_service_hits_total",
+    };
+    enum { TOTALS = sizeof totals / sizeof totals[0] };
+    double before[TOTALS];
+    start_with(1, "1", "2");
+    CHECK_EQ(tell("reload"), 0);
+    write_file("trouble", "init");
+    CHECK_EQ(tell("reload"), -1);
+    unlink(at("trouble"));
+    for (int i = 0; i < 10; i++)
+        who_serves();
+    WAIT(metric("dtm_process_ends_total{reason=\"told\"}") >= 2);
+    for (int i = 0; i < TOTALS; i++) {
+        before[i] = metric(totals[i]);
+        if (before[i] < 1)
+            fail_at(__FILE__, __LINE__, "%s is %g", totals[i], before[i]);
+    }
+    install(2);
+    CHECK_EQ(tell("upgrade"), 0);
+    WAIT(ended(first, NULL));
+    CHECK_EQ(access(at("metrics"), F_OK), 0);
+    for (int i = 0; i < TOTALS; i++) {
+        double after = 0;
+        WAIT((after = metric(totals[i])) >= before[i]);
+    }
+    WAIT(metric("dtm_upgrades_total{result=\"ok\"}") == 1);
+    end();
+}
+
 /* Everything is as it was: same processes, same files. */
 static void nothing_happened(struct load *load, uint64_t spawn)
 {
@@ -361,6 +423,7 @@ static void failures(void)
                     answer);
         unlink(at("trouble"));
         nothing_happened(load, 4);
+        CHECK(metric("dtm_upgrades_total{result=\"failed\"}") >= (double)i + 1);
     }
     /* And the next one succeeds. */
     install(2);
@@ -423,6 +486,7 @@ static const struct test tests[] = {
     {"10 upgrades under load, pass", ten_passed},
     {"10 upgrades under load, 20 workers", ten_in_groups},
     {"numbers go on", numbers_go_on},
+    {"metrics go on", metrics_go_on},
     {"failures at each step", failures},
     {"refused and ended", meanwhile},
     {"the old one dies", the_old_one_dies},

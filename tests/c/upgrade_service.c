@@ -1,7 +1,8 @@
 /*
  * The service that t_upgrade replaces while it runs: a program of its own, compiled in
  * several versions. `upgrade_service DIRECTORY PORT [MODE [WORKERS]]`: listens there and at
- * DIRECTORY/socket, with a console at DIRECTORY/control, a pid file and a log.
+ * DIRECTORY/socket, with a console at DIRECTORY/control, metrics at DIRECTORY/metrics, a
+ * pid file and a log.
  *
  * One line per request: `who`, `done`, `busy`, `hits`. Trouble is asked for by a file
  * DIRECTORY/trouble with `init`, `hang`, `update` or `late` in it.
@@ -113,12 +114,14 @@ int main(int argc, char **argv)
     dtm_listen_t listen = DTM_LISTEN_INIT;
     dtm_result_t result = {.size = sizeof result};
     dtm_t *rt = NULL;
-    char address[220], log[220];
+    char address[220], log[220], metrics[220];
     if (argc < 3)
         return 2;
     directory = argv[1];
     snprintf(log, sizeof log, "file:%s", in_directory("log"));
+    snprintf(metrics, sizeof metrics, "unix:%s", in_directory("metrics"));
     config.name = "upgraded";
+    config.metrics_listen = metrics;
     config.workers = argc > 4 ? (uint32_t)atoi(argv[4]) : 3;
     config.max_processes = 64;
     config.accept_mode = argc > 3 ? (uint32_t)atoi(argv[3]) : DTM_ACCEPT_AUTO;

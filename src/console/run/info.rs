@@ -3,6 +3,7 @@
 use super::super::status::{Status, mode_name, ratio, state_name};
 use super::*;
 use crate::ffi::{DTM_WORKER_DRAINING, DTM_WORKER_OPEN};
+use crate::shm::Count;
 use std::fmt::Write;
 
 type Section = fn(&Status, &mut String);
@@ -99,7 +100,7 @@ fn memory(s: &Status, out: &mut String) {
 fn worker(s: &Status, out: &mut String) {
     lines! { out,
         "worker_max": s.facts.workers,
-        "worker_total": s.facts.worker_forks,
+        "worker_total": s.counted(Count::WorkerForks),
         "worker_open": s.in_state(DTM_WORKER_OPEN),
         "worker_draining": s.in_state(DTM_WORKER_DRAINING),
         "worker_clients": s.clients(),
@@ -143,9 +144,9 @@ fn stats(s: &Status, out: &mut String) {
     lines! { out,
         "run_count": s.accept.accepted,
         "run_qps": format!("{qps:.2}"),
-        "forks": s.facts.forks,
-        "deaths": s.facts.deaths,
-        "killed": s.facts.killed,
+        "forks": s.counted(Count::Forks),
+        "deaths": s.counted(Count::Deaths),
+        "killed": s.counted(Count::Killed),
         "funcs": s.funcs,
         "worker_cpu_seconds": format!("{cpu:.2}"),
         "nofork_seconds": ban,
@@ -162,8 +163,8 @@ fn reload(s: &Status, out: &mut String) {
     lines! { out,
         "generation": s.facts.serving,
         "reload_in_progress": u8::from(s.facts.reloading > 0),
-        "reloads": s.facts.reloads,
-        "reload_failures": s.facts.reload_failures,
+        "reloads": s.counted(Count::Reloads),
+        "reload_failures": s.counted(Count::FailedReloads),
         "last_reload_at": s.facts.reload_at,
         "last_reload_result": result,
     }

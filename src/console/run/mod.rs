@@ -19,6 +19,7 @@ use super::value::{Resp, Value};
 use super::{Connection, Console};
 use crate::controller::Controller;
 use crate::ffi::*;
+use crate::shm::Gauge;
 
 pub(super) struct Call<'a> {
     pub(super) console: &'a Console,
@@ -122,7 +123,7 @@ pub(super) fn execute(
     conn: &Connection,
     words: &[Vec<u8>],
 ) {
-    console.served.set(console.served.get() + 1);
+    controller.count(Gauge::ConsoleCommands);
     let right = conn.borrow().right;
     let answered = table::find(&console.own, words, right).and_then(|command| {
         let mut conn_now = conn.borrow_mut();

@@ -104,7 +104,7 @@ impl Policy {
         self.stop_askers.push(asker);
         for at in 0..self.slots.len() {
             if !matches!(self.slots[at].job, None | Some(Job::Controller)) {
-                self.dismiss(at, Order::Drain, "all children are to stop", now, out);
+                self.dismiss(at, Order::Drain, Leave::Stop, now, out);
             }
         }
     }
@@ -144,7 +144,7 @@ impl Policy {
             .map(|(at, _)| at)
             .collect();
         for at in surplus {
-            self.dismiss(at, Order::Drain, "fewer workers are wanted", now, out);
+            self.dismiss(at, Order::Drain, Leave::Scale, now, out);
         }
         Ok(())
     }

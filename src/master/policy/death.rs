@@ -30,6 +30,7 @@ impl Policy {
         slot.child = None;
         slot.since = now;
         slot.last = Some((reason, exit));
+        self.counts.one_more(why::count_of_end(reason));
         if !asked {
             slot.tally.deaths += 1;
             slot.tally.crashes += u32::from(reason == Reason::Signal);
@@ -43,7 +44,7 @@ impl Policy {
             });
         }
         if !asked {
-            self.stats.deaths += 1;
+            self.counts.one_more(Count::Deaths);
         }
         // A worker that never opened cannot leave by its own right.
         let hopeful = in_reload && self.slots[at].is_worker();
@@ -69,6 +70,7 @@ impl Policy {
             next,
         }));
         if next == Next::GivenUp {
+            self.counts.one_more(Count::SlotsFailed);
             out.push(Action::Note(Note::Failed {
                 slot: at,
                 who,

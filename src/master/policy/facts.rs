@@ -22,10 +22,7 @@ impl Policy {
                 Some(_) => 2,
                 None => u64::from(self.stopped),
             },
-            forks: self.stats.forks,
-            deaths: self.stats.deaths,
-            killed: self.stats.killed,
-            reloads: self.stats.reloads,
+            counts: self.counts,
             ..*last
         }
     }

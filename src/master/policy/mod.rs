@@ -14,6 +14,7 @@ mod spawn;
 mod stop;
 mod types;
 mod upgrade;
+mod why;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,9 @@ pub(crate) use recycle::Usage;
 pub(crate) use scale::Demand;
 pub(crate) use slot::{Child, Phase, Slot};
 pub(crate) use types::*;
+pub(crate) use why::{Leave, Worn};
 
+use crate::shm::{Count, Counts};
 use reload::Reload;
 
 /// The state. Everything the master knows about its children.
@@ -52,7 +55,7 @@ pub(crate) struct Policy {
     finished: bool,
     hold: Hold,
     scaler: scale::Scaler,
-    pub(crate) stats: Stats,
+    pub(crate) counts: Counts,
 }
 
 /// What another binary has, in an upgrade.
@@ -62,16 +65,6 @@ pub(crate) struct Hold {
     pub(crate) lock: bool,
     /// The clients: our workers' gates stay shut.
     pub(crate) gates: bool,
-}
-
-/// Totals for dtm_run()'s result.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Stats {
-    pub(crate) forks: u64,
-    pub(crate) deaths: u64,
-    pub(crate) killed: u64,
-    pub(crate) reloads: u64,
-    pub(crate) failed_reloads: u64,
 }
 
 type Actions = Vec<Action>;
@@ -96,7 +89,7 @@ impl Policy {
             finished: false,
             hold: Hold::default(),
             scaler: scale::Scaler::default(),
-            stats: Stats::default(),
+            counts: Counts::default(),
         }
     }
 

@@ -30,21 +30,21 @@ impl Recycle {
     }
 
     /// Why this worker is to be replaced.
-    fn due(&self, usage: &Usage, index: u32, age: Ms) -> Option<&'static str> {
+    fn due(&self, usage: &Usage, index: u32, age: Ms) -> Option<Worn> {
         let over = |limit: Option<u64>, value: u64| {
             limit.is_some_and(|limit| value >= self.of(limit, index))
         };
         let why = [
-            (over(self.clients, usage.clients), "recycle_clients"),
-            (over(self.requests, usage.requests), "recycle_requests"),
-            (over(self.age, age), "recycle_age"),
-            (over(self.idle, usage.idle), "recycle_idle"),
+            (over(self.clients, usage.clients), Worn::Clients),
+            (over(self.requests, usage.requests), Worn::Requests),
+            (over(self.age, age), Worn::Age),
+            (over(self.idle, usage.idle), Worn::Idle),
             // A limit of memory is one for each of them: nothing is added.
             (
                 self.memory_soft
                     .zip(usage.memory)
                     .is_some_and(|(soft, m)| m >= soft),
-                "memory_soft",
+                Worn::Memory,
             ),
         ];
         let found = why.into_iter().find(|(is_over, _)| *is_over);
@@ -99,7 +99,7 @@ impl Policy {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    fn due(&mut self, usage: &Usage, now: Ms) -> Option<&'static str> {
+    fn due(&mut self, usage: &Usage, now: Ms) -> Option<Worn> {
         let slot = &self.slots[usage.slot];
         let (Some(Job::Worker { index }), Some(child)) = (slot.job, slot.running()) else {
             return None;
@@ -115,7 +115,7 @@ impl Policy {
     }
 
     /// Fork a successor for this slot's worker. False: there is no free slot for it.
-    fn recycle(&mut self, at: usize, why: &'static str, now: Ms, out: &mut Actions) -> bool {
+    fn recycle(&mut self, at: usize, why: Worn, now: Ms, out: &mut Actions) -> bool {
         let free = self.slots.iter().position(Slot::is_free);
         let (Some(free), Some(job)) = (free, self.slots[at].job) else {
             // Not tried again at once: there may be none for long.
@@ -130,6 +130,7 @@ impl Policy {
         let spawn = child.spawn;
         self.assign(free, job, generation, now);
         self.slots[free].replaces = Some(spawn);
+        self.counts.one_more(why.count());
         out.push(Action::Note(Note::Recycle { slot: at, why }));
         true
     }
@@ -140,7 +141,7 @@ impl Policy {
             return;
         };
         if let Some(old) = self.slot_of(spawn) {
-            self.tell(old, Order::Drain, "its successor is open", now, out);
+            self.tell(old, Order::Drain, Leave::Recycle, now, out);
         }
     }
 
@@ -184,7 +185,7 @@ impl Policy {
             _ if self.reload.is_some() => (-libc::EBUSY, "a reload is in progress".into()),
             None => (DTM_EGONE, format!("no open worker has spawn id {spawn}")),
             Some(at) if again(&self.slots[at]) => (-libc::EBUSY, "it is being replaced".into()),
-            Some(at) if self.recycle(at, "an operator asked", now, out) => {
+            Some(at) if self.recycle(at, Worn::Asked, now, out) => {
                 (DTM_OK, "it leaves when its successor is open".into())
             }
             Some(_) => {
@@ -238,7 +239,7 @@ mod tests {
         assert_eq!(limits(10).due(&after(5_000), 0, 9_999), None);
         assert_eq!(
             limits(10).due(&after(5_000), 0, 10_000),
-            Some("recycle_requests")
+            Some(Worn::Requests)
         );
         assert_eq!(limits(10).due(&after(999), 0, 10_000), None);
     }

@@ -173,8 +173,7 @@ impl Policy {
         }
         for at in 0..self.slots.len() {
             if old[..surplus].contains(&self.slots[at].generation) {
-                let why = "too many old generations are alive, and this is the oldest";
-                self.dismiss(at, Order::Expire, why, now, out);
+                self.dismiss(at, Order::Expire, Leave::TooOld, now, out);
             }
         }
         false
@@ -203,7 +202,7 @@ impl Policy {
             let slot = &self.slots[at];
             let stays = matches!(slot.job, None | Some(Job::Controller));
             if slot.generation != generation && !stays {
-                self.dismiss(at, Order::Drain, "a newer generation serves", now, out);
+                self.dismiss(at, Order::Drain, Leave::Reload, now, out);
             }
         }
     }
@@ -254,7 +253,7 @@ impl Policy {
             }
             for at in 0..self.slots.len() {
                 if self.slots[at].generation == generation {
-                    self.dismiss(at, Order::Stop, "its reload is cancelled", now, out);
+                    self.dismiss(at, Order::Stop, Leave::Cancelled, now, out);
                 }
             }
             out.push(Action::RevertConfig);
@@ -272,9 +271,10 @@ impl Policy {
             begun => begun,
         };
         if code == DTM_OK {
-            self.stats.reloads += u64::from(reload.generation > 0);
+            let forked = u64::from(reload.generation > 0);
+            self.counts.add(Count::Reloads, forked);
         } else {
-            self.stats.failed_reloads += 1;
+            self.counts.one_more(Count::FailedReloads);
         }
         out.push(Action::EndReload {
             askers: reload.askers,

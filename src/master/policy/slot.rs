@@ -1,6 +1,7 @@
 //! One element of the process table, as the master privately knows it.
 
 use super::types::*;
+use super::why::Leave;
 use std::collections::VecDeque;
 
 #[derive(Debug, Default)]
@@ -35,7 +36,7 @@ pub(crate) struct Slot {
     /// Between Action::Fork and its outcome.
     pub(crate) forking: bool,
     /// Nobody wants the process any more that is just being forked.
-    pub(crate) dismissed: Option<(Order, &'static str)>,
+    pub(crate) dismissed: Option<(Order, Leave)>,
 }
 
 #[derive(Debug, Clone)]

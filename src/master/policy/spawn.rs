@@ -149,8 +149,11 @@ impl Policy {
     }
 
     pub(super) fn forked(&mut self, at: usize, spawn: u64, pid: i32, now: Ms, out: &mut Actions) {
-        self.stats.forks += 1;
+        self.counts.one_more(Count::Forks);
         let slot = &mut self.slots[at];
+        if slot.is_worker() {
+            self.counts.one_more(Count::WorkerForks);
+        }
         slot.forking = false;
         slot.fork_failures = 0;
         slot.since = now;

@@ -14,14 +14,7 @@ pub(super) struct Ending {
 
 impl Policy {
     /// Tell one child to end. A stricter order replaces a milder one.
-    pub(super) fn tell(
-        &mut self,
-        at: usize,
-        order: Order,
-        why: &'static str,
-        now: Ms,
-        out: &mut Actions,
-    ) {
+    pub(super) fn tell(&mut self, at: usize, order: Order, why: Leave, now: Ms, out: &mut Actions) {
         let grace = self.settings.grace_ms;
         let deadline = match order {
             Order::Drain => self.settings.drain_ms.map(|drain| now + drain + grace),
@@ -47,6 +40,9 @@ impl Policy {
                 Order::Drain if recycled => slot.tally.recycled += 1,
                 _ => slot.tally.disallowed += 1,
             }
+            if let Some(count) = why.count().filter(|_| order == Order::Drain) {
+                self.counts.one_more(count);
+            }
         }
         // The original's signals: USR1 to a child that is to leave by itself,
         // TERM at the end of everything.
@@ -68,7 +64,7 @@ impl Policy {
         &mut self,
         at: usize,
         order: Order,
-        why: &'static str,
+        why: Leave,
         now: Ms,
         out: &mut Actions,
     ) {
@@ -178,7 +174,7 @@ impl Policy {
             return;
         };
         if child.ends.is_none() {
-            self.stats.killed += 1;
+            self.counts.one_more(Count::Killed);
             slot.tally.timeouts += u32::from(why != Reason::Memory);
             child.ends = Some(why);
             out.push(Action::Report {
@@ -216,7 +212,7 @@ impl Policy {
             // The controller goes last, unless it is not there at all.
             let last = slot.job == Some(Job::Controller) && slot.child.is_some();
             if fast || !last {
-                self.dismiss(at, order, "the service is ending", now, out);
+                self.dismiss(at, order, Leave::End, now, out);
             }
         }
     }
@@ -251,7 +247,7 @@ impl Policy {
                         Order::Drain
                     };
                     for at in 0..self.slots.len() {
-                        self.tell(at, order, "the service is ending", now, out);
+                        self.tell(at, order, Leave::End, now, out);
                     }
                 }
                 let over = self

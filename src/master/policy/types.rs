@@ -299,7 +299,7 @@ pub(crate) enum Note {
     },
     Draining {
         slot: usize,
-        why: &'static str,
+        why: super::Leave,
     },
     Died {
         slot: usize,
@@ -320,7 +320,7 @@ pub(crate) enum Note {
     /// A successor is forked for it.
     Recycle {
         slot: usize,
-        why: &'static str,
+        why: super::Worn,
     },
     /// Automatic scaling.
     Scale {

@@ -186,7 +186,7 @@ fn shutdown_waits_for_all_and_kills_at_the_deadline() {
     world.advance(31_999);
     assert_eq!(world.alive.len(), 4);
     world.advance(1);
-    assert_eq!(world.policy.stats.killed, 3);
+    assert_eq!(world.policy.counts.get(Count::Killed), 3);
     world.cooperate();
     assert_eq!(world.finished, Some(false));
 }
@@ -205,9 +205,9 @@ fn asking_twice_for_the_end_makes_it_fast() {
 fn asking_a_third_time_kills_who_is_left() {
     let mut world = running(2);
     world.ask(1, Command::ShutdownNow);
-    assert_eq!(world.policy.stats.killed, 0);
+    assert_eq!(world.policy.counts.get(Count::Killed), 0);
     world.ask(2, Command::ShutdownNow);
-    assert_eq!(world.policy.stats.killed, 3);
+    assert_eq!(world.policy.counts.get(Count::Killed), 3);
     world.cooperate();
     assert_eq!(world.finished, Some(true));
 }

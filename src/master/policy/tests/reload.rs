@@ -72,7 +72,7 @@ fn a_canary_that_dies_is_to_blame() {
         text.starts_with("worker 0 of the new generation failed"),
         "{text}"
     );
-    assert_eq!(world.policy.stats.failed_reloads, 1);
+    assert_eq!(world.policy.counts.get(Count::FailedReloads), 1);
 }
 
 /// D03: 3 of 4 are ready, one hangs.
@@ -115,7 +115,7 @@ fn requests_during_a_reload_are_one_more_run() {
     }
     world.cooperate();
     assert_eq!(world.loads, loads + 2);
-    assert_eq!(world.policy.stats.reloads, 2);
+    assert_eq!(world.policy.counts.get(Count::Reloads), 2);
 }
 
 /// R6: clients that never end; each reload finds at most two old generations.

@@ -224,7 +224,7 @@ fn a_successor_comes_before_its_predecessor_goes() {
         assert_eq!((accepting(&world), world.workers().len()), (8, 8));
         let recycled: u32 = world.policy.slots().iter().map(|s| s.tally.recycled).sum();
         assert_eq!(recycled, 8);
-        assert_eq!(world.policy.stats.deaths, 0);
+        assert_eq!(world.policy.counts.get(Count::Deaths), 0);
     }
 }
 
