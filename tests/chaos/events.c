@@ -224,16 +224,15 @@ static void no_memory_to_fork(void)
 static void stop_master(void)
 {
     kill(shared->host, SIGSTOP);
-    if (draw(2)) {
-        struct kid *kid = nth_open(0);
-        if (kid) {
-            SET(ledger->spawn[ledger->base + kid->spawn].doomed, 1);
-            ADD(ledger->kills, 1);
-            kill(kid->pid, SIGKILL);
-        }
+    struct kid *kid = draw(2) ? nth_open(0) : NULL;
+    if (kid) {
+        SET(ledger->spawn[ledger->base + kid->spawn].doomed, 1);
+        ADD(ledger->kills, 1);
+        kill(kid->pid, SIGKILL);
     }
     observe(20 + draw(200)); /* it cannot do anything that could be waited for */
     kill(shared->host, SIGCONT);
+    WAIT(!kid || has(kid, DTM_EVENT_EXIT));
     more_answers(5);
 }
 

@@ -30,7 +30,6 @@ static int32_t on_open(dtm_t *rt, dtm_client_t *client, void *user_data)
     if (port)
         SET(ledger->owner[atoi(port + 1) % PORTS], now_ms() << 16 | number);
     ADD(ledger->spawn[number].accepted, 1);
-    ADD(ledger->accepted, 1);
     return base_open(rt, client, user_data);
 }
 
@@ -38,7 +37,6 @@ static void on_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void *user
 {
     base_close(rt, client, reason, user_data);
     ADD(ledger->spawn[number_of(rt)].closed, 1);
-    ADD(ledger->closed, 1);
 }
 
 /* "q N": N, who answers, its generation, and whether it is the last answer here. */

@@ -25,7 +25,6 @@ struct ledger {
     uint64_t kills;    /* of workers */
     int pause, stop;   /* what the load is to do ... */
     int paused;        /* ... and how many of its processes do it */
-    uint64_t accepted, closed;
     struct tally tally[KINDS];
     uint64_t owner[PORTS]; /* who accepted from this port, and when: ms << 16 | number */
     struct {
