@@ -1207,8 +1207,8 @@ typedef struct {
     /**
      * Time without progress after which a worker or the controller counts as hung, in ms,
      * or DTM_OFF; default 30,000. It is at work, in one and the same callback, or the
-     * kernel says that it is stopped. See dtm_extend(). In a loop of the service's own
-     * only calls of dtm_loop_dispatch() are seen.
+     * kernel says that it is stopped. See dtm_extend(). In a loop of the service's own:
+     * inside of dtm_loop_dispatch(), or dtm_loop_fd() is readable and it is not called.
      */
     uint32_t hang_timeout_ms;
     /**

@@ -12,7 +12,7 @@ use super::words::Words;
 use crate::bpf::{Steer, away};
 use crate::error::Result;
 use std::cell::{Cell, RefCell};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::*;
 
@@ -152,6 +152,11 @@ impl Schedule {
     /// When this worker's loop woke up, or `ASLEEP`, as it says itself.
     pub(crate) fn beat(&self, slot: usize) -> u64 {
         self.pool.words.row(slot).beat().load(Relaxed)
+    }
+
+    /// The epoll instance of this slot's worker. To be polled only.
+    pub(crate) fn loop_fd(&self, slot: usize) -> BorrowedFd<'_> {
+        self.pool.epoll(slot).0.as_fd()
     }
 
     // --- Tokens ---

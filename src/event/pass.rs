@@ -127,9 +127,11 @@ impl Reactor {
         self.slab.recycle();
         let rare = self.rare.get();
         self.rare.set(rare & !(FREED | NEWS));
-        self.now.set(0);
+        let now = self.now.replace(0);
         if rare & ABROAD != 0 {
-            self.beat(ASLEEP); // as far as anybody here can tell
+            // As far as anybody here can tell; but each time in a new place, so that who
+            // dispatches is seen to get on.
+            self.beat(ASLEEP + now);
             self.foreign_update()?;
         }
         Ok(rare & NEWS != 0)

@@ -157,7 +157,7 @@ impl Reactor {
     }
 
     /// Keep this word up to date: since when (CLOCK_MONOTONIC in ns) the loop has been
-    /// at work; ASLEEP while it waits. Others see by it who is stuck.
+    /// at work; ASLEEP or more while it waits. Others see by it who is stuck.
     pub(crate) fn set_beat(&self, beat: &'static AtomicU64) {
         self.beat.set(beat);
     }

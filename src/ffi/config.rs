@@ -51,8 +51,8 @@ pub struct dtm_config_t {
     pub start_timeout_ms: u32,
     /// Time without progress after which a worker or the controller counts as hung, in ms,
     /// or DTM_OFF; default 30,000. It is at work, in one and the same callback, or the
-    /// kernel says that it is stopped. See dtm_extend(). In a loop of the service's own
-    /// only calls of dtm_loop_dispatch() are seen.
+    /// kernel says that it is stopped. See dtm_extend(). In a loop of the service's own:
+    /// inside of dtm_loop_dispatch(), or dtm_loop_fd() is readable and it is not called.
     pub hang_timeout_ms: u32,
     /// First delay before a slot that died early is forked again, in ms, 1..; default 100.
     pub respawn_delay_ms: u32,

@@ -174,6 +174,9 @@ impl Master {
         self.looking.mode = Mode::Off;
         self.looking.at = quiet.map(|ms| now_ms() + ms);
         self.looking.hangs.pause();
+        if self.look_period().is_some() {
+            self.wait_for_own_loops();
+        }
     }
 
     /// Everybody whose loop is libdtm's, and how it stands. Helpers have none that must
@@ -198,7 +201,7 @@ impl Master {
             _ => row.beat().load(Relaxed),
         };
         match beat {
-            beat if beat >= crate::event::ASLEEP => Stand::Asleep,
+            beat if beat >= crate::event::ASLEEP && !self.is_awaited(slot) => Stand::Asleep,
             beat => Stand::Busy {
                 mark: row.mark(beat),
             },

@@ -10,6 +10,7 @@ mod facts;
 mod forking;
 mod looking;
 mod notes;
+mod own_loops;
 mod passing;
 pub(crate) mod policy;
 mod prepare;
@@ -56,6 +57,7 @@ const NEXT_DEATH: u64 = 5;
 const PASS: u64 = 0x100;
 const CHANNEL: u64 = 0x1_0000;
 const DEATH: u64 = 0x2_0000;
+const OWN_LOOP: u64 = 0x3_0000;
 
 /// Children without a pidfd are looked at this often; stolen signal handlers are
 /// noticed whenever the loop runs, but not more often.
@@ -405,6 +407,7 @@ impl Master {
             (0, false) if token == NEXT => self.hear_next(),
             (0, true) if token == NEXT_DEATH => self.look_at_next(),
             (CHANNEL, false) => self.read_channel(slot),
+            (OWN_LOOP, false) => self.begin_to_look(),
             (0, false) if token == WAKE => self.signals(),
             (0, false) if token == SENTINEL => self.queue_waits(),
             (0, false) if token >= PASS => self.pass_clients(slot - 0x100),

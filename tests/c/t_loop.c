@@ -6,13 +6,15 @@
 #include "peer.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MAINS, RETURNED, OWN_EVENTS, RELEASED };
+enum { MAINS, RETURNED, OWN_EVENTS, RELEASED, HANGING };
 
 static int own = -1; /* this worker's own epoll */
 static dtm_t *runtime;
@@ -32,8 +34,12 @@ static void own_event(dtm_client_t *client)
     ssize_t n = recv(fd, text, sizeof text, MSG_DONTWAIT);
     if (n < 0)
         return;
+    while (n >= 4 && strncmp(text, "hang", 4) == 0)
+        ADD(shared->custom[HANGING], 1);
     if (n >= 5 && strncmp(text, "leave", 5) == 0)
         CHECK_EQ(dtm_leave(runtime), DTM_OK);
+    if (n >= 3 && strncmp(text, "pid", 3) == 0)
+        n = snprintf(text, sizeof text, "%d\n", (int)getpid());
     if (n > 0) {
         CHECK_EQ(send(fd, text, (size_t)n, MSG_NOSIGNAL), n);
         dtm_client_set_busy(client, 0);
@@ -99,6 +105,7 @@ static void inside_another_loop(void)
     struct service service = a_service();
     service.callbacks.worker_main = own_loop;
     service.config.worker_tick_ms = 5;
+    service.config.hang_timeout_ms = 2000; /* nobody hangs */
     start(&service);
     struct kid *kid = nth_open(0);
     int ticks = GET(kid->ticks);
@@ -208,6 +215,64 @@ static void leaving(void)
     CHECK_EQ(shared->result.killed, 0);
 }
 
+static struct kid *who_has(int fd)
+{
+    int pid = atoi(ask(fd, "pid"));
+    for (uint32_t i = 0; i < 3; i++)
+        if (nth_open(i)->pid == pid)
+            return nth_open(i);
+    return NULL;
+}
+
+/* H1: it hangs in code of the service's own. libdtm sees that as soon as there is something
+ * for it to do in that worker, and kills nobody who has nothing to do, or does it. */
+static void hang_outside(bool idle)
+{
+    struct service service = a_service();
+    service.callbacks.worker_main = own_loop;
+    service.callbacks.client_open = take_client;
+    service.callbacks.client_step = NULL;
+    service.callbacks.client_close = client_ended;
+    service.config.hang_timeout_ms = 500;
+    service.config.kill_grace_ms = 10000;
+    start(&service);
+    int fd = dial(shared->port[0]), other = dial(shared->port[0]);
+    struct kid *hung = who_has(fd);
+    CHECK(hung);
+    while (who_has(other) == hung) {
+        hang_up(other);
+        other = dial(shared->port[0]);
+    }
+    say(fd, "hang");
+    WAIT(GET(shared->custom[HANGING]) > 0);
+    if (idle)
+        observe(1500); /* longer than the master looks when there is nothing to do */
+    CHECK(!has(hung, DTM_EVENT_HANG));
+    CHECK_EQ(command("send %llu version 3", (unsigned long long)hung->spawn), DTM_OK);
+    for (int i = 0; !idle && i < 200; i++)
+        CHECK(!strcmp(ask(other, "echo"), "echo"));
+    WAIT(has(hung, DTM_EVENT_EXIT));
+    CHECK(has(hung, DTM_EVENT_HANG));
+    CHECK_EQ(hung->status & 0x7f, SIGABRT);
+    CHECK(!hear(fd));
+    hang_up(fd);
+    WAIT(count_open(1) == 3);
+    CHECK(!strcmp(ask(other, "echo"), "echo"));
+    hang_up(other);
+    finish();
+    CHECK_EQ(shared->result.deaths, 1);
+}
+
+static void hang_beside_others(void)
+{
+    hang_outside(false);
+}
+
+static void hang_while_all_sleep(void)
+{
+    hang_outside(true);
+}
+
 static int32_t deaf_loop(dtm_t *rt, void *user_data)
 {
     signal(SIGTERM, SIG_IGN);
@@ -232,6 +297,8 @@ static const struct test tests[] = {
     {"libdtm inside another loop", inside_another_loop},
     {"worker_main that blocks in dtm_loop_dispatch", blocking},
     {"clients that the service polls itself", taken},
+    {"a hang outside of libdtm, others at work", hang_beside_others},
+    {"a hang outside of libdtm, all others idle", hang_while_all_sleep},
     {"the load between passes", load_between_passes},
     {"dtm_leave in the service's own loop", leaving},
     {"SIGTERM taken by the service's own loop", signals_taken},
