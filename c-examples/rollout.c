@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { VALUE_MAX = 100, WORKERS_MAX = 1024, WORD_MAX = 256 };
+enum { VALUE_MAX = 100, TAG_MAX = 80, WORKERS_MAX = 1024, WORD_MAX = 256 };
 enum { CANARY, WATCH, SAVE, REST, PHASES };
 
 static uint32_t watch_ms = 300;
@@ -29,15 +29,20 @@ static const dtm_str_t value_key = {"value", 5};
 
 static char value[VALUE_MAX + 1] = "none";
 
-/* At the gate and later. What is refused changes nothing. */
+/* "TAG VALUE", at the gate and later. What is refused changes nothing. The answer is the
+ * tag: so who asked knows which question it answers. */
 static int32_t worker_message(dtm_t *rt, const void *data, size_t len, void *user_data)
 {
+    const char *text = data, *space = memchr(data, ' ', len);
+    size_t tag = space ? (size_t)(space - text) : 0;
+    size_t rest = len - tag - 1;
+
     (void)user_data;
-    if (len > VALUE_MAX || (len >= 3 && memcmp(data, "bad", 3) == 0))
+    if (!space || rest > VALUE_MAX || (rest >= 3 && memcmp(space + 1, "bad", 3) == 0))
         return DTM_EUSER;
-    memcpy(value, data, len);
-    value[len] = 0;
-    return dtm_answer(rt, NULL, 0);
+    memcpy(value, space + 1, rest);
+    value[rest] = 0;
+    return tag ? dtm_answer(rt, text, tag) : 0;
 }
 
 static int32_t client_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *user_data)
@@ -57,44 +62,87 @@ static int32_t client_step(dtm_t *rt, dtm_client_t *client, uint32_t events, voi
 /* The step that waits for answers of workers. */
 static struct {
     uint64_t id;
+    char tag[TAG_MAX];
     int answers;
 } asking;
+
+/* A message without a tag asks for no answer. */
+static int32_t send_value(dtm_t *rt, uint64_t spawn, const char *tag, dtm_str_t text)
+{
+    char line[TAG_MAX + VALUE_MAX + 1];
+    int len = snprintf(line, sizeof line, "%s %.*s", tag, (int)text.len, text.ptr);
+
+    return dtm_send(rt, spawn, line, (size_t)len);
+}
+
+/* What is in force: read from the database once, when this controller's first worker
+ * needs it; from then on this controller is the one that changes it. */
+static struct {
+    enum { UNKNOWN, ASKED, KNOWN } state;
+    size_t len;
+    char text[VALUE_MAX];
+} in_force;
+
+static void set_in_force(dtm_str_t text)
+{
+    in_force.state = KNOWN;
+    in_force.len = text.len < VALUE_MAX ? text.len : VALUE_MAX;
+    if (in_force.len)
+        memcpy(in_force.text, text.ptr, in_force.len);
+}
+
+static void found_in_force(dtm_t *rt, int32_t status, dtm_str_t text, void *data)
+{
+    (void)rt, (void)data;
+    if (in_force.state == ASKED)
+        in_force.state = UNKNOWN;
+    if (in_force.state == UNKNOWN && (status == DTM_OK || status == -ENOENT))
+        set_in_force(text);
+}
 
 /* A new worker gets what is in force. The database may not be open yet. */
 static int32_t update_new_worker(dtm_t *rt, const dtm_worker_t *worker, void *user_data)
 {
-    char text[VALUE_MAX];
-    size_t len = 0;
-    int32_t status = dtm_store_get(rt, value_key, text, sizeof text, &len);
-
     (void)user_data;
-    if (status == -ENOENT)
+    if (in_force.state == UNKNOWN && dtm_store_get(rt, value_key, found_in_force, NULL) == DTM_OK)
+        in_force.state = ASKED;
+    if (in_force.state != KNOWN)
+        return -EAGAIN;
+    if (!in_force.len)
         return 0;
-    return status ? -EAGAIN : dtm_send(rt, worker->spawn, text, len);
+    return send_value(rt, worker->spawn, "", (dtm_str_t){in_force.text, in_force.len});
 }
 
+/* A refusal carries no tag: one of an update fails the rollout that is under way, which is
+ * on the safe side. An answer to an earlier attempt, or to another action, is not ours. */
 static void worker_answer(dtm_t *rt, const dtm_worker_t *worker, int32_t status,
                           const void *data, size_t len, void *user_data)
 {
-    (void)worker, (void)data, (void)len, (void)user_data;
-    if (asking.answers > 0 && (status != 0 || --asking.answers == 0)) {
+    (void)worker, (void)user_data;
+    if (asking.answers == 0 ||
+        (status == 0 && (len != strlen(asking.tag) || memcmp(data, asking.tag, len) != 0)))
+        return;
+    if (status != 0 || --asking.answers == 0) {
         asking.answers = 0;
         dtm_action_wake(rt, asking.id, status);
     }
 }
 
-/* Send to the first worker, or to all; the phase is called again when they have answered. */
+/* Send to the first worker that serves, or to all that may have been brought up to date
+ * before; the phase is called again when they have answered. */
 static int32_t ask_workers(dtm_t *rt, const dtm_phase_t *phase, dtm_str_t text, int only_one)
 {
     static dtm_worker_t workers[WORKERS_MAX];
-    uint32_t count = 0, i;
+    uint32_t count = 0, i, from = only_one ? DTM_WORKER_OPEN : DTM_WORKER_READY;
 
     asking.id = phase->id;
     asking.answers = 0;
+    snprintf(asking.tag, sizeof asking.tag, "%.*s/%u", (int)phase->token.len, phase->token.ptr,
+             phase->attempt);
     dtm_workers(rt, workers, sizeof workers[0], WORKERS_MAX, &count);
     for (i = 0; i < count && !(only_one && asking.answers); i++)
-        if (workers[i].state == DTM_WORKER_OPEN &&
-            dtm_send(rt, workers[i].spawn, text.ptr, text.len) == DTM_OK)
+        if (workers[i].state >= from && workers[i].state <= DTM_WORKER_OPEN &&
+            send_value(rt, workers[i].spawn, asking.tag, text) == DTM_OK)
             asking.answers++;
     if (asking.answers == 0)
         return -EAGAIN;
@@ -127,21 +175,29 @@ static int32_t rollout(dtm_t *rt, const dtm_phase_t *phase, void *data)
         return phase->timed_out ? DTM_ACTION_FAIL
                                 : dtm_txn_put(phase->txn, value_key, phase->args);
     default:
-        return phase->resumed ? verdict(phase->status) : ask_workers(rt, phase, phase->args, 0);
+        if (phase->resumed)
+            return verdict(phase->status);
+        set_in_force(phase->args);
+        return ask_workers(rt, phase, phase->args, 0);
     }
 }
 
 /* The canary has not taken it: it gets back what is in force. */
 static int32_t give_back(dtm_t *rt, const dtm_phase_t *phase, void *data)
 {
+    static dtm_worker_t workers[WORKERS_MAX];
     char text[VALUE_MAX] = "none";
     size_t len = 4;
     int32_t status = dtm_txn_get(phase->txn, value_key, text, sizeof text, &len);
+    uint32_t count = 0, i;
 
     (void)data;
     if (status != DTM_OK && status != -ENOENT)
         return status;
-    dtm_send_all(rt, 0, text, len, NULL);
+    dtm_workers(rt, workers, sizeof workers[0], WORKERS_MAX, &count);
+    for (i = 0; i < count; i++) /* one that is gone comes back up to date */
+        if (workers[i].state >= DTM_WORKER_READY && workers[i].state <= DTM_WORKER_OPEN)
+            send_value(rt, workers[i].spawn, "", (dtm_str_t){text, len});
     return DTM_ACTION_NEXT;
 }
 

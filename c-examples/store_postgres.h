@@ -1,26 +1,42 @@
 /*
  * store_postgres.h - PostgreSQL as a store of actions: "postgres://user@host/database".
  *
- * A plug-in, for programs that link libpq: store_postgres_register() before dtm_run(). All
- * is asynchronous, with a deadline: a server that is stopped costs store_timeout, not more.
- * Write addresses rather than names, for libpq looks names up without a deadline.
+ * A plug-in, for programs that link libpq: store_postgres_register() before dtm_run(). No
+ * call waits for the server: each answers DTM_STORE_AGAIN, and libdtm calls postgres_step()
+ * when the connection has news. A server that is stopped costs an action store_timeout, and
+ * operators and workers nothing.
+ *
+ * libpq looks names up without any limit, so a host must be an address or the folder of a
+ * socket; where TLS needs a name, write both: "postgres://user@name/db?hostaddr=10.0.0.1".
  */
 #ifndef STORE_POSTGRES_H
 #define STORE_POSTGRES_H
 
 #include <dtm.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libpq-fe.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+/* The call that is under way, and what becomes of its result. */
+enum postgres_call { PG_CONNECT, PG_PLAIN, PG_ROWS, PG_WRITE, PG_BEGIN, PG_LEASE };
 
 struct postgres {
     PGconn *connection;
-    int began;
+    enum postgres_call call;
+    PostgresPollingStatusType polling; /* of PG_CONNECT */
+    int connecting;
+    PGresult *last;                    /* of what has been answered so far */
+    int32_t unsure;                    /* what it means when the connection is lost */
+    int began, ending;                 /* a transaction; COMMIT or ROLLBACK was sent */
+    int32_t verdict;                   /* of the write that ROLLBACK follows */
+    int must_exist;
+    dtm_store_sink_cb emit;
+    void *sink, **ret_native;
+    uint64_t *ret_version;
     char error[512];
 };
 
@@ -56,28 +72,7 @@ static const char postgres_schema[] =
 
 #define POSTGRES_LIVES "(until IS NULL OR until > clock_timestamp())"
 
-/* ---- Calls with a deadline --------------------------------------------------- */
-
-static int64_t postgres_now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/* 1: ready; 0: the time is over. */
-static int postgres_poll(struct postgres *store, short events, int64_t deadline)
-{
-    struct pollfd fd = {PQsocket(store->connection), events, 0};
-    int64_t left;
-    int ready;
-
-    while ((left = deadline - postgres_now()) > 0)
-        if ((ready = poll(&fd, 1, (int)left)) != 0 && !(ready < 0 && errno == EINTR))
-            return ready > 0;
-    return 0;
-}
+/* ---- Calls ------------------------------------------------------------------- */
 
 static int32_t postgres_fail(struct postgres *store, int32_t code, const char *text)
 {
@@ -105,54 +100,32 @@ static int32_t postgres_code(const char *state, int32_t unsure)
     return unsure;
 }
 
-/* The last result of what was sent; NULL: `*ret_code` says why. */
-static PGresult *postgres_result(struct postgres *store, int64_t deadline, int32_t unsure,
-                                 int32_t *ret_code)
-{
-    PGresult *last = NULL, *result;
-    int flushing;
-
-    *ret_code = unsure;
-    for (;;) {
-        if ((flushing = PQflush(store->connection)) < 0)
-            break;
-        if (!flushing && !PQisBusy(store->connection)) {
-            if (!(result = PQgetResult(store->connection)))
-                break;
-            if (last && PQresultStatus(last) == PGRES_FATAL_ERROR) {
-                PQclear(result); /* the first failure is what counts */
-                continue;
-            }
-            PQclear(last);
-            last = result;
-            continue;
-        }
-        if (!postgres_poll(store, flushing ? POLLIN | POLLOUT : POLLIN, deadline)) {
-            PQclear(last);
-            postgres_fail(store, 0, "no answer in store_timeout");
-            return NULL;
-        }
-        if (!PQconsumeInput(store->connection))
-            break;
-    }
-    if (last && PQresultStatus(last) != PGRES_FATAL_ERROR &&
-        PQresultStatus(last) != PGRES_BAD_RESPONSE)
-        return last;
-    postgres_fail(store, 0, PQerrorMessage(store->connection));
-    *ret_code = postgres_code(last ? PQresultErrorField(last, PG_DIAG_SQLSTATE) : NULL, unsure);
-    PQclear(last);
-    return NULL;
-}
-
 struct postgres_value {
     const void *data;
     size_t len;
 };
 
+/* It goes on in postgres_step(). */
+static int32_t postgres_sent(struct postgres *store, int ok, enum postgres_call call,
+                             int32_t unsure)
+{
+    store->call = call;
+    store->unsure = unsure;
+    store->ending = 0;
+    return ok ? DTM_STORE_AGAIN
+              : postgres_fail(store, -EIO, PQerrorMessage(store->connection));
+}
+
+static int32_t postgres_simple(struct postgres *store, const char *sql,
+                               enum postgres_call call, int32_t unsure)
+{
+    return postgres_sent(store, PQsendQuery(store->connection, sql), call, unsure);
+}
+
 /* One statement; values go and come as they are. */
-static PGresult *postgres_ask(struct postgres *store, const char *sql,
-                              const struct postgres_value *values, int count, int text,
-                              uint32_t timeout_ms, int32_t unsure, int32_t *ret_code)
+static int32_t postgres_ask(struct postgres *store, const char *sql,
+                            const struct postgres_value *values, int count, int text,
+                            enum postgres_call call, int32_t unsure)
 {
     const char *data[8];
     int lens[8], formats[8], i;
@@ -162,26 +135,10 @@ static PGresult *postgres_ask(struct postgres *store, const char *sql,
         lens[i] = (int)values[i].len;
         formats[i] = !text;
     }
-    if (!PQsendQueryParams(store->connection, sql, count, NULL, data, lens, formats, 1)) {
-        *ret_code = postgres_fail(store, -EIO, PQerrorMessage(store->connection));
-        return NULL;
-    }
-    return postgres_result(store, postgres_now() + timeout_ms, unsure, ret_code);
-}
-
-static int32_t postgres_simple(struct postgres *store, const char *sql, uint32_t timeout_ms,
-                               int32_t unsure)
-{
-    int32_t code = -EIO;
-    PGresult *result;
-
-    if (!PQsendQuery(store->connection, sql))
-        return postgres_fail(store, -EIO, PQerrorMessage(store->connection));
-    result = postgres_result(store, postgres_now() + timeout_ms, unsure, &code);
-    if (!result)
-        return code;
-    PQclear(result);
-    return 0;
+    return postgres_sent(
+        store,
+        PQsendQueryParams(store->connection, sql, count, NULL, data, lens, formats, 1), call,
+        unsure);
 }
 
 static uint64_t postgres_number(const PGresult *result, int row, int column)
@@ -195,34 +152,190 @@ static uint64_t postgres_number(const PGresult *result, int row, int column)
     return number;
 }
 
+static int32_t postgres_emit(struct postgres *store)
+{
+    int row, rows = PQntuples(store->last);
+
+    for (row = 0; row < rows; row++) {
+        dtm_str_t key = {PQgetvalue(store->last, row, 0),
+                         (size_t)PQgetlength(store->last, row, 0)};
+        dtm_str_t value = {PQgetvalue(store->last, row, 1),
+                           (size_t)PQgetlength(store->last, row, 1)};
+
+        if (store->emit(store->sink, key, value, postgres_number(store->last, row, 2)) != 0)
+            break;
+    }
+    return rows > 0 || !store->must_exist ? 0 : -ENOENT;
+}
+
+/* ---- A step ------------------------------------------------------------------- */
+
+static int32_t postgres_wait(struct postgres *store, uint32_t interest, int *ret_fd,
+                             uint32_t *ret_interest)
+{
+    *ret_fd = PQsocket(store->connection);
+    *ret_interest = interest;
+    return DTM_STORE_AGAIN;
+}
+
+/* All that was sent has been answered: the last result, or the first failure, is there. */
+static int32_t postgres_outcome(struct postgres *store)
+{
+    ExecStatusType status = PQresultStatus(store->last); /* of NULL: a failure */
+
+    if (store->last && status != PGRES_FATAL_ERROR && status != PGRES_BAD_RESPONSE)
+        return 0;
+    postgres_fail(store, 0, PQerrorMessage(store->connection));
+    return postgres_code(store->last ? PQresultErrorField(store->last, PG_DIAG_SQLSTATE) : NULL,
+                         store->unsure);
+}
+
+/* A write inside of a transaction ends it, as the write has gone. */
+static int32_t postgres_end(struct postgres *store, int32_t code)
+{
+    store->began = 0;
+    store->ending = 1;
+    store->verdict = code;
+    if (PQsendQuery(store->connection, code == 0 ? "COMMIT" : "ROLLBACK"))
+        return DTM_STORE_AGAIN;
+    return postgres_fail(store, code == 0 ? DTM_EFAILED : code,
+                         PQerrorMessage(store->connection));
+}
+
+static int32_t postgres_result(struct postgres *store)
+{
+    int32_t code = postgres_outcome(store);
+
+    if (store->ending && store->verdict != 0) { /* it was the ROLLBACK of a failed write */
+        code = store->verdict;
+    } else if (store->ending || code != 0) {
+        if (store->call == PG_WRITE && store->began)
+            code = postgres_end(store, code);
+    } else if (store->call == PG_ROWS) {
+        code = postgres_emit(store);
+    } else if (store->call == PG_LEASE) {
+        code = strcmp(PQcmdTuples(store->last), "1") == 0 ? 0 : DTM_EREFUSED;
+    } else if (store->call == PG_BEGIN) {
+        store->began = 1;
+        *store->ret_native = store->connection;
+    } else if (store->call == PG_WRITE) {
+        *store->ret_version = postgres_number(store->last, 0, 0);
+        if (store->began)
+            code = postgres_end(store, code);
+    }
+    PQclear(store->last);
+    store->last = NULL;
+    return code;
+}
+
+static int32_t postgres_connecting(struct postgres *store, int *ret_fd, uint32_t *ret_interest)
+{
+    if (store->connecting) /* the first time, it waits to write: see PQconnectPoll() */
+        store->polling = PQconnectPoll(store->connection);
+    store->connecting = 1;
+    if (store->polling == PGRES_POLLING_FAILED)
+        return postgres_fail(store, -EIO, PQerrorMessage(store->connection));
+    if (store->polling != PGRES_POLLING_OK)
+        return postgres_wait(
+            store, store->polling == PGRES_POLLING_READING ? DTM_READ : DTM_WRITE, ret_fd,
+            ret_interest);
+    PQsetnonblocking(store->connection, 1);
+    return postgres_simple(store, postgres_schema, PG_PLAIN, -ETIMEDOUT);
+}
+
+static int32_t postgres_step(void *handle, int *ret_fd, uint32_t *ret_interest)
+{
+    struct postgres *store = handle;
+    PGresult *result;
+    int32_t code;
+    int flushing;
+
+    if (store->call == PG_CONNECT) {
+        code = postgres_connecting(store, ret_fd, ret_interest);
+        if (code != DTM_STORE_AGAIN || store->call == PG_CONNECT)
+            return code;
+    }
+    for (;;) {
+        if ((flushing = PQflush(store->connection)) < 0 ||
+            !PQconsumeInput(store->connection))
+            return postgres_fail(store, store->ending && store->verdict ? store->verdict
+                                                                        : store->unsure,
+                                 PQerrorMessage(store->connection));
+        if (flushing || PQisBusy(store->connection))
+            return postgres_wait(store, flushing ? DTM_READ | DTM_WRITE : DTM_READ, ret_fd,
+                                 ret_interest);
+        if ((result = PQgetResult(store->connection))) {
+            if (store->last && PQresultStatus(store->last) == PGRES_FATAL_ERROR) {
+                PQclear(result); /* the first failure is what counts */
+                continue;
+            }
+            PQclear(store->last);
+            store->last = result;
+        } else if ((code = postgres_result(store)) != DTM_STORE_AGAIN) {
+            return code;
+        }
+    }
+}
+
 /* ---- The store --------------------------------------------------------------- */
 
+/* Ends what is under way with the connection; without waiting, for it does not block. */
 static void postgres_close(void *handle)
 {
     struct postgres *store = handle;
 
+    PQclear(store->last);
     PQfinish(store->connection);
     free(store);
 }
 
-static int32_t postgres_connect(struct postgres *store, const char *uri, int64_t deadline)
+/* A name without its address would be looked up, for however long that takes. */
+static int32_t postgres_check(struct postgres *store, const char *uri)
 {
-    PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+    char *why = NULL, *list, *host, *rest;
+    PQconninfoOption *options = PQconninfoParse(uri, &why), *option;
+    const char *hosts = NULL, *addresses = NULL;
+    unsigned char address[16];
+    int32_t code = 0;
 
+    if (!options) {
+        postgres_fail(store, 0, why);
+        PQfreemem(why);
+        return DTM_ECONFIG;
+    }
+    for (option = options; option->keyword; option++) {
+        if (strcmp(option->keyword, "host") == 0)
+            hosts = option->val;
+        else if (strcmp(option->keyword, "hostaddr") == 0)
+            addresses = option->val;
+    }
+    if (hosts && !addresses && (list = strdup(hosts))) {
+        for (host = strtok_r(list, ",", &rest); host && code == 0;
+             host = strtok_r(NULL, ",", &rest))
+            if (*host != '/' && *host != '@' && inet_pton(AF_INET, host, address) != 1 &&
+                inet_pton(AF_INET6, host, address) != 1) {
+                snprintf(store->error, sizeof store->error,
+                         "host %s is a name: write its address, or add hostaddr=ADDRESS", host);
+                code = DTM_ECONFIG;
+            }
+        free(list);
+    }
+    PQconninfoFree(options);
+    return code;
+}
+
+static int32_t postgres_start(struct postgres *store, const char *uri)
+{
+    int32_t code = postgres_check(store, uri);
+
+    if (code != 0)
+        return code;
     store->connection = PQconnectStart(uri);
     if (!store->connection || PQstatus(store->connection) == CONNECTION_BAD)
-        return postgres_fail(store, DTM_ECONFIG, PQerrorMessage(store->connection));
-    while (status != PGRES_POLLING_OK) {
-        short events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT;
-
-        if (!postgres_poll(store, events, deadline))
-            return postgres_fail(store, -ETIMEDOUT, "no connection in store_timeout");
-        status = PQconnectPoll(store->connection);
-        if (status == PGRES_POLLING_FAILED)
-            return postgres_fail(store, -EIO, PQerrorMessage(store->connection));
-    }
-    PQsetnonblocking(store->connection, 1);
-    return 0;
+        return postgres_fail(store, -EIO, PQerrorMessage(store->connection));
+    store->call = PG_CONNECT;
+    store->polling = PGRES_POLLING_WRITING;
+    return DTM_STORE_AGAIN;
 }
 
 static int32_t postgres_open(void *data, const char *uri, void **ret_store, char *err,
@@ -231,19 +344,16 @@ static int32_t postgres_open(void *data, const char *uri, void **ret_store, char
     struct postgres *store = calloc(1, sizeof *store);
     int32_t code;
 
-    (void)data;
+    (void)data, (void)timeout_ms;
     if (!store)
         return -ENOMEM;
-    code = postgres_connect(store, uri, postgres_now() + timeout_ms);
-    if (code == 0)
-        code = postgres_simple(store, postgres_schema, timeout_ms, -ETIMEDOUT);
-    if (code != 0) {
+    code = postgres_start(store, uri);
+    *ret_store = store;
+    if (code != DTM_STORE_AGAIN) {
         snprintf(err, err_len, "%s", store->error);
         postgres_close(store);
-        return code;
     }
-    *ret_store = store;
-    return 0;
+    return code;
 }
 
 static const char *postgres_error(void *handle)
@@ -253,55 +363,43 @@ static const char *postgres_error(void *handle)
 
 static int32_t postgres_ping(void *handle, uint32_t timeout_ms)
 {
-    return postgres_simple(handle, "SELECT 1", timeout_ms, -ETIMEDOUT);
-}
-
-static int32_t postgres_emit(PGresult *result, dtm_store_sink_cb emit, void *sink)
-{
-    int row, rows = PQntuples(result);
-
-    for (row = 0; row < rows; row++) {
-        dtm_str_t key = {PQgetvalue(result, row, 0), (size_t)PQgetlength(result, row, 0)};
-        dtm_str_t value = {PQgetvalue(result, row, 1), (size_t)PQgetlength(result, row, 1)};
-
-        if (emit(sink, key, value, postgres_number(result, row, 2)) != 0)
-            break;
-    }
-    PQclear(result);
-    return rows > 0 ? 0 : -ENOENT;
+    (void)timeout_ms;
+    return postgres_simple(handle, "SELECT 1", PG_PLAIN, -ETIMEDOUT);
 }
 
 static int32_t postgres_get(void *handle, dtm_str_t key, dtm_store_sink_cb emit, void *sink,
                             uint32_t timeout_ms)
 {
     const struct postgres_value values[] = {{key.ptr, key.len}};
-    int32_t code;
-    PGresult *result = postgres_ask(
-        handle,
-        "SELECT key, value, version FROM dtm_kv WHERE key = $1::bytea AND " POSTGRES_LIVES,
-        values, 1, 0, timeout_ms, -ETIMEDOUT, &code);
+    struct postgres *store = handle;
 
-    return result ? postgres_emit(result, emit, sink) : code;
+    (void)timeout_ms;
+    store->emit = emit;
+    store->sink = sink;
+    store->must_exist = 1;
+    return postgres_ask(
+        store,
+        "SELECT key, value, version FROM dtm_kv WHERE key = $1::bytea AND " POSTGRES_LIVES,
+        values, 1, 0, PG_ROWS, -ETIMEDOUT);
 }
 
 static int32_t postgres_list(void *handle, dtm_str_t prefix, dtm_str_t after, size_t limit,
                              dtm_store_sink_cb emit, void *sink, uint32_t timeout_ms)
 {
     const struct postgres_value values[] = {{prefix.ptr, prefix.len}, {after.ptr, after.len}};
+    struct postgres *store = handle;
     char sql[320];
-    int32_t code;
-    PGresult *result;
 
+    (void)timeout_ms;
     snprintf(sql, sizeof sql,
              "SELECT key, value, version FROM dtm_kv WHERE key >= $1::bytea AND key > $2::bytea"
              " AND substring(key FROM 1 FOR length($1::bytea)) = $1::bytea AND " POSTGRES_LIVES
              " ORDER BY key LIMIT %zu",
              limit);
-    result = postgres_ask(handle, sql, values, 2, 0, timeout_ms, -ETIMEDOUT, &code);
-    if (!result)
-        return code;
-    postgres_emit(result, emit, sink);
-    return 0;
+    store->emit = emit;
+    store->sink = sink;
+    store->must_exist = 0;
+    return postgres_ask(store, sql, values, 2, 0, PG_ROWS, -ETIMEDOUT);
 }
 
 /* An array of bytea as SQL writes it: {"\\x6162","\\x"}. */
@@ -331,19 +429,22 @@ static int32_t postgres_rollback(void *handle, uint32_t timeout_ms)
 {
     struct postgres *store = handle;
 
+    (void)timeout_ms;
     store->began = 0;
-    return postgres_simple(store, "ROLLBACK", timeout_ms, -ETIMEDOUT);
+    return postgres_simple(store, "ROLLBACK", PG_PLAIN, -ETIMEDOUT);
 }
 
-static int32_t postgres_send_write(struct postgres *store, const dtm_write_t *writes,
-                                   size_t count, uint64_t *ret_version, uint32_t timeout_ms)
+/* libpq copies what is sent, so these texts may go at once. */
+static int32_t postgres_write(void *handle, const dtm_write_t *writes, size_t count,
+                              uint64_t *ret_version, uint32_t timeout_ms)
 {
     char *keys = postgres_array(writes, count, 0), *values = postgres_array(writes, count, 1);
     char *expected = malloc(count * 24 + 3), *changes = malloc(count * 4 + 3), *e, *c;
+    struct postgres *store = handle;
     int32_t code = -ENOMEM;
-    PGresult *result = NULL;
     size_t i;
 
+    (void)timeout_ms;
     if (keys && values && expected && changes) {
         e = expected + sprintf(expected, "{");
         c = changes + sprintf(changes, "{");
@@ -360,46 +461,23 @@ static int32_t postgres_send_write(struct postgres *store, const dtm_write_t *wr
             const struct postgres_value v[] = {
                 {keys, 0}, {expected, 0}, {values, 0}, {changes, 0}};
 
-            result = postgres_ask(
+            store->ret_version = ret_version;
+            code = postgres_ask(
                 store, "SELECT dtm_write($1::bytea[], $2::bigint[], $3::bytea[], $4::int[])", v,
-                4, 1, timeout_ms, DTM_EFAILED, &code);
+                4, 1, PG_WRITE, DTM_EFAILED);
         }
     }
-    if (result) {
-        *ret_version = postgres_number(result, 0, 0);
-        PQclear(result);
-        code = 0;
-    }
     free(keys), free(values), free(expected), free(changes);
-    return code;
-}
-
-static int32_t postgres_write(void *handle, const dtm_write_t *writes, size_t count,
-                              uint64_t *ret_version, uint32_t timeout_ms)
-{
-    struct postgres *store = handle;
-    int began = store->began;
-    int32_t code = postgres_send_write(store, writes, count, ret_version, timeout_ms);
-
-    store->began = 0;
-    if (!began)
-        return code;
-    if (code == 0) /* "COMMIT" of a transaction that has failed rolls it back, and says so */
-        return postgres_simple(store, "COMMIT", timeout_ms, DTM_EFAILED);
-    postgres_rollback(store, timeout_ms);
     return code;
 }
 
 static int32_t postgres_begin(void *handle, void **ret_native, uint32_t timeout_ms)
 {
     struct postgres *store = handle;
-    int32_t code = postgres_simple(store, "BEGIN", timeout_ms, -ETIMEDOUT);
 
-    if (code == 0) {
-        store->began = 1;
-        *ret_native = store->connection;
-    }
-    return code;
+    (void)timeout_ms;
+    store->ret_native = ret_native;
+    return postgres_simple(store, "BEGIN", PG_BEGIN, -ETIMEDOUT);
 }
 
 static int32_t postgres_lease(void *handle, dtm_str_t name, dtm_str_t owner, uint32_t ttl_ms,
@@ -407,36 +485,25 @@ static int32_t postgres_lease(void *handle, dtm_str_t name, dtm_str_t owner, uin
 {
     const struct postgres_value values[] = {{name.ptr, name.len}, {owner.ptr, owner.len}};
     char sql[400];
-    int32_t code;
-    PGresult *result;
 
+    (void)timeout_ms;
     snprintf(sql, sizeof sql,
              "INSERT INTO dtm_kv VALUES ($1::bytea, $2::bytea, nextval('dtm_version'),"
              " clock_timestamp() + interval '%u ms') ON CONFLICT (key) DO UPDATE SET"
              " value = excluded.value, until = excluded.until"
              " WHERE dtm_kv.value = excluded.value OR dtm_kv.until < clock_timestamp()",
              ttl_ms);
-    result = postgres_ask(handle, sql, values, 2, 0, timeout_ms, -ETIMEDOUT, &code);
-    if (!result)
-        return code;
-    code = strcmp(PQcmdTuples(result), "1") == 0 ? 0 : DTM_EREFUSED;
-    PQclear(result);
-    return code;
+    return postgres_ask(handle, sql, values, 2, 0, PG_LEASE, -ETIMEDOUT);
 }
 
 static int32_t postgres_unlease(void *handle, dtm_str_t name, dtm_str_t owner,
                                 uint32_t timeout_ms)
 {
     const struct postgres_value values[] = {{name.ptr, name.len}, {owner.ptr, owner.len}};
-    int32_t code;
-    PGresult *result =
-        postgres_ask(handle, "DELETE FROM dtm_kv WHERE key = $1::bytea AND value = $2::bytea",
-                     values, 2, 0, timeout_ms, -ETIMEDOUT, &code);
 
-    if (!result)
-        return code;
-    PQclear(result);
-    return 0;
+    (void)timeout_ms;
+    return postgres_ask(handle, "DELETE FROM dtm_kv WHERE key = $1::bytea AND value = $2::bytea",
+                        values, 2, 0, PG_PLAIN, -ETIMEDOUT);
 }
 
 static int32_t store_postgres_register(dtm_t *rt)
@@ -455,6 +522,7 @@ static int32_t store_postgres_register(dtm_t *rt)
     store.rollback = postgres_rollback;
     store.lease = postgres_lease;
     store.unlease = postgres_unlease;
+    store.step = postgres_step;
     return dtm_store_register(rt, &store);
 }
 

@@ -1072,6 +1072,11 @@
 #define DTM_VERSION_ANY UINT64_MAX
 
 /**
+ * What a store's call answers that has to wait, see dtm_store_t.
+ */
+#define DTM_STORE_AGAIN 1
+
+/**
  * Longest arguments of an action, in bytes.
  */
 #define DTM_ARGS_MAX 4096
@@ -2055,7 +2060,7 @@ typedef struct {
 } dtm_command_t;
 
 /**
- * Controller: the master's answer to a command. `status`: DTM_OK, or why not;
+ * Controller: the answer to a command, or to what was asked of actions. `status`: DTM_OK, or why not;
  * `detail` is one line for people. Exactly once per command; not called when
  * the controller itself ends first.
  */
@@ -2482,6 +2487,13 @@ typedef struct {
 } dtm_action_info_t;
 
 /**
+ * Controller: what dtm_store_get() has found. `status`: DTM_OK, or why there is no value.
+ * Exactly once per call that returned DTM_OK; not called when the controller itself ends
+ * first.
+ */
+typedef void (*dtm_value_cb)(dtm_t *rt, int32_t status, dtm_str_t value, void *data);
+
+/**
  * Store: connect. `data` is dtm_store_t.data; `err` takes one line for people.
  */
 typedef int32_t (*dtm_store_open_cb)(void *data,
@@ -2594,13 +2606,29 @@ typedef int32_t (*dtm_store_unlease_cb)(void *store,
                                         uint32_t timeout_ms);
 
 /**
+ * Store: go on with the call that answered DTM_STORE_AGAIN: without waiting for anything.
+ * DTM_STORE_AGAIN: it goes on when `*ret_fd` is ready for `*ret_interest`, DTM_READ and
+ * DTM_WRITE; otherwise the call's result.
+ */
+typedef int32_t (*dtm_store_step_cb)(void *store, int32_t *ret_fd, uint32_t *ret_interest);
+
+/**
  * A database for actions, under a scheme of its own. Every call comes from the
- * controller's only thread, after its fork, and must return within `timeout_ms`; it
- * must not fork, nor leave signal handlers or timers behind. Results: 0; -ENOENT (no
- * such key); DTM_EGONE (a version is another: nothing was written); -EBUSY (somebody
- * else holds it); -ENOSPC; -EROFS; -EBADMSG (damaged); DTM_ECONFIG (not a store of this
- * version, or a wrong URI); DTM_EFAILED (a write may have happened or not: libdtm
- * connects anew and reads before it decides); any other: it cannot be reached.
+ * controller's only thread, after its fork, and must not fork, nor leave signal handlers
+ * or timers behind. Results: 0; -ENOENT (no such key); DTM_EGONE (a version is another:
+ * nothing was written); -EBUSY (somebody else holds it); -ENOSPC; -EROFS; -EBADMSG
+ * (damaged); DTM_ECONFIG (not a store of this version, or a wrong URI); DTM_EFAILED (a
+ * write may have happened or not: libdtm connects anew and reads before it decides); any
+ * other: it cannot be reached.
+ *
+ * A database elsewhere must not hold the controller up. Where a call would have to wait,
+ * it answers DTM_STORE_AGAIN, and libdtm calls `step`: at once, and then whenever the
+ * descriptor that it named is ready, until it answers something else, which is the call's
+ * result. Meanwhile operators are answered and workers served; what the call was given
+ * (texts, writes, variables, sink) stays as it is, and no other call but `close` is made.
+ * A call that has no result after `timeout_ms` is given up: `close` follows, which must
+ * not wait either, and must end what is under way. A store without `step` answers at
+ * once, such as from memory or a local disk; `timeout_ms` is its own to keep.
  */
 typedef struct {
     /**
@@ -2660,6 +2688,10 @@ typedef struct {
      * Give a lease back; needed with `lease`.
      */
     dtm_store_unlease_cb unlease;
+    /**
+     * Go on with a call; NULL: none of them ever answers DTM_STORE_AGAIN.
+     */
+    dtm_store_step_cb step;
 } dtm_store_t;
 
 #ifdef __cplusplus
@@ -3608,35 +3640,50 @@ DTM_API int32_t dtm_reply_map(dtm_reply_t *reply, size_t count);
 DTM_API int32_t dtm_action_register(dtm_t *rt, const dtm_action_t *action);
 
 /**
- * Start an instance: it is stored before this returns, and its first phase has its turn
- * in one of the next passes. Called in a phase, it is stored with that phase's
- * transition, or not at all.
+ * Start an instance. Outside of a phase: `done`, which may be NULL, is called once in one
+ * of the next passes, with the instance's id and DTM_OK when it is stored; its first phase
+ * has its turn after that. In a phase, where `done` must be NULL: it is stored with that
+ * phase's transition, or not at all, and `*ret_id`, unless `ret_id` is NULL, is its id.
  *
- * DTM_EINVAL (no such action), -EMSGSIZE (DTM_ARGS_MAX), -ENOSPC (DTM_INSTANCES_MAX, or
- * the disk), DTM_ECONFIG (no store is set), -EBUSY (the store is locked or not open yet),
- * or what else is wrong with the store, see dtm_last_error(): nothing was started.
- * DTM_EFAILED: it is not known whether it was; dtm_action_list() tells soon.
+ * Returned at once, or told to `done`: DTM_EINVAL (no such action), -EMSGSIZE
+ * (DTM_ARGS_MAX), -ENOSPC (DTM_INSTANCES_MAX, or the disk), DTM_ECONFIG (no store is set),
+ * -EBUSY (the store is locked or not open yet), or what else is wrong with the store:
+ * nothing was started. DTM_EFAILED: it is not known whether it was; dtm_action_list()
+ * tells soon. What was returned is not told again.
  *
  * Process: controller
  * Thread: owner
  * Signal: unsafe
  * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: args are copied
+ * Owns: args are copied; data is only passed on
  */
-DTM_API int32_t dtm_action_start(dtm_t *rt, const char *name, dtm_str_t args, uint64_t *ret_id);
+DTM_API
+int32_t dtm_action_start(dtm_t *rt,
+                         const char *name,
+                         dtm_str_t args,
+                         dtm_command_cb done,
+                         void *data,
+                         uint64_t *ret_id);
 
 /**
- * Do with an instance what DTM_VERB_* says; stored before this returns. A step whose
- * callback is running, or goes on in the background, is not undone.
- * DTM_EGONE: no such instance; DTM_EREFUSED: not in its state; DTM_EROLE: in a phase.
+ * Do with an instance what DTM_VERB_* says. `done`, which may be NULL, is called once in
+ * one of the next passes: DTM_OK when it is stored. A step whose callback is running, or
+ * goes on in the background, is not undone. Returned at once, or told to `done`:
+ * DTM_EGONE: no such instance; DTM_EREFUSED: not in its state; DTM_EROLE: in a phase; or
+ * what is wrong with the store, as dtm_action_start().
  *
  * Process: controller
  * Thread: owner
  * Signal: unsafe
  * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: nothing changes hands
+ * Owns: data is only passed on
  */
-DTM_API int32_t dtm_action_control(dtm_t *rt, uint64_t id, uint32_t verb);
+DTM_API
+int32_t dtm_action_control(dtm_t *rt,
+                           uint64_t id,
+                           uint32_t verb,
+                           dtm_command_cb done,
+                           void *data);
 
 /**
  * A phase that has said DTM_ACTION_PENDING is called again, with `status`. DTM_EGONE: no
@@ -3669,22 +3716,18 @@ int32_t dtm_action_list(dtm_t *rt,
                         uint32_t *ret_count);
 
 /**
- * What has become of an instance: a line for each change, oldest first, at most the last
- * 64, each ended by a newline, all terminated. `*ret_len` is the length without the NUL.
- * -ENOSPC: `size` is too small for it; DTM_EGONE: no such instance.
+ * What has become of an instance. `done` is called once in one of the next passes; with
+ * DTM_OK, its text has a line for each change, oldest first, at most the last 64, each
+ * ended by a newline. Returned at once, or told to `done`: DTM_EGONE: no such instance; or
+ * what is wrong with the store, as dtm_action_start().
  *
  * Process: controller
  * Thread: owner
  * Signal: unsafe
  * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: the buffer is the caller's
+ * Owns: the text is libdtm's, valid during the call of `done`; data is only passed on
  */
-DTM_API
-int32_t dtm_action_history(dtm_t *rt,
-                           uint64_t id,
-                           char *ret_text,
-                           size_t size,
-                           size_t *ret_len);
+DTM_API int32_t dtm_action_history(dtm_t *rt, uint64_t id, dtm_command_cb done, void *data);
 
 /**
  * How it is with the store: DTM_OK when it is open, DTM_ECONFIG when none is set,
@@ -3700,21 +3743,17 @@ DTM_API int32_t dtm_store_status(dtm_t *rt);
 
 /**
  * Read a key that a phase has written by dtm_txn_put(), outside of any phase: what is in
- * force. -ENOENT: no such key; -ENOSPC: `size` is too small, `*ret_len` says what it
- * takes; or what dtm_store_status() answers: it may be open a moment later.
+ * force. `done` is called once in one of the next passes, with the value; -ENOENT: no such
+ * key. Between that call and the next pass, no phase changes it. Returned at once, or told
+ * to `done`: what dtm_store_status() answers: it may be open a moment later.
  *
  * Process: controller
  * Thread: owner
  * Signal: unsafe
  * Fork: not inherited; DTM_EFORKED in a process the service forked
- * Owns: the buffer is the caller's
+ * Owns: key is copied; the value is libdtm's, valid during the call of `done`
  */
-DTM_API
-int32_t dtm_store_get(dtm_t *rt,
-                      dtm_str_t key,
-                      void *ret_value,
-                      size_t size,
-                      size_t *ret_len);
+DTM_API int32_t dtm_store_get(dtm_t *rt, dtm_str_t key, dtm_value_cb done, void *data);
 
 /**
  * In a phase: go on with phase `next` instead of the following one, if the phase ends
@@ -3746,6 +3785,10 @@ DTM_API int32_t dtm_action_wait(const dtm_phase_t *phase, uint32_t kind, uint64_
  * In a phase: read a key that dtm_txn_put() has written, by this action or another.
  * `*ret_len` is the value's length. -ENOENT: no such key; -ENOSPC: `size` is too small.
  * What was read still holds when the phase commits, or the attempt is repeated.
+ *
+ * This is the one call that waits for a store elsewhere: the first time that an attempt
+ * reads a key, for at most `store_timeout`, while operators and workers wait, too; then
+ * -ETIMEDOUT, or what else is wrong with the store.
  *
  * Process: controller (in a phase)
  * Thread: owner
@@ -3788,7 +3831,9 @@ DTM_API int32_t dtm_txn_del(dtm_txn_t *txn, dtm_str_t key);
  * In a phase: the database's own handle, inside of the transaction that commits with the
  * phase's transition: `sqlite3 *` of a `sqlite:` store, to be used with the SQLite that
  * libdtm is linked with; what `begin` gave of a store of the service's own. NULL: it has
- * none. Do not end the transaction, nor touch the tables `kv` and `revision`.
+ * none. Do not end the transaction, nor touch the tables `kv` and `revision`. What it asks
+ * a server elsewhere, the phase waits for, and operators and workers with it: use the
+ * database's calls that have a time limit.
  *
  * Process: controller (in a phase)
  * Thread: owner
@@ -3887,7 +3932,7 @@ DTM_SIZE_(dtm_phase_t, 96);
 DTM_SIZE_(dtm_action_t, 56);
 DTM_SIZE_(dtm_action_info_t, 72);
 DTM_SIZE_(dtm_write_t, 48);
-DTM_SIZE_(dtm_store_t, 112);
+DTM_SIZE_(dtm_store_t, 120);
 DTM_SIZE_(dtm_config_t, 368);
 DTM_SIZE_(dtm_callbacks_t, 184);
 #undef DTM_SIZE_

@@ -22,6 +22,7 @@
 //! | `session` | an open store: claim it, load, save |
 //! | `fleet`, `convoy` | actions of many hosts: decisions; looks and moves |
 //! | `builtin` | rolling restart, recycle, rollout |
+//! | `jobs` | one thing after the other with the store, and nobody waits |
 //! | `turn` | one step: count the attempt, call, conclude |
 //! | `txn` | the running phase: its transaction, jump and wait |
 //! | `operate` | start, list, control, history |
@@ -31,6 +32,7 @@ mod builtin;
 mod convoy;
 mod fleet;
 mod instance;
+mod jobs;
 mod machine;
 mod operate;
 mod owner;
@@ -38,7 +40,7 @@ mod session;
 mod turn;
 mod txn;
 
-pub(crate) use fleet::Policy;
+pub(crate) use fleet::{Entry as FleetEntry, Fleet, Policy};
 pub(crate) use instance::Instance;
 pub(crate) use owner::unique;
 
@@ -120,6 +122,7 @@ impl Registered {
 
 /// The action manager of this controller.
 pub(crate) struct Manager {
+    jobs: jobs::Jobs,
     session: RefCell<Option<Rc<Session>>>,
     /// The store that was open before.
     known: RefCell<Option<session::Known>>,
@@ -138,6 +141,7 @@ pub(crate) struct Manager {
 impl Manager {
     pub(crate) fn new() -> Self {
         Self {
+            jobs: jobs::Jobs::default(),
             session: RefCell::default(),
             known: RefCell::default(),
             book: RefCell::default(),
@@ -151,6 +155,7 @@ impl Manager {
 
     /// The process ends in order.
     pub(crate) fn close(&self) {
+        self.jobs.clear();
         if let Some(session) = self.session.borrow().as_ref() {
             session.give_back();
         }
@@ -171,7 +176,14 @@ impl Manager {
 
     /// Somebody's turn has come: do not sleep.
     pub(crate) fn has_turns(&self) -> bool {
-        self.session.borrow().is_some() && self.retry.get().1 == 0 && self.book.borrow().has_turns()
+        match self.jobs.is_idle() {
+            true => {
+                self.session.borrow().is_some()
+                    && self.retry.get().1 == 0
+                    && self.book.borrow().has_turns()
+            }
+            false => self.jobs.next() == Some(0),
+        }
     }
 }
 

@@ -72,57 +72,81 @@ impl Controller {
         trouble.into()
     }
 
-    /// dtm_action_start()
-    pub(crate) fn action_start(&self, name: &str, args: &[u8]) -> Result<u64> {
-        let action = self
-            .rt
-            .registered
-            .find(name)
-            .ok_or_else(|| Error::invalid(format!("no action named '{name}' is registered")))?;
+    /// What can be said at once.
+    pub(crate) fn check_start(&self, name: &str, args: &[u8]) -> Result<()> {
+        if self.rt.registered.find(name).is_none() {
+            let text = format!("no action named '{name}' is registered");
+            return Err(Error::invalid(text));
+        }
         if args.len() > DTM_ARGS_MAX {
             let text = format!("{} bytes of arguments: at most {DTM_ARGS_MAX}", args.len());
             return Err(Error::new(-libc::EMSGSIZE, text));
         }
-        let session = self.ready()?;
+        self.ready()?;
         let most = usize::try_from(DTM_INSTANCES_MAX).unwrap_or(usize::MAX);
-        let pre = action.calls.preaction.is_some();
-        let mut running = self.actions.running.borrow_mut();
+        let running = self.actions.running.borrow();
         let already = running.as_ref().map_or(0, |r| r.started.len());
         if self.actions.book.borrow().unfinished() + already >= most {
             let text = format!("{most} actions are not finished: no room for another");
             return Err(Error::new(-libc::ENOSPC, text));
         }
-        let (last, version) = session.last.get();
-        let id = last + 1 + already as u64;
-        let mut instance = Instance::new(id, name, args, wall_ms(), pre);
-        if let Some(running) = running.as_mut() {
-            if already >= STARTS {
-                let text = format!("a phase can start {STARTS} actions");
-                return Err(Error::new(-libc::ENOSPC, text));
-            }
-            running.started.push(instance);
-            return Ok(id);
+        Ok(())
+    }
+
+    fn new_instance(&self, id: u64, name: &str, args: &[u8]) -> Result<Instance> {
+        let action = self.rt.registered.find(name);
+        let action = action.ok_or_else(|| Error::invalid("no such action"))?;
+        let pre = action.calls.preaction.is_some();
+        Ok(Instance::new(id, name, args, wall_ms(), pre))
+    }
+
+    /// dtm_action_start() in a phase: it is stored with the transition, or not at all.
+    pub(crate) fn start_in_phase(&self, name: &str, args: &[u8]) -> Result<u64> {
+        self.check_start(name, args)?;
+        let session = self.ready()?;
+        let mut running = self.actions.running.borrow_mut();
+        let started = &mut running.as_mut().ok_or_else(not_in_phase)?.started;
+        if started.len() >= STARTS {
+            let text = format!("a phase can start {STARTS} actions");
+            return Err(Error::new(-libc::ENOSPC, text));
         }
-        drop(running);
+        let id = session.last.get().0 + 1 + started.len() as u64;
+        started.push(self.new_instance(id, name, args)?);
+        Ok(id)
+    }
+
+    /// dtm_action_start() elsewhere: its id, when it is stored.
+    pub(crate) async fn action_start(&self, name: String, args: Vec<u8>) -> Result<u64> {
+        self.check_start(&name, &args)?;
+        let session = self.ready()?;
+        let (last, version) = session.last.get();
+        let id = last + 1;
+        let mut instance = self.new_instance(id, &name, &args)?;
         let mut writes = Session::note(&mut instance, "started");
         writes.push(Session::keep(&instance, Expect::Absent));
         writes.push(Session::last_id(id, version));
-        let version = session.write(writes).map_err(|t| self.failed(t))?;
+        let version = session.write(writes).await.map_err(|t| self.failed(t))?;
         session.last.set((id, Expect::Version(version)));
+        self.publish(&instance, "started");
         self.note_change(instance, version);
         Ok(id)
     }
 
-    /// dtm_action_control()
-    pub(crate) fn action_control(&self, id: u64, verb: u32) -> Result<()> {
+    /// What dtm_action_control() can say at once.
+    pub(crate) fn check_control(&self, id: u64, verb: u32) -> Result<()> {
         if self.actions.is_in_phase() {
             let text = "not from inside of a phase: it says where it goes by its result";
             return Err(Error::new(DTM_EROLE, text));
         }
+        self.ready()?;
+        operated(&self.known(id)?, verb).map(|_| ())
+    }
+
+    /// dtm_action_control()
+    pub(crate) async fn action_control(&self, id: u64, verb: u32) -> Result<()> {
         let session = self.ready()?;
         let entry = self.known(id)?;
-        let mut next = machine::operate(&entry.instance, verb, wall_ms())
-            .map_err(|text| Error::new(DTM_EREFUSED, text))?;
+        let mut next = operated(&entry, verb)?;
         let what = match verb {
             DTM_VERB_PAUSE => "paused by an operator",
             DTM_VERB_RESUME => "resumed by an operator",
@@ -131,8 +155,9 @@ impl Controller {
         };
         let mut writes = Session::note(&mut next, what);
         writes.push(Session::keep(&next, Expect::Version(entry.version)));
-        let version = session.write(writes).map_err(|t| self.failed(t))?;
+        let version = session.write(writes).await.map_err(|t| self.failed(t))?;
         ::log::info!("action {id} {}: {what}", next.name);
+        self.publish(&next, what);
         self.note_change(next, version);
         Ok(())
     }
@@ -166,12 +191,10 @@ impl Controller {
     }
 
     /// dtm_store_get(): what phases have written.
-    pub(crate) fn store_get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    pub(crate) async fn store_get(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>> {
         let session = self.ready()?;
-        let record = session
-            .store
-            .get(&data_key(key))
-            .map_err(|t| self.failed(t))?;
+        let record = session.store.get(&data_key(&key)).await;
+        let record = record.map_err(|t| self.failed(t))?;
         Ok(record.map(|r| r.value))
     }
 
@@ -182,10 +205,10 @@ impl Controller {
     }
 
     /// What has become of an instance, a line for each change.
-    pub(crate) fn action_history(&self, id: u64) -> Result<Vec<String>> {
+    pub(crate) async fn action_history(&self, id: u64) -> Result<Vec<String>> {
         let session = self.ready()?;
         self.known(id)?;
-        session.history(id).map_err(|t| self.failed(t))
+        session.history(id).await.map_err(|t| self.failed(t))
     }
 
     /// dtm_action_list(): the texts live until the next call.
@@ -217,6 +240,15 @@ impl Controller {
         self.actions.listed.replace(texts);
         infos
     }
+}
+
+fn operated(entry: &Entry, verb: u32) -> Result<Instance> {
+    machine::operate(&entry.instance, verb, wall_ms())
+        .map_err(|text| Error::new(DTM_EREFUSED, text))
+}
+
+fn not_in_phase() -> Error {
+    Error::new(DTM_EROLE, "only in the callback of a phase")
 }
 
 /// Actions that one phase can start: its transition is one write of bounded size.

@@ -4,8 +4,11 @@ use super::book::Book;
 use super::instance::Instance;
 use super::owner::{Claim, Owner, unique};
 use super::wall_ms;
-use crate::store::{self, Expect, Kind, Opening, Outcome, Record, Scoped, Store, Trouble, Write};
-use std::cell::Cell;
+use crate::store::{
+    self, Expect, Kind, Opening, Outcome, Record, Scoped, Store, Trouble, Wait, Write,
+};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Lines of history that an instance keeps: enough to see what it did last; one that
@@ -34,6 +37,7 @@ pub(crate) struct Known {
 
 pub(crate) struct Session {
     pub(super) store: Rc<dyn Store>,
+    wait: Rc<Wait>,
     /// The store's own name, for tokens.
     pub(super) name: String,
     /// The version of `owner` that is ours: the fence.
@@ -46,6 +50,8 @@ pub(crate) struct Session {
     lease: Cell<(u64, u64)>,
     /// When to look at the fleet's records.
     pub(super) look_at: Cell<u64>,
+    /// The fleet's actions that are over, and this host's part of them, too.
+    pub(super) settled: RefCell<BTreeSet<u64>>,
     /// The last id given, and its record's version.
     pub(super) last: Cell<(u64, Expect)>,
 }
@@ -72,21 +78,22 @@ fn number(record: &Record) -> Outcome<u64> {
 
 impl Session {
     /// Open, claim, and read everything.
-    pub(super) fn open(
+    pub(super) async fn open(
         opening: &Opening<'_>,
         me: &Owner,
         place: &Place<'_>,
         known: Option<&Known>,
     ) -> Outcome<(Self, Book)> {
-        let store = Scoped::wrap(store::open(opening)?, place.service, place.host);
+        let store = Scoped::wrap(store::open(opening).await?, place.service, place.host);
         let asked = crate::sys::now_ms();
-        store.lease(&lease_key(place.host), me.run.as_bytes(), place.lease_ms)?;
-        let name = store.get(b"store")?.map(|r| r.value);
+        let key = lease_key(place.host);
+        store.lease(&key, me.run.as_bytes(), place.lease_ms).await?;
+        let name = store.get(b"store").await?.map(|r| r.value);
         if let Some(known) = known.filter(|k| name.as_deref() != Some(k.name.as_bytes())) {
             let text = format!("it is not the store {} that was opened before", known.name);
             return Err(Trouble::new(Kind::Replaced, text));
         }
-        let fence = claim(&*store, me)?;
+        let fence = claim(&*store, me).await?;
         if let Some(known) = known.filter(|k| fence <= k.version) {
             let text = format!(
                 "it is an older copy (version {fence}, {} was seen): restart the controller to \
@@ -98,14 +105,15 @@ impl Session {
         let name = match name {
             Some(name) => String::from_utf8(name)
                 .map_err(|_| Trouble::corrupt("record store cannot be read"))?,
-            None => christen(&*store, fence)?,
+            None => christen(&*store, fence).await?,
         };
-        let last = match store.get(b"sequence")? {
+        let last = match store.get(b"sequence").await? {
             Some(record) => (number(&record)?, Expect::Version(record.version)),
             None => (0, Expect::Absent),
         };
         let session = Self {
             store,
+            wait: Rc::clone(opening.wait),
             name,
             fence,
             seen: Cell::new(fence),
@@ -113,30 +121,38 @@ impl Session {
             run: me.run.clone(),
             lease: Cell::new((asked, u64::from(place.lease_ms))),
             look_at: Cell::new(0),
+            settled: RefCell::default(),
             last: Cell::new(last),
         };
-        let book = session.load()?;
+        let book = session.load().await?;
         Ok((session, book))
     }
 
-    fn load(&self) -> Outcome<Book> {
+    async fn load(&self) -> Outcome<Book> {
         let mut book = Book::default();
-        let mut after = Vec::new();
         let (wall, now) = (wall_ms(), crate::sys::now_ms());
+        for record in self.list_all(b"i/").await? {
+            let instance = Instance::decode(&record.value)
+                .filter(|i| instance_key(i.id) == record.key)
+                .ok_or_else(|| {
+                    let key = String::from_utf8_lossy(&record.key);
+                    Trouble::corrupt(format!("record {key} cannot be read"))
+                })?;
+            book.put(Rc::new(instance), record.version, wall, now);
+        }
+        Ok(book)
+    }
+
+    /// However many there are, some at a time.
+    pub(super) async fn list_all(&self, prefix: &[u8]) -> Outcome<Vec<Record>> {
+        let mut all: Vec<Record> = Vec::new();
         loop {
-            let records = self.store.list(b"i/", &after, BATCH)?;
-            let Some(last) = records.last() else {
-                return Ok(book);
-            };
-            after.clone_from(&last.key);
-            for record in &records {
-                let instance = Instance::decode(&record.value)
-                    .filter(|i| instance_key(i.id) == record.key)
-                    .ok_or_else(|| {
-                        let key = String::from_utf8_lossy(&record.key);
-                        Trouble::corrupt(format!("record {key} cannot be read"))
-                    })?;
-                book.put(Rc::new(instance), record.version, wall, now);
+            let after = all.last().map_or(Vec::new(), |last| last.key.clone());
+            let part = self.store.list(prefix, &after, BATCH).await?;
+            let is_last = part.len() < BATCH;
+            all.extend(part);
+            if is_last {
+                return Ok(all);
             }
         }
     }
@@ -146,14 +162,14 @@ impl Session {
     }
 
     /// Keep the lease. Asked for at a third of its time, it may be missed twice.
-    pub(super) fn renew(&self, now: u64) -> Outcome<()> {
+    pub(super) async fn renew(&self, now: u64) -> Outcome<()> {
         let (asked, ms) = self.lease.get();
         if !self.store.is_shared() || now.saturating_sub(asked) < ms / 3 {
             return Ok(());
         }
         let ttl = u32::try_from(ms).unwrap_or(u32::MAX);
-        self.store
-            .lease(&lease_key(&self.host), self.run.as_bytes(), ttl)?;
+        let key = lease_key(&self.host);
+        self.store.lease(&key, self.run.as_bytes(), ttl).await?;
         // It holds from before the question on, at the least.
         self.lease.set((now, ms));
         Ok(())
@@ -170,16 +186,24 @@ impl Session {
         }
     }
 
+    /// At the end of the process: for as long as one call may take.
     pub(super) fn give_back(&self) {
         if self.store.is_shared() {
-            self.store
-                .unlease(&lease_key(&self.host), self.run.as_bytes());
+            let key = lease_key(&self.host);
+            let call = self.store.unlease(&key, self.run.as_bytes());
+            // Not given back, it runs out.
+            let _ = self.wait.finish(call);
         }
     }
 
+    /// Read one key while the callback of a phase waits for it, and everything else with it.
+    pub(super) fn get_now(&self, key: &[u8]) -> Outcome<Option<Record>> {
+        self.wait.finish(self.store.get(key))
+    }
+
     /// Somebody else's write came first: is it only that?
-    pub(super) fn check_fence(&self) -> Outcome<()> {
-        match self.store.get(b"owner")? {
+    pub(super) async fn check_fence(&self) -> Outcome<()> {
+        match self.store.get(b"owner").await? {
             Some(record) if record.version == self.fence => Ok(()),
             _ => Err(Trouble::new(
                 Kind::Conflict,
@@ -189,9 +213,9 @@ impl Session {
     }
 
     /// Behind the fence.
-    pub(super) fn write(&self, mut writes: Vec<Write>) -> Outcome<u64> {
+    pub(super) async fn write(&self, mut writes: Vec<Write>) -> Outcome<u64> {
         writes.insert(0, self.fence());
-        let version = self.store.write(&writes)?;
+        let version = self.store.write(&writes).await?;
         self.seen.set(version);
         Ok(version)
     }
@@ -237,27 +261,27 @@ impl Session {
         writes
     }
 
-    pub(super) fn history(&self, id: u64) -> Outcome<Vec<String>> {
+    pub(super) async fn history(&self, id: u64) -> Outcome<Vec<String>> {
         let prefix = format!("l/{id:016x}/");
-        let records = self.store.list(prefix.as_bytes(), b"", BATCH)?;
+        let records = self.store.list(prefix.as_bytes(), b"", BATCH).await?;
         let text = |r: &Record| String::from_utf8_lossy(&r.value).into_owned();
         Ok(records.iter().map(text).collect())
     }
 
     /// A finished instance that is too old to be kept.
-    pub(super) fn erase(&self, instance: &Instance, version: u64) -> Outcome<()> {
+    pub(super) async fn erase(&self, instance: &Instance, version: u64) -> Outcome<()> {
         let key = instance_key(instance.id);
         let mut writes = vec![Write::delete(key, Expect::Version(version))];
         let oldest = instance.lines.saturating_sub(LINES) + 1;
         let lines = oldest..=instance.lines;
         writes.extend(lines.map(|l| Write::delete(line_key(instance.id, l), Expect::Any)));
-        self.write(writes).map(|_| ())
+        self.write(writes).await.map(|_| ())
     }
 }
 
 /// From now on this controller acts, and nobody before it.
-fn claim(store: &dyn Store, me: &Owner) -> Outcome<u64> {
-    let old = store.get(b"owner")?;
+async fn claim(store: &dyn Store, me: &Owner) -> Outcome<u64> {
+    let old = store.get(b"owner").await?;
     if let Some(record) = &old {
         let owner = Owner::decode(&record.value)
             .ok_or_else(|| Trouble::corrupt("record owner cannot be read"))?;
@@ -278,15 +302,17 @@ fn claim(store: &dyn Store, me: &Owner) -> Outcome<u64> {
         }
     }
     let expect = Expect::of(old.as_ref());
-    store.write(&[Write::put(*b"owner", expect, me.encode())])
+    let sign = [Write::put(*b"owner", expect, me.encode())];
+    store.write(&sign).await
 }
 
 /// Give the store a name, once: tokens of two stores never mean the same.
-fn christen(store: &dyn Store, fence: u64) -> Outcome<String> {
+async fn christen(store: &dyn Store, fence: u64) -> Outcome<String> {
     let name = unique();
-    store.write(&[
+    let writes = [
         Write::check(*b"owner", Expect::Version(fence)),
         Write::put(*b"store", Expect::Absent, name.clone()),
-    ])?;
+    ];
+    store.write(&writes).await?;
     Ok(name)
 }

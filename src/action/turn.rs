@@ -30,25 +30,24 @@ fn retry_after(failures: u32) -> u64 {
 }
 
 impl Controller {
-    /// Once a pass.
-    pub(crate) fn run_actions(&self) {
-        let config = self.rt.config();
-        let Some(uri) = config.store.as_deref() else {
-            return;
-        };
-        let now = crate::sys::now_ms();
+    /// A pass of the manager is due: not while a store that failed is left in peace.
+    pub(super) fn is_due(&self) -> bool {
         let (not_before, failures) = self.actions.retry.get();
-        if failures > 0 && now < not_before {
-            return;
-        }
-        match self.go_on(uri, now) {
+        self.acting()
+            && self.rt.config().store.is_some()
+            && (failures == 0 || crate::sys::now_ms() >= not_before)
+    }
+
+    /// What is done once a pass of the controller, if no call of the store is under way.
+    pub(super) async fn pass_of_actions(&self) {
+        match self.go_on().await {
             Ok(()) => self.store_is_well(),
             Err(trouble) => self.store_fails(trouble),
         }
     }
 
     /// When to do so again, in ms.
-    pub(crate) fn next_turn(&self) -> Option<u64> {
+    pub(super) fn next_pass(&self) -> Option<u64> {
         self.rt.config().store.as_ref()?;
         let now = crate::sys::now_ms();
         let (not_before, failures) = self.actions.retry.get();
@@ -69,27 +68,28 @@ impl Controller {
         Some(book.next_look(now).map_or(probe, |ms| ms.min(probe)))
     }
 
-    fn go_on(&self, uri: &str, now: u64) -> Outcome<()> {
-        let session = self.session(uri)?;
-        session.renew(now)?;
-        self.look_at_fleet(&session, now)?;
+    async fn go_on(&self) -> Outcome<()> {
+        let now = crate::sys::now_ms();
+        let session = self.session().await?;
+        session.renew(now).await?;
+        self.look_at_fleet(&session, now).await?;
         let watches = self.actions.book.borrow().watches();
         let seen = self.see(watches);
         let turn = {
             let mut book = self.actions.book.borrow_mut();
-            book.look(seen, now);
+            book.look(seen, crate::sys::now_ms());
             book.turn()
         };
         if let Some(id) = turn {
-            self.take_turn(&session, id).inspect_err(|_| {
+            self.take_turn(&session, id).await.inspect_err(|_| {
                 self.actions.book.borrow_mut().enqueue(id);
             })?;
-            self.actions.heard.set(now);
-            return self.tidy(&session);
+            self.actions.heard.set(crate::sys::now_ms());
+            return self.tidy(&session).await;
         }
         if now.saturating_sub(self.actions.heard.get()) >= PROBE_MS {
-            session.store.ping()?;
-            self.actions.heard.set(now);
+            session.store.ping().await?;
+            self.actions.heard.set(crate::sys::now_ms());
         }
         Ok(())
     }
@@ -119,11 +119,12 @@ impl Controller {
     }
 
     /// The open store; open it first, if need be.
-    fn session(&self, uri: &str) -> Outcome<Rc<Session>> {
+    async fn session(&self) -> Outcome<Rc<Session>> {
         if let Some(session) = self.actions.session.borrow().as_ref() {
             return Ok(Rc::clone(session));
         }
         let config = self.rt.config();
+        let uri = config.store.as_deref().unwrap_or_default();
         let plugins = self.rt.registered.plugins.borrow().clone();
         let known = self.actions.known.borrow().clone();
         let opening = Opening {
@@ -131,6 +132,7 @@ impl Controller {
             timeout_ms: config.store_timeout,
             create: known.is_none(),
             plugins: &plugins,
+            wait: self.actions.jobs.wait(),
         };
         let me = Owner::myself(&self.rt.run_name, self.epoch());
         let place = Place {
@@ -138,7 +140,7 @@ impl Controller {
             host: &config.host,
             lease_ms: config.fleet_lease,
         };
-        let (session, mut book) = Session::open(&opening, &me, &place, known.as_ref())?;
+        let (session, mut book) = Session::open(&opening, &me, &place, known.as_ref()).await?;
         let session = Rc::new(session);
         let unfinished = book.unfinished();
         book.adopt(&self.actions.book.borrow());
@@ -176,16 +178,16 @@ impl Controller {
     }
 
     /// Finished instances do not stay for ever.
-    fn tidy(&self, session: &Session) -> Outcome<()> {
+    async fn tidy(&self, session: &Session) -> Outcome<()> {
         let surplus = self.actions.book.borrow().surplus(KEEP).cloned();
         if let Some(entry) = surplus {
-            session.erase(&entry.instance, entry.version)?;
+            session.erase(&entry.instance, entry.version).await?;
             self.actions.book.borrow_mut().forget(entry.instance.id);
         }
         Ok(())
     }
 
-    fn take_turn(&self, session: &Rc<Session>, id: u64) -> Outcome<()> {
+    async fn take_turn(&self, session: &Rc<Session>, id: u64) -> Outcome<()> {
         let Some(entry) = self.actions.book.borrow().get(id).cloned() else {
             return Ok(());
         };
@@ -195,20 +197,21 @@ impl Controller {
         };
         let plan = action.plan();
         if entry.pending.is_some() || entry.counted {
-            return self.attempt(session, &action, &entry);
+            return self.attempt(session, &action, &entry).await;
         }
         if machine::exhausted(&entry.instance, &plan) {
             let parked = machine::give_up(&entry.instance, &plan, wall_ms());
             let what = "gave up: its attempts are used up";
             return self
                 .save(session, &entry, parked, what, Vec::new())
+                .await
                 .map(|_| ());
         }
         let part = match entry.instance.fleet {
             0 => None,
-            _ => match session.part(&entry.instance)? {
+            _ => match session.part(&entry.instance).await? {
                 Some(part) => Some(part),
-                None => return self.left_behind(session, &entry),
+                None => return self.left_behind(session, &entry).await,
             },
         };
         let begun = machine::begin(&entry.instance, entry.timed_out, wall_ms());
@@ -216,19 +219,19 @@ impl Controller {
         crate::fault::hit("action.count");
         let mut writes = vec![Session::keep(&begun, Expect::Version(entry.version))];
         writes.extend(part);
-        let version = session.write(writes)?;
+        let version = session.write(writes).await?;
         let entry = {
             let mut book = self.actions.book.borrow_mut();
             book.count(Rc::new(begun), version).cloned()
         };
         match entry {
-            Some(entry) => self.attempt(session, &action, &entry),
+            Some(entry) => self.attempt(session, &action, &entry).await,
             None => Ok(()),
         }
     }
 
     /// The fleet went on without this host: so does nothing here.
-    fn left_behind(&self, session: &Rc<Session>, entry: &Entry) -> Outcome<()> {
+    async fn left_behind(&self, session: &Rc<Session>, entry: &Entry) -> Outcome<()> {
         let cancelled = machine::operate(&entry.instance, DTM_VERB_CANCEL, wall_ms());
         let cancelled = cancelled.unwrap_or_else(|_| (*entry.instance).clone());
         let told = Instance {
@@ -236,26 +239,30 @@ impl Controller {
             ..cancelled
         };
         self.save(session, entry, told, "left behind", Vec::new())
+            .await
             .map(|_| ())
     }
 
     /// The attempt is counted: call, and store what it came to.
-    fn attempt(&self, session: &Rc<Session>, action: &Action, entry: &Entry) -> Outcome<()> {
+    async fn attempt(&self, session: &Rc<Session>, action: &Action, entry: &Entry) -> Outcome<()> {
         let id = entry.instance.id;
+        let native = session.store.begin().await?;
+        // The control lock or the lease may be gone since the call began.
+        if !self.acting() {
+            return Err(Trouble::new(Kind::Down, "this controller acts no more"));
+        }
         session.may_act(self.rt.config().store_timeout.into())?;
-        let native = session.store.begin()?;
         #[cfg(feature = "fault")]
         crate::fault::hit("action.call");
         let (code, running) = self.call(session, action, entry, native);
         #[cfg(feature = "fault")]
         crate::fault::hit("action.called");
         if code == DTM_ACTION_PENDING {
-            session.store.rollback();
             let resumed = entry.pending.map_or(0, |p| p.resumed) + 1;
             let now = crate::sys::now_ms();
-            let mut book = self.actions.book.borrow_mut();
-            book.pend(id, resumed, running.limit(), now);
-            return Ok(());
+            let book = &self.actions.book;
+            book.borrow_mut().pend(id, resumed, running.limit(), now);
+            return session.store.rollback().await;
         }
         let ending = running.ending(code);
         let plan = action.plan();
@@ -263,15 +270,15 @@ impl Controller {
         let (what, writes) = match code < 0 || code == DTM_ACTION_FAIL {
             // What it has begun through its transaction goes with the attempt.
             true => {
-                session.store.rollback();
+                session.store.rollback().await?;
                 ("failed", None)
             }
             false => ("done", Some(running)),
         };
-        self.conclude(session, entry, next, what, writes)
+        self.conclude(session, entry, next, what, writes).await
     }
 
-    fn conclude(
+    async fn conclude(
         &self,
         session: &Rc<Session>,
         entry: &Entry,
@@ -294,12 +301,12 @@ impl Controller {
             writes.push(Session::last_id(last, session.last.get().1));
         }
         if entry.instance.fleet != 0 {
-            match session.part(&entry.instance)? {
+            match session.part(&entry.instance).await? {
                 Some(part) => writes.push(part),
-                None => return self.left_behind(session, entry),
+                None => return self.left_behind(session, entry).await,
             }
         }
-        let version = self.save(session, entry, next, what, writes)?;
+        let version = self.save(session, entry, next, what, writes).await?;
         if let Some(last) = last {
             session.last.set((last, Expect::Version(version)));
         }
@@ -309,7 +316,7 @@ impl Controller {
         Ok(())
     }
 
-    fn save(
+    async fn save(
         &self,
         session: &Session,
         entry: &Entry,
@@ -320,19 +327,24 @@ impl Controller {
         let what = format!("{} {what}", describe(&entry.instance));
         writes.extend(Session::note(&mut next, &what));
         writes.push(Session::keep(&next, Expect::Version(entry.version)));
-        let version = session.write(writes)?;
+        let version = session.write(writes).await?;
         #[cfg(feature = "fault")]
         crate::fault::hit("action.done");
         if next.state.is_final() || next.state == State::Parked || next.cause != 0 {
             let (id, name, state) = (next.id, &next.name, next.state.name());
             ::log::info!("action {id} {name}: {what}; it is {state} {}", next.text);
         }
-        if let Ok(console) = self.console() {
-            let (id, name, state) = (next.id, &next.name, next.state.name());
-            console.hear_of_action(self, &format!("action {id} {name}: {what}; it is {state}"));
-        }
+        self.publish(&next, &what);
         self.note_change(next, version);
         Ok(version)
+    }
+
+    /// An event, for who has subscribed.
+    pub(super) fn publish(&self, instance: &Instance, what: &str) {
+        if let Ok(console) = self.console() {
+            let (id, name, state) = (instance.id, &instance.name, instance.state.name());
+            console.hear_of_action(self, &format!("action {id} {name}: {what}; it is {state}"));
+        }
     }
 
     fn call(

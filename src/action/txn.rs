@@ -117,7 +117,7 @@ impl Running {
         if let Some(touched) = self.keys.get(key) {
             return Ok(touched.value.clone());
         }
-        let record = self.session.store.get(&data_key(key))?;
+        let record = self.session.get_now(&data_key(key))?;
         let touched = Touched {
             read: Some(Expect::of(record.as_ref())),
             value: record.map(|r| r.value),

@@ -24,6 +24,8 @@ pub(super) enum Waiting {
     Master(u64),
     /// The workers' answers to this question.
     Workers(u64),
+    /// The store, for this command of the connection.
+    Store(u64),
 }
 
 pub(super) struct Conn {

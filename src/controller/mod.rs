@@ -27,6 +27,8 @@ use std::rc::Rc;
 const PAUSE: u32 = 6;
 /// Questions of the console to workers are to be looked at.
 const QUESTIONS: u32 = 7;
+/// What a call of the store waits for has come: the pass that follows goes on with it.
+const STORE: u32 = 8;
 const CONTROL: u32 = 0x100;
 const METRICS: u32 = 0x101;
 /// + slot: the master end of that slot's channel has room again.
@@ -184,22 +186,31 @@ impl Controller {
         let timeout = if self.actions.has_turns() { 0 } else { -1 };
         child::pass(self, self.reactor(), timeout);
         self.carry_on_leaving();
+        let mut retry = None;
         if self.acting() {
             self.refresh();
-            let retry = self.run_updates();
-            self.run_actions();
-            if let Some(pass) = self.rt.callbacks.controller_pass {
-                // SAFETY: the service's function, with the arguments it declared.
-                self.child.calls(Doing::Pass, || unsafe {
-                    pass(self.rt.handle(), self.rt.user_data)
-                });
-            }
-            let tick = self.rt.config().controller_tick;
-            let turn = self.next_turn();
-            let next = [retry, tick, turn].into_iter().flatten().min();
-            self.reactor().own_timer(TICK, next);
+            retry = self.run_updates();
         }
+        // Also when it acts no more: what is under way is brought to its end.
+        self.run_jobs();
+        if self.acting()
+            && let Some(pass) = self.rt.callbacks.controller_pass
+        {
+            // SAFETY: the service's function, with the arguments it declared.
+            self.child.calls(Doing::Pass, || unsafe {
+                pass(self.rt.handle(), self.rt.user_data)
+            });
+        }
+        let tick = self.rt.config().controller_tick.filter(|_| self.acting());
+        let next = [retry, tick, self.next_jobs()].into_iter().flatten().min();
+        self.reactor().own_timer(TICK, next);
         self.done.get().is_some()
+    }
+
+    /// The loop wakes up when this is readable.
+    pub(crate) fn watch_store(&self, epoll: std::os::fd::RawFd) -> Result<()> {
+        let input = libc::EPOLLIN.unsigned_abs();
+        self.reactor().own_add(epoll, input, STORE)
     }
 
     /// Which of the controllers of this run it is: they count from 1.

@@ -3,10 +3,12 @@
 use super::abi::write_struct;
 use super::register;
 use super::worker::bytes;
-use super::{consts::*, types::*};
+use super::{callbacks::*, consts::*, types::*};
+use crate::controller::Controller;
 use crate::error::{Error, Result};
 use crate::guard::{enter, enter_rt};
-use std::ffi::{c_char, c_void};
+use crate::shm::Doing;
+use std::ffi::{CString, c_char, c_void};
 
 /// Register a durable action: a row of phases that the controller carries out, one at a
 /// time, and goes on with after a crash or restart of anything. Each pass of the
@@ -33,25 +35,29 @@ pub unsafe extern "C" fn dtm_action_register(rt: *mut dtm_t, action: *const dtm_
     })
 }
 
-/// Start an instance: it is stored before this returns, and its first phase has its turn
-/// in one of the next passes. Called in a phase, it is stored with that phase's
-/// transition, or not at all.
+/// Start an instance. Outside of a phase: `done`, which may be NULL, is called once in one
+/// of the next passes, with the instance's id and DTM_OK when it is stored; its first phase
+/// has its turn after that. In a phase, where `done` must be NULL: it is stored with that
+/// phase's transition, or not at all, and `*ret_id`, unless `ret_id` is NULL, is its id.
 ///
-/// DTM_EINVAL (no such action), -EMSGSIZE (DTM_ARGS_MAX), -ENOSPC (DTM_INSTANCES_MAX, or
-/// the disk), DTM_ECONFIG (no store is set), -EBUSY (the store is locked or not open yet),
-/// or what else is wrong with the store, see dtm_last_error(): nothing was started.
-/// DTM_EFAILED: it is not known whether it was; dtm_action_list() tells soon.
+/// Returned at once, or told to `done`: DTM_EINVAL (no such action), -EMSGSIZE
+/// (DTM_ARGS_MAX), -ENOSPC (DTM_INSTANCES_MAX, or the disk), DTM_ECONFIG (no store is set),
+/// -EBUSY (the store is locked or not open yet), or what else is wrong with the store:
+/// nothing was started. DTM_EFAILED: it is not known whether it was; dtm_action_list()
+/// tells soon. What was returned is not told again.
 ///
 /// Process: controller
 /// Thread: owner
 /// Signal: unsafe
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
-/// Owns: args are copied
+/// Owns: args are copied; data is only passed on
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_action_start(
     rt: *mut dtm_t,
     name: *const c_char,
     args: dtm_str_t,
+    done: dtm_command_cb,
+    data: *mut c_void,
     ret_id: *mut u64,
 ) -> i32 {
     enter_rt(rt, DTM_ROLE_CONTROLLER, |rt| {
@@ -59,7 +65,19 @@ pub unsafe extern "C" fn dtm_action_start(
         let name = unsafe { register::text(name, "name") }?;
         // SAFETY: the caller says that `len` bytes are there.
         let args = unsafe { bytes(args.ptr.cast(), args.len) }?;
-        let id = rt.controller()?.action_start(name, args)?;
+        let controller = rt.controller()?;
+        if !controller.actions.is_in_phase() {
+            controller.check_start(name, args)?;
+            let start = controller.action_start(name.to_owned(), args.to_vec());
+            return answer_later(controller, done, data, async {
+                Ok((start.await?, Vec::new()))
+            });
+        }
+        if done.is_some() {
+            let text = "done must be NULL in a phase: it is stored with the transition";
+            return Err(Error::invalid(text));
+        }
+        let id = controller.start_in_phase(name, args)?;
         if !ret_id.is_null() {
             // SAFETY: not NULL; the caller's variable.
             unsafe { ret_id.write(id) };
@@ -68,19 +86,54 @@ pub unsafe extern "C" fn dtm_action_start(
     })
 }
 
-/// Do with an instance what DTM_VERB_* says; stored before this returns. A step whose
-/// callback is running, or goes on in the background, is not undone.
-/// DTM_EGONE: no such instance; DTM_EREFUSED: not in its state; DTM_EROLE: in a phase.
+/// Do it in one of the next passes; `done` is told the id and text that it comes to.
+fn answer_later(
+    controller: &'static Controller,
+    done: dtm_command_cb,
+    data: *mut c_void,
+    work: impl Future<Output = Result<(u64, Vec<u8>)>> + 'static,
+) -> Result<()> {
+    controller.enqueue_job(async move {
+        let (id, status, text) = match work.await {
+            Ok((id, text)) => (id, DTM_OK, text),
+            Err(error) => (0, error.code, error.text.as_bytes().to_vec()),
+        };
+        let text = CString::new(text).unwrap_or_default();
+        if let Some(done) = done {
+            // SAFETY: the service's function; the text lives during the call.
+            controller.child.calls(Doing::Done, || unsafe {
+                done(controller.handle(), id, status, text.as_ptr(), data)
+            });
+        }
+    })
+}
+
+/// Do with an instance what DTM_VERB_* says. `done`, which may be NULL, is called once in
+/// one of the next passes: DTM_OK when it is stored. A step whose callback is running, or
+/// goes on in the background, is not undone. Returned at once, or told to `done`:
+/// DTM_EGONE: no such instance; DTM_EREFUSED: not in its state; DTM_EROLE: in a phase; or
+/// what is wrong with the store, as dtm_action_start().
 ///
 /// Process: controller
 /// Thread: owner
 /// Signal: unsafe
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
-/// Owns: nothing changes hands
+/// Owns: data is only passed on
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dtm_action_control(rt: *mut dtm_t, id: u64, verb: u32) -> i32 {
+pub unsafe extern "C" fn dtm_action_control(
+    rt: *mut dtm_t,
+    id: u64,
+    verb: u32,
+    done: dtm_command_cb,
+    data: *mut c_void,
+) -> i32 {
     enter_rt(rt, DTM_ROLE_CONTROLLER, |rt| {
-        rt.controller()?.action_control(id, verb)
+        let controller = rt.controller()?;
+        controller.check_control(id, verb)?;
+        answer_later(controller, done, data, async move {
+            controller.action_control(id, verb).await?;
+            Ok((id, Vec::new()))
+        })
     })
 }
 
@@ -143,41 +196,34 @@ pub unsafe extern "C" fn dtm_action_list(
     })
 }
 
-/// What has become of an instance: a line for each change, oldest first, at most the last
-/// 64, each ended by a newline, all terminated. `*ret_len` is the length without the NUL.
-/// -ENOSPC: `size` is too small for it; DTM_EGONE: no such instance.
+/// What has become of an instance. `done` is called once in one of the next passes; with
+/// DTM_OK, its text has a line for each change, oldest first, at most the last 64, each
+/// ended by a newline. Returned at once, or told to `done`: DTM_EGONE: no such instance; or
+/// what is wrong with the store, as dtm_action_start().
 ///
 /// Process: controller
 /// Thread: owner
 /// Signal: unsafe
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
-/// Owns: the buffer is the caller's
+/// Owns: the text is libdtm's, valid during the call of `done`; data is only passed on
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_action_history(
     rt: *mut dtm_t,
     id: u64,
-    ret_text: *mut c_char,
-    size: usize,
-    ret_len: *mut usize,
+    done: dtm_command_cb,
+    data: *mut c_void,
 ) -> i32 {
     enter_rt(rt, DTM_ROLE_CONTROLLER, |rt| {
-        if ret_len.is_null() || (ret_text.is_null() && size > 0) {
-            return Err(Error::invalid("ret_text or ret_len is NULL"));
+        if done.is_none() {
+            return Err(Error::invalid("done is NULL"));
         }
-        let mut text = rt.controller()?.action_history(id)?.join("\n");
-        text.push('\n');
-        // SAFETY: not NULL; the caller's variable.
-        unsafe { ret_len.write(text.len()) };
-        if text.len() >= size {
-            let text = format!("the history has {} bytes, room for {size}", text.len() + 1);
-            return Err(Error::new(-libc::ENOSPC, text));
-        }
-        let target = ret_text.cast::<u8>();
-        // SAFETY: `size` bytes are the caller's, and the text with its NUL is not longer.
-        unsafe { target.copy_from(text.as_ptr(), text.len()) };
-        // SAFETY: the same.
-        unsafe { target.add(text.len()).write(0) };
-        Ok(())
+        let controller = rt.controller()?;
+        controller.store_ready()?;
+        answer_later(controller, done, data, async move {
+            let lines = controller.action_history(id).await?;
+            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            Ok((id, text.into_bytes()))
+        })
     })
 }
 
@@ -195,28 +241,43 @@ pub unsafe extern "C" fn dtm_store_status(rt: *mut dtm_t) -> i32 {
 }
 
 /// Read a key that a phase has written by dtm_txn_put(), outside of any phase: what is in
-/// force. -ENOENT: no such key; -ENOSPC: `size` is too small, `*ret_len` says what it
-/// takes; or what dtm_store_status() answers: it may be open a moment later.
+/// force. `done` is called once in one of the next passes, with the value; -ENOENT: no such
+/// key. Between that call and the next pass, no phase changes it. Returned at once, or told
+/// to `done`: what dtm_store_status() answers: it may be open a moment later.
 ///
 /// Process: controller
 /// Thread: owner
 /// Signal: unsafe
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
-/// Owns: the buffer is the caller's
+/// Owns: key is copied; the value is libdtm's, valid during the call of `done`
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_store_get(
     rt: *mut dtm_t,
     key: dtm_str_t,
-    ret_value: *mut c_void,
-    size: usize,
-    ret_len: *mut usize,
+    done: dtm_value_cb,
+    data: *mut c_void,
 ) -> i32 {
     enter_rt(rt, DTM_ROLE_CONTROLLER, |rt| {
         // SAFETY: the caller says that `len` bytes are there.
-        let key = unsafe { bytes(key.ptr.cast(), key.len) }?;
-        let value = rt.controller()?.store_get(key)?;
-        // SAFETY: the caller says that `size` bytes are there.
-        unsafe { give(value, ret_value, size, ret_len) }
+        let key = unsafe { bytes(key.ptr.cast(), key.len) }?.to_vec();
+        let done = done.ok_or_else(|| Error::invalid("done is NULL"))?;
+        let controller = rt.controller()?;
+        controller.store_ready()?;
+        controller.enqueue_job(async move {
+            let (status, value) = match controller.store_get(key).await {
+                Ok(Some(value)) => (DTM_OK, value),
+                Ok(None) => (-libc::ENOENT, Vec::new()),
+                Err(error) => (error.code, Vec::new()),
+            };
+            let text = dtm_str_t {
+                ptr: value.as_ptr().cast(),
+                len: value.len(),
+            };
+            // SAFETY: the service's function; the value lives during the call.
+            controller.child.calls(Doing::Done, || unsafe {
+                done(controller.handle(), status, text, data)
+            });
+        })
     })
 }
 
@@ -287,6 +348,10 @@ pub unsafe extern "C" fn dtm_action_wait(phase: *const dtm_phase_t, kind: u32, m
 /// `*ret_len` is the value's length. -ENOENT: no such key; -ENOSPC: `size` is too small.
 /// What was read still holds when the phase commits, or the attempt is repeated.
 ///
+/// This is the one call that waits for a store elsewhere: the first time that an attempt
+/// reads a key, for at most `store_timeout`, while operators and workers wait, too; then
+/// -ETIMEDOUT, or what else is wrong with the store.
+///
 /// Process: controller (in a phase)
 /// Thread: owner
 /// Signal: unsafe
@@ -351,7 +416,9 @@ pub unsafe extern "C" fn dtm_txn_del(txn: *mut dtm_txn_t, key: dtm_str_t) -> i32
 /// In a phase: the database's own handle, inside of the transaction that commits with the
 /// phase's transition: `sqlite3 *` of a `sqlite:` store, to be used with the SQLite that
 /// libdtm is linked with; what `begin` gave of a store of the service's own. NULL: it has
-/// none. Do not end the transaction, nor touch the tables `kv` and `revision`.
+/// none. Do not end the transaction, nor touch the tables `kv` and `revision`. What it asks
+/// a server elsewhere, the phase waits for, and operators and workers with it: use the
+/// database's calls that have a time limit.
 ///
 /// Process: controller (in a phase)
 /// Thread: owner

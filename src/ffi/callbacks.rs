@@ -100,7 +100,7 @@ pub type dtm_answer_cb = Option<
         user_data: *mut c_void,
     ),
 >;
-/// Controller: the master's answer to a command. `status`: DTM_OK, or why not;
+/// Controller: the answer to a command, or to what was asked of actions. `status`: DTM_OK, or why not;
 /// `detail` is one line for people. Exactly once per command; not called when
 /// the controller itself ends first.
 pub type dtm_command_cb = Option<
@@ -111,6 +111,12 @@ pub type dtm_command_cb = Option<
         detail: *const c_char,
         data: *mut c_void,
     ),
+>;
+/// Controller: what dtm_store_get() has found. `status`: DTM_OK, or why there is no value.
+/// Exactly once per call that returned DTM_OK; not called when the controller itself ends
+/// first.
+pub type dtm_value_cb = Option<
+    unsafe extern "C-unwind" fn(rt: *mut dtm_t, status: i32, value: dtm_str_t, data: *mut c_void),
 >;
 /// The step of a watch, like a client's.
 pub type dtm_watch_step_cb = Option<
@@ -183,6 +189,16 @@ pub type dtm_store_error_cb =
 /// Store: liveness probe; also the end of a transaction without a write.
 pub type dtm_store_ping_cb =
     Option<unsafe extern "C-unwind" fn(store: *mut c_void, timeout_ms: u32) -> i32>;
+/// Store: go on with the call that answered DTM_STORE_AGAIN: without waiting for anything.
+/// DTM_STORE_AGAIN: it goes on when `*ret_fd` is ready for `*ret_interest`, DTM_READ and
+/// DTM_WRITE; otherwise the call's result.
+pub type dtm_store_step_cb = Option<
+    unsafe extern "C-unwind" fn(
+        store: *mut c_void,
+        ret_fd: *mut i32,
+        ret_interest: *mut u32,
+    ) -> i32,
+>;
 /// Takes one key that a store has found, its value and version; non-zero ends the walk.
 pub type dtm_store_sink_cb = Option<
     unsafe extern "C-unwind" fn(

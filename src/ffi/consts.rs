@@ -433,6 +433,8 @@ pub const DTM_WRITE_PUT: u32 = 1;
 pub const DTM_WRITE_DELETE: u32 = 2;
 /// Expected version of a write: whatever it is.
 pub const DTM_VERSION_ANY: u64 = u64::MAX;
+/// What a store's call answers that has to wait, see dtm_store_t.
+pub const DTM_STORE_AGAIN: i32 = 1;
 
 /// Longest arguments of an action, in bytes.
 pub const DTM_ARGS_MAX: usize = 4096;

@@ -23,7 +23,7 @@ DTM_SIZE_(dtm_phase_t, 96);
 DTM_SIZE_(dtm_action_t, 56);
 DTM_SIZE_(dtm_action_info_t, 72);
 DTM_SIZE_(dtm_write_t, 48);
-DTM_SIZE_(dtm_store_t, 112);
+DTM_SIZE_(dtm_store_t, 120);
 DTM_SIZE_(dtm_config_t, 368);
 DTM_SIZE_(dtm_callbacks_t, 184);
 #undef DTM_SIZE_

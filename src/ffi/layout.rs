@@ -86,9 +86,9 @@ layout! {
     dtm_write_t: 48 {
         key: 0, value: 16, expected: 32, change: 40, reserved: 44,
     }
-    dtm_store_t: 112 {
+    dtm_store_t: 120 {
         size: 0, scheme: 8, data: 16, open: 24, close: 32, error: 40, ping: 48, get: 56, list: 64,
-        write: 72, begin: 80, rollback: 88, lease: 96, unlease: 104,
+        write: 72, begin: 80, rollback: 88, lease: 96, unlease: 104, step: 112,
     }
     dtm_config_t: 368 {
         size: 0, flags: 8, name: 16, config_file: 24, workers: 32, max_processes: 36,

@@ -478,12 +478,21 @@ pub struct dtm_write_t {
 }
 
 /// A database for actions, under a scheme of its own. Every call comes from the
-/// controller's only thread, after its fork, and must return within `timeout_ms`; it
-/// must not fork, nor leave signal handlers or timers behind. Results: 0; -ENOENT (no
-/// such key); DTM_EGONE (a version is another: nothing was written); -EBUSY (somebody
-/// else holds it); -ENOSPC; -EROFS; -EBADMSG (damaged); DTM_ECONFIG (not a store of this
-/// version, or a wrong URI); DTM_EFAILED (a write may have happened or not: libdtm
-/// connects anew and reads before it decides); any other: it cannot be reached.
+/// controller's only thread, after its fork, and must not fork, nor leave signal handlers
+/// or timers behind. Results: 0; -ENOENT (no such key); DTM_EGONE (a version is another:
+/// nothing was written); -EBUSY (somebody else holds it); -ENOSPC; -EROFS; -EBADMSG
+/// (damaged); DTM_ECONFIG (not a store of this version, or a wrong URI); DTM_EFAILED (a
+/// write may have happened or not: libdtm connects anew and reads before it decides); any
+/// other: it cannot be reached.
+///
+/// A database elsewhere must not hold the controller up. Where a call would have to wait,
+/// it answers DTM_STORE_AGAIN, and libdtm calls `step`: at once, and then whenever the
+/// descriptor that it named is ready, until it answers something else, which is the call's
+/// result. Meanwhile operators are answered and workers served; what the call was given
+/// (texts, writes, variables, sink) stays as it is, and no other call but `close` is made.
+/// A call that has no result after `timeout_ms` is given up: `close` follows, which must
+/// not wait either, and must end what is under way. A store without `step` answers at
+/// once, such as from memory or a local disk; `timeout_ms` is its own to keep.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct dtm_store_t {
@@ -516,6 +525,8 @@ pub struct dtm_store_t {
     pub lease: dtm_store_lease_cb,
     /// Give a lease back; needed with `lease`.
     pub unlease: dtm_store_unlease_cb,
+    /// Go on with a call; NULL: none of them ever answers DTM_STORE_AGAIN.
+    pub step: dtm_store_step_cb,
 }
 
 use super::callbacks::*;

@@ -8,43 +8,50 @@ mod data;
 #[cfg(feature = "store-etcd")]
 mod etcd;
 mod plugin;
+#[cfg(feature = "store-etcd")]
+mod resolve;
 mod scoped;
 #[cfg(feature = "store-sqlite")]
 mod sqlite;
 mod trouble;
+mod wait;
 
 pub(crate) use data::{Change, Expect, Record, Write};
 pub(crate) use plugin::Plugin;
 pub(crate) use scoped::Scoped;
 pub(crate) use trouble::{Kind, Outcome, Trouble};
+pub(crate) use wait::{Call, Wait, Wish};
 
 use crate::error::{Error, Result};
 use crate::ffi::DTM_ENOTSUP;
 use std::ffi::c_void;
 use std::rc::Rc;
 
-/// A database that is open. Only its own process and thread have it; calls return
-/// within the time that it was opened with.
+/// A database that is open. Only its own process and thread have it. One call at a time is
+/// under way, and it ends within the time that the store was opened with.
 pub(crate) trait Store {
     /// Is it there, and still what was opened?
-    fn ping(&self) -> Outcome<()>;
-    fn get(&self, key: &[u8]) -> Outcome<Option<Record>>;
+    fn ping(&self) -> Call<'_, ()>;
+    fn get<'a>(&'a self, key: &'a [u8]) -> Call<'a, Option<Record>>;
     /// At most `limit` records whose keys begin with `prefix`, in order of their keys,
     /// beginning behind `after`.
-    fn list(&self, prefix: &[u8], after: &[u8], limit: usize) -> Outcome<Vec<Record>>;
+    fn list<'a>(&'a self, prefix: &'a [u8], after: &'a [u8], limit: usize)
+    -> Call<'a, Vec<Record>>;
     /// All of it or nothing; the version that everything written has now. Ends what
     /// `begin` began.
-    fn write(&self, writes: &[Write]) -> Outcome<u64>;
+    fn write<'a>(&'a self, writes: &'a [Write]) -> Call<'a, u64>;
     /// A transaction that lasts until `write` or `rollback`, and the database's own
     /// handle for it. None: this store knows only writes.
-    fn begin(&self) -> Outcome<Option<*mut c_void>>;
-    fn rollback(&self);
+    fn begin(&self) -> Call<'_, Option<*mut c_void>>;
+    fn rollback(&self) -> Call<'_, ()>;
     /// Get a name for `ttl_ms`, or renew it; `Taken`: another owner has it. Only of shared
     /// stores: whoever cannot renew it has to stop before the time is over.
-    fn lease(&self, _name: &[u8], _owner: &[u8], _ttl_ms: u32) -> Outcome<()> {
-        Ok(())
+    fn lease<'a>(&'a self, _name: &'a [u8], _owner: &'a [u8], _ttl_ms: u32) -> Call<'a, ()> {
+        Box::pin(async { Ok(()) })
     }
-    fn unlease(&self, _name: &[u8], _owner: &[u8]) {}
+    fn unlease<'a>(&'a self, _name: &'a [u8], _owner: &'a [u8]) -> Call<'a, ()> {
+        Box::pin(async { Ok(()) })
+    }
     /// Many hosts use it, each with keys of its own.
     fn is_shared(&self) -> bool {
         false
@@ -60,9 +67,11 @@ pub(crate) struct Opening<'a> {
     #[cfg_attr(not(feature = "store-sqlite"), allow(dead_code))]
     pub(crate) create: bool,
     pub(crate) plugins: &'a [Plugin],
+    /// Where its calls say what they wait for.
+    pub(crate) wait: &'a Rc<Wait>,
 }
 
-type Opener = fn(&Opening<'_>) -> Outcome<Rc<dyn Store>>;
+type Opener = for<'a> fn(&'a Opening<'a>) -> Call<'a, Rc<dyn Store>>;
 
 /// The schemes that this build has.
 const BUILT_IN: &[(&str, Opener)] = &[
@@ -97,13 +106,13 @@ pub(crate) fn check(uri: &str, plugins: &[Plugin]) -> Result<()> {
 }
 
 /// In the controller, after fork, never before.
-pub(crate) fn open(opening: &Opening<'_>) -> Outcome<Rc<dyn Store>> {
+pub(crate) async fn open(opening: &Opening<'_>) -> Outcome<Rc<dyn Store>> {
     let scheme = scheme(opening.uri);
     if let Some(plugin) = opening.plugins.iter().find(|p| p.scheme == scheme) {
-        return plugin.open(opening);
+        return plugin.open(opening).await;
     }
     match BUILT_IN.iter().find(|(name, _)| *name == scheme) {
-        Some((_, open)) => open(opening),
+        Some((_, open)) => open(opening).await,
         None => Err(Trouble::new(
             Kind::Schema,
             format!("store = {}: unknown scheme '{scheme}:'", opening.uri),

@@ -1,9 +1,9 @@
 //! A store of the service's own: a table of C callbacks. The only place that calls them.
 
-use super::{Change, Expect, Kind, Opening, Outcome, Record, Store, Trouble, Write};
+use super::{Call, Change, Expect, Kind, Opening, Outcome, Record, Store, Trouble, Wait, Write};
 use crate::ffi::*;
 use crate::guard::callback;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_void};
 use std::rc::Rc;
 
@@ -20,12 +20,56 @@ struct Open {
     handle: *mut c_void,
     timeout_ms: u32,
     began: Cell<bool>,
+    wait: Rc<Wait>,
+    /// What the call that is under way was given: it stays until that call has ended. One
+    /// that was given up has not: then the store can only be closed.
+    under_way: RefCell<Option<Rc<Given>>>,
+}
+
+/// Where the plug-in reads and writes during a call.
+struct Given {
+    texts: Vec<Vec<u8>>,
+    /// What these point to is in `texts`.
+    writes: Vec<dtm_write_t>,
+    found: RefCell<Vec<Record>>,
+    version: Cell<u64>,
+    native: Cell<*mut c_void>,
+}
+
+impl Default for Given {
+    fn default() -> Self {
+        Self {
+            texts: Vec::new(),
+            writes: Vec::new(),
+            found: RefCell::default(),
+            version: Cell::default(),
+            native: Cell::new(std::ptr::null_mut()),
+        }
+    }
+}
+
+impl Given {
+    fn texts(texts: &[&[u8]]) -> Rc<Self> {
+        Rc::new(Self {
+            texts: texts.iter().map(|text| text.to_vec()).collect(),
+            ..Self::default()
+        })
+    }
+
+    fn text(&self, at: usize) -> dtm_str_t {
+        str_of(self.texts.get(at).map_or(b"", Vec::as_slice))
+    }
+
+    fn sink(&self) -> *mut c_void {
+        std::ptr::from_ref(self).cast_mut().cast()
+    }
 }
 
 impl Plugin {
-    pub(super) fn open(&self, opening: &Opening<'_>) -> Outcome<Rc<dyn Store>> {
+    pub(super) async fn open(&self, opening: &Opening<'_>) -> Outcome<Rc<dyn Store>> {
         let uri = CString::new(opening.uri)
             .map_err(|_| Trouble::new(Kind::Schema, "the store's URI has a NUL in it"))?;
+        let given = Given::texts(&[uri.as_bytes_with_nul()]);
         let mut text = [0u8; 512];
         let mut handle = std::ptr::null_mut();
         let code = match self.table.open {
@@ -33,7 +77,7 @@ impl Plugin {
             Some(open) => callback(|| unsafe {
                 open(
                     self.table.data,
-                    uri.as_ptr(),
+                    given.text(0).ptr,
                     &raw mut handle,
                     text.as_mut_ptr().cast(),
                     text.len() - 1,
@@ -42,7 +86,7 @@ impl Plugin {
             }),
             None => DTM_ENOTSUP,
         };
-        if code != 0 {
+        if code != 0 && code != DTM_STORE_AGAIN {
             let text = CStr::from_bytes_until_nul(&text).map_or_else(
                 |_| "the store's open wrote too long a text".into(),
                 CStr::to_string_lossy,
@@ -52,13 +96,18 @@ impl Plugin {
                 told(&self.scheme, code, &text),
             ));
         }
-        Ok(Rc::new(Open {
+        let store = Open {
             scheme: self.scheme.clone(),
             table: self.table,
             handle,
             timeout_ms: opening.timeout_ms,
             began: Cell::new(false),
-        }))
+            wait: Rc::clone(opening.wait),
+            under_way: RefCell::default(),
+        };
+        let code = store.call(given, Kind::Down, |_| code).await?;
+        store.checked(code)?;
+        Ok(Rc::new(store))
     }
 }
 
@@ -90,9 +139,10 @@ unsafe extern "C-unwind" fn collect(
     value: dtm_str_t,
     version: u64,
 ) -> i32 {
-    // SAFETY: the sink that records() has handed out; texts by the plug-in's contract.
+    // SAFETY: the sink that sink() has handed out, which lives until its call has ended;
+    // texts by the plug-in's contract.
     unsafe {
-        (*sink.cast::<Vec<Record>>()).push(Record {
+        (*sink.cast::<Given>()).found.borrow_mut().push(Record {
             key: copied(key),
             value: copied(value),
             version,
@@ -101,7 +151,58 @@ unsafe extern "C-unwind" fn collect(
     0
 }
 
+/// DTM_READ and DTM_WRITE as poll() has them.
+fn poll_events(interest: u32) -> i16 {
+    let read = if interest & DTM_READ != 0 {
+        libc::POLLIN
+    } else {
+        0
+    };
+    let write = if interest & DTM_WRITE != 0 {
+        libc::POLLOUT
+    } else {
+        0
+    };
+    read | write
+}
+
 impl Open {
+    /// Begin a call, and see it to its end. `late`: what it means if there is none in time.
+    async fn call(
+        &self,
+        given: Rc<Given>,
+        late: Kind,
+        begin: impl FnOnce(&Given) -> i32,
+    ) -> Outcome<i32> {
+        if self.under_way.borrow().is_some() {
+            let text = format!("{}: a call of it was given up", self.scheme);
+            return Err(Trouble::new(Kind::Down, text));
+        }
+        let too_late = || {
+            let text = format!("{}: no answer in store_timeout", self.scheme);
+            Trouble::new(late, text)
+        };
+        let until = crate::sys::now_ms() + u64::from(self.timeout_ms);
+        self.under_way.replace(Some(Rc::clone(&given)));
+        let mut code = begin(&given);
+        while code == DTM_STORE_AGAIN {
+            let step = self.table.step.ok_or_else(|| self.missing("step"))?;
+            let (mut fd, mut interest) = (-1, 0);
+            // SAFETY: the service's function with the handle that its open gave; both
+            // variables live during the call.
+            code = callback(|| unsafe { step(self.handle, &raw mut fd, &raw mut interest) });
+            if code == DTM_STORE_AGAIN {
+                if crate::sys::now_ms() >= until {
+                    return Err(too_late());
+                }
+                let ready = self.wait.ready(fd, poll_events(interest), until);
+                ready.await.map_err(|_| too_late())?;
+            }
+        }
+        self.under_way.replace(None);
+        Ok(code)
+    }
+
     fn checked(&self, code: i32) -> Outcome<()> {
         if code == 0 {
             return Ok(());
@@ -124,118 +225,156 @@ impl Open {
 }
 
 impl Store for Open {
-    fn ping(&self) -> Outcome<()> {
-        let ping = self.table.ping.ok_or_else(|| self.missing("ping"))?;
-        // SAFETY: the service's function with the handle that its open gave.
-        self.checked(callback(|| unsafe { ping(self.handle, self.timeout_ms) }))
-    }
-
-    fn get(&self, key: &[u8]) -> Outcome<Option<Record>> {
-        let get = self.table.get.ok_or_else(|| self.missing("get"))?;
-        let mut found: Vec<Record> = Vec::new();
-        // SAFETY: the service's function; key and sink live during the call.
-        let code = callback(|| unsafe {
-            let sink = (&raw mut found).cast();
-            get(
-                self.handle,
-                str_of(key),
-                Some(collect),
-                sink,
-                self.timeout_ms,
-            )
-        });
-        if code == -libc::ENOENT {
-            return Ok(None);
-        }
-        self.checked(code).map(|()| found.into_iter().next())
-    }
-
-    fn list(&self, prefix: &[u8], after: &[u8], limit: usize) -> Outcome<Vec<Record>> {
-        let list = self.table.list.ok_or_else(|| self.missing("list"))?;
-        let mut found: Vec<Record> = Vec::new();
-        // SAFETY: the service's function; texts and sink live during the call.
-        let code = callback(|| unsafe {
-            let sink = (&raw mut found).cast();
-            let (prefix, after) = (str_of(prefix), str_of(after));
-            list(
-                self.handle,
-                prefix,
-                after,
-                limit,
-                Some(collect),
-                sink,
-                self.timeout_ms,
-            )
-        });
-        self.checked(code).map(|()| found)
-    }
-
-    fn write(&self, writes: &[Write]) -> Outcome<u64> {
-        let write = self.table.write.ok_or_else(|| self.missing("write"))?;
-        let writes: Vec<dtm_write_t> = writes.iter().map(in_c).collect();
-        let mut version = 0;
-        // SAFETY: the service's function; the writes live during the call.
-        let code = callback(|| unsafe {
-            write(
-                self.handle,
-                writes.as_ptr(),
-                writes.len(),
-                &raw mut version,
-                self.timeout_ms,
-            )
-        });
-        self.began.set(false);
-        self.checked(code).map(|()| version)
-    }
-
-    fn begin(&self) -> Outcome<Option<*mut c_void>> {
-        let Some(begin) = self.table.begin else {
-            return Ok(None);
-        };
-        let mut native = std::ptr::null_mut();
-        // SAFETY: the service's function; `native` lives during the call.
-        let code = callback(|| unsafe { begin(self.handle, &raw mut native, self.timeout_ms) });
-        self.checked(code)?;
-        self.began.set(true);
-        Ok(Some(native))
-    }
-
-    fn rollback(&self) {
-        if let Some(rollback) = self.table.rollback
-            && self.began.replace(false)
-        {
+    fn ping(&self) -> Call<'_, ()> {
+        Box::pin(async {
+            let ping = self.table.ping.ok_or_else(|| self.missing("ping"))?;
             // SAFETY: the service's function with the handle that its open gave.
-            callback(|| unsafe { rollback(self.handle, self.timeout_ms) });
-        }
+            let begin = |_: &Given| callback(|| unsafe { ping(self.handle, self.timeout_ms) });
+            let code = self.call(Rc::default(), Kind::Down, begin).await?;
+            self.checked(code)
+        })
     }
 
-    fn lease(&self, name: &[u8], owner: &[u8], ttl_ms: u32) -> Outcome<()> {
-        let lease = self.table.lease.ok_or_else(|| self.missing("lease"))?;
-        // SAFETY: the service's function; name and owner live during the call.
-        let code = callback(|| unsafe {
-            let (name, owner) = (str_of(name), str_of(owner));
-            lease(self.handle, name, owner, ttl_ms, self.timeout_ms)
-        });
-        match code {
-            DTM_EREFUSED => {
-                let text = format!(
-                    "{}: {} is another's",
-                    self.scheme,
-                    String::from_utf8_lossy(name)
-                );
-                Err(Trouble::new(Kind::Taken, text))
+    fn get<'a>(&'a self, key: &'a [u8]) -> Call<'a, Option<Record>> {
+        Box::pin(async move {
+            let get = self.table.get.ok_or_else(|| self.missing("get"))?;
+            let given = Given::texts(&[key]);
+            let begin = |g: &Given| {
+                // SAFETY: the service's function; what it is given lives until its end.
+                callback(|| unsafe {
+                    get(
+                        self.handle,
+                        g.text(0),
+                        Some(collect),
+                        g.sink(),
+                        self.timeout_ms,
+                    )
+                })
+            };
+            let code = self.call(Rc::clone(&given), Kind::Down, begin).await?;
+            if code == -libc::ENOENT {
+                return Ok(None);
             }
-            code => self.checked(code),
-        }
+            self.checked(code)?;
+            Ok(given.found.take().into_iter().next())
+        })
     }
 
-    fn unlease(&self, name: &[u8], owner: &[u8]) {
-        if let Some(unlease) = self.table.unlease {
-            // SAFETY: the service's function; name and owner live during the call.
-            callback(|| unsafe {
-                unlease(self.handle, str_of(name), str_of(owner), self.timeout_ms)
-            });
-        }
+    fn list<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: &'a [u8],
+        limit: usize,
+    ) -> Call<'a, Vec<Record>> {
+        Box::pin(async move {
+            let list = self.table.list.ok_or_else(|| self.missing("list"))?;
+            let given = Given::texts(&[prefix, after]);
+            let begin = |g: &Given| {
+                // SAFETY: the service's function; what it is given lives until its end.
+                callback(|| unsafe {
+                    list(
+                        self.handle,
+                        g.text(0),
+                        g.text(1),
+                        limit,
+                        Some(collect),
+                        g.sink(),
+                        self.timeout_ms,
+                    )
+                })
+            };
+            let code = self.call(Rc::clone(&given), Kind::Down, begin).await?;
+            self.checked(code)?;
+            Ok(given.found.take())
+        })
+    }
+
+    fn write<'a>(&'a self, writes: &'a [Write]) -> Call<'a, u64> {
+        Box::pin(async move {
+            let write = self.table.write.ok_or_else(|| self.missing("write"))?;
+            let given = in_c(writes);
+            let begin = |g: &Given| {
+                // SAFETY: the service's function; what it is given lives until its end.
+                callback(|| unsafe {
+                    write(
+                        self.handle,
+                        g.writes.as_ptr(),
+                        g.writes.len(),
+                        g.version.as_ptr(),
+                        self.timeout_ms,
+                    )
+                })
+            };
+            self.began.set(false);
+            let code = self.call(Rc::clone(&given), Kind::Unknown, begin).await?;
+            self.checked(code)?;
+            Ok(given.version.get())
+        })
+    }
+
+    fn begin(&self) -> Call<'_, Option<*mut c_void>> {
+        Box::pin(async {
+            let Some(begin) = self.table.begin else {
+                return Ok(None);
+            };
+            let given = Rc::<Given>::default();
+            let start = |g: &Given| {
+                // SAFETY: the service's function; what it is given lives until its end.
+                callback(|| unsafe { begin(self.handle, g.native.as_ptr(), self.timeout_ms) })
+            };
+            let code = self.call(Rc::clone(&given), Kind::Down, start).await?;
+            self.checked(code)?;
+            self.began.set(true);
+            Ok(Some(given.native.get()))
+        })
+    }
+
+    fn rollback(&self) -> Call<'_, ()> {
+        Box::pin(async {
+            let Some(rollback) = self.table.rollback.filter(|_| self.began.replace(false)) else {
+                return Ok(());
+            };
+            // SAFETY: the service's function with the handle that its open gave.
+            let begin = |_: &Given| callback(|| unsafe { rollback(self.handle, self.timeout_ms) });
+            let code = self.call(Rc::default(), Kind::Down, begin).await?;
+            self.checked(code)
+        })
+    }
+
+    fn lease<'a>(&'a self, name: &'a [u8], owner: &'a [u8], ttl_ms: u32) -> Call<'a, ()> {
+        Box::pin(async move {
+            let lease = self.table.lease.ok_or_else(|| self.missing("lease"))?;
+            let given = Given::texts(&[name, owner]);
+            let begin = |g: &Given| {
+                // SAFETY: the service's function; what it is given lives until its end.
+                callback(|| unsafe {
+                    lease(self.handle, g.text(0), g.text(1), ttl_ms, self.timeout_ms)
+                })
+            };
+            match self.call(given, Kind::Down, begin).await? {
+                DTM_EREFUSED => {
+                    let name = String::from_utf8_lossy(name);
+                    let text = format!("{}: {name} is another's", self.scheme);
+                    Err(Trouble::new(Kind::Taken, text))
+                }
+                code => self.checked(code),
+            }
+        })
+    }
+
+    fn unlease<'a>(&'a self, name: &'a [u8], owner: &'a [u8]) -> Call<'a, ()> {
+        Box::pin(async move {
+            let Some(unlease) = self.table.unlease else {
+                return Ok(());
+            };
+            let given = Given::texts(&[name, owner]);
+            let begin = |g: &Given| {
+                // SAFETY: the service's function; what it is given lives until its end.
+                callback(|| unsafe { unlease(self.handle, g.text(0), g.text(1), self.timeout_ms) })
+            };
+            let code = self.call(given, Kind::Down, begin).await?;
+            self.checked(code)
+        })
     }
 
     fn is_shared(&self) -> bool {
@@ -243,28 +382,47 @@ impl Store for Open {
     }
 }
 
-fn in_c(write: &Write) -> dtm_write_t {
-    let (change, value): (u32, &[u8]) = match &write.change {
-        Change::Check => (DTM_WRITE_CHECK, &[]),
-        Change::Put(value) => (DTM_WRITE_PUT, value),
-        Change::Delete => (DTM_WRITE_DELETE, &[]),
+/// Key and value of each write, one after the other, and the writes that point to them.
+fn in_c(writes: &[Write]) -> Rc<Given> {
+    let value = |write: &Write| match &write.change {
+        Change::Put(value) => value.clone(),
+        Change::Check | Change::Delete => Vec::new(),
     };
-    dtm_write_t {
-        key: str_of(&write.key),
-        value: str_of(value),
+    let texts = writes.iter().flat_map(|w| [w.key.clone(), value(w)]);
+    let mut given = Given {
+        texts: texts.collect(),
+        ..Given::default()
+    };
+    let in_c = |(write, texts): (&Write, &[Vec<u8>])| dtm_write_t {
+        key: str_of(&texts[0]),
+        value: str_of(&texts[1]),
         expected: match write.expect {
             Expect::Any => DTM_VERSION_ANY,
             Expect::Absent => 0,
             Expect::Version(version) => version,
         },
-        change,
+        change: match &write.change {
+            Change::Check => DTM_WRITE_CHECK,
+            Change::Put(_) => DTM_WRITE_PUT,
+            Change::Delete => DTM_WRITE_DELETE,
+        },
         reserved: 0,
-    }
+    };
+    given.writes = writes.iter().zip(given.texts.chunks(2)).map(in_c).collect();
+    Rc::new(given)
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.rollback();
+        // What is under way ends with the connection, and so does a transaction of a store
+        // that does not answer at once.
+        if let Some(rollback) = self.table.rollback
+            && self.table.step.is_none()
+            && self.began.replace(false)
+        {
+            // SAFETY: the service's function with the handle that its open gave.
+            callback(|| unsafe { rollback(self.handle, self.timeout_ms) });
+        }
         if let Some(close) = self.table.close {
             // SAFETY: the service's function, once; the handle is not used again.
             callback(|| unsafe { close(self.handle) });

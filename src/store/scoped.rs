@@ -1,7 +1,7 @@
 //! A shared store, as one host of one service sees it: its own keys stand under
 //! `NAME/hosts/HOST/`; a key that begins with `/` is the whole fleet's, under `NAME/`.
 
-use super::{Outcome, Record, Store, Write};
+use super::{Call, Record, Store, Write};
 use std::ffi::c_void;
 use std::rc::Rc;
 
@@ -37,53 +37,64 @@ impl Scoped {
 }
 
 impl Store for Scoped {
-    fn ping(&self) -> Outcome<()> {
+    fn ping(&self) -> Call<'_, ()> {
         self.inner.ping()
     }
 
-    fn get(&self, key: &[u8]) -> Outcome<Option<Record>> {
-        let found = self.inner.get(&self.key(key))?;
-        Ok(found.map(|record| Record {
-            key: key.to_vec(),
-            ..record
-        }))
+    fn get<'a>(&'a self, key: &'a [u8]) -> Call<'a, Option<Record>> {
+        Box::pin(async move {
+            let found = self.inner.get(&self.key(key)).await?;
+            Ok(found.map(|record| Record {
+                key: key.to_vec(),
+                ..record
+            }))
+        })
     }
 
-    fn list(&self, prefix: &[u8], after: &[u8], limit: usize) -> Outcome<Vec<Record>> {
-        let scope = self.scope(prefix).len();
-        let after = match after.is_empty() {
-            true => Vec::new(),
-            false => self.key(after),
-        };
-        let mut found = self.inner.list(&self.key(prefix), &after, limit)?;
-        for record in &mut found {
-            record.key.drain(..scope.min(record.key.len()));
-        }
-        Ok(found)
+    fn list<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: &'a [u8],
+        limit: usize,
+    ) -> Call<'a, Vec<Record>> {
+        Box::pin(async move {
+            let scope = self.scope(prefix).len();
+            let after = match after.is_empty() {
+                true => Vec::new(),
+                false => self.key(after),
+            };
+            let mut found = self.inner.list(&self.key(prefix), &after, limit).await?;
+            for record in &mut found {
+                record.key.drain(..scope.min(record.key.len()));
+            }
+            Ok(found)
+        })
     }
 
-    fn write(&self, writes: &[Write]) -> Outcome<u64> {
-        let scoped = writes.iter().map(|write| Write {
-            key: self.key(&write.key),
-            ..write.clone()
-        });
-        self.inner.write(&scoped.collect::<Vec<_>>())
+    fn write<'a>(&'a self, writes: &'a [Write]) -> Call<'a, u64> {
+        Box::pin(async move {
+            let scoped = writes.iter().map(|write| Write {
+                key: self.key(&write.key),
+                ..write.clone()
+            });
+            self.inner.write(&scoped.collect::<Vec<_>>()).await
+        })
     }
 
-    fn begin(&self) -> Outcome<Option<*mut c_void>> {
+    fn begin(&self) -> Call<'_, Option<*mut c_void>> {
         self.inner.begin()
     }
 
-    fn rollback(&self) {
-        self.inner.rollback();
+    fn rollback(&self) -> Call<'_, ()> {
+        self.inner.rollback()
     }
 
-    fn lease(&self, name: &[u8], owner: &[u8], ttl_ms: u32) -> Outcome<()> {
-        self.inner.lease(&self.key(name), owner, ttl_ms)
+    fn lease<'a>(&'a self, name: &'a [u8], owner: &'a [u8], ttl_ms: u32) -> Call<'a, ()> {
+        Box::pin(async move { self.inner.lease(&self.key(name), owner, ttl_ms).await })
     }
 
-    fn unlease(&self, name: &[u8], owner: &[u8]) {
-        self.inner.unlease(&self.key(name), owner);
+    fn unlease<'a>(&'a self, name: &'a [u8], owner: &'a [u8]) -> Call<'a, ()> {
+        Box::pin(async move { self.inner.unlease(&self.key(name), owner).await })
     }
 
     fn is_shared(&self) -> bool {

@@ -20,12 +20,7 @@ impl Scratch {
     }
 
     fn open(&self) -> Outcome<Rc<dyn Store>> {
-        open(&Opening {
-            uri: &format!("sqlite:{}", self.path()),
-            timeout_ms: 1_000,
-            create: true,
-            plugins: &[],
-        })
+        opened(&format!("sqlite:{}", self.path()))
     }
 
     fn kind(&self) -> Kind {
@@ -39,6 +34,22 @@ impl Drop for Scratch {
     }
 }
 
+fn opened(uri: &str) -> Outcome<Rc<dyn Store>> {
+    let wait = Rc::default();
+    let opening = Opening {
+        uri,
+        timeout_ms: 1_000,
+        create: true,
+        plugins: &[],
+        wait: &wait,
+    };
+    wait.finish(Box::pin(open(&opening)))
+}
+
+fn now<T>(call: Call<'_, T>) -> Outcome<T> {
+    Wait::default().finish(call)
+}
+
 fn kind<T>(outcome: Outcome<T>) -> Kind {
     outcome.map(|_| ()).unwrap_err().kind
 }
@@ -47,32 +58,29 @@ fn kind<T>(outcome: Outcome<T>) -> Kind {
 fn writes_are_all_or_nothing() {
     let scratch = Scratch::new("whole");
     let store = scratch.open().unwrap();
-    let v1 = store
-        .write(&[
-            Write::put(*b"a", Expect::Absent, *b"1"),
-            Write::put(*b"b", Expect::Any, *b"2"),
-        ])
-        .unwrap();
-    let absent = store.write(&[
+    let v1 = now(store.write(&[
+        Write::put(*b"a", Expect::Absent, *b"1"),
+        Write::put(*b"b", Expect::Any, *b"2"),
+    ]))
+    .unwrap();
+    let absent = now(store.write(&[
         Write::put(*b"c", Expect::Absent, *b"3"),
         Write::put(*b"a", Expect::Absent, *b"4"),
-    ]);
+    ]));
     assert_eq!(kind(absent), Kind::Conflict);
-    assert_eq!(store.get(b"c").unwrap(), None);
-    let checked = store.write(&[
+    assert_eq!(now(store.get(b"c")).unwrap(), None);
+    let checked = now(store.write(&[
         Write::check(*b"b", Expect::Version(v1)),
         Write::put(*b"a", Expect::Version(v1), *b""),
-    ]);
+    ]));
     let v2 = checked.unwrap();
     assert!(v2 > v1);
-    let record = store.get(b"a").unwrap().unwrap();
+    let record = now(store.get(b"a")).unwrap().unwrap();
     assert_eq!((record.value.as_slice(), record.version), (&b""[..], v2));
-    let stale = store.write(&[Write::delete(*b"a", Expect::Version(v1))]);
+    let stale = now(store.write(&[Write::delete(*b"a", Expect::Version(v1))]));
     assert_eq!(kind(stale), Kind::Conflict);
-    store
-        .write(&[Write::delete(*b"a", Expect::Version(v2))])
-        .unwrap();
-    assert_eq!(store.get(b"a").unwrap(), None);
+    now(store.write(&[Write::delete(*b"a", Expect::Version(v2))])).unwrap();
+    assert_eq!(now(store.get(b"a")).unwrap(), None);
 }
 
 #[test]
@@ -83,37 +91,38 @@ fn keys_are_listed_in_order_by_prefix() {
         .iter()
         .map(|key| Write::put(key.as_bytes(), Expect::Any, *b"x"))
         .collect();
-    store.write(&writes).unwrap();
+    now(store.write(&writes)).unwrap();
     let keys = |records: Vec<Record>| -> Vec<String> {
         records
             .into_iter()
             .map(|r| String::from_utf8(r.key).unwrap())
             .collect()
     };
-    assert_eq!(keys(store.list(b"i/", b"", 2).unwrap()), ["i/1", "i/2"]);
-    assert_eq!(keys(store.list(b"i/", b"i/2", 2).unwrap()), ["i/3"]);
-    assert!(store.list(b"i/", b"i/3", 2).unwrap().is_empty());
+    assert_eq!(
+        keys(now(store.list(b"i/", b"", 2)).unwrap()),
+        ["i/1", "i/2"]
+    );
+    assert_eq!(keys(now(store.list(b"i/", b"i/2", 2)).unwrap()), ["i/3"]);
+    assert!(now(store.list(b"i/", b"i/3", 2)).unwrap().is_empty());
 }
 
 #[test]
 fn a_transaction_ends_with_the_write() {
     let scratch = Scratch::new("txn");
     let store = scratch.open().unwrap();
-    assert!(store.begin().unwrap().is_some());
-    store
-        .write(&[Write::put(*b"a", Expect::Absent, *b"1")])
-        .unwrap();
+    assert!(now(store.begin()).unwrap().is_some());
+    now(store.write(&[Write::put(*b"a", Expect::Absent, *b"1")])).unwrap();
     let other = scratch.open().unwrap();
-    assert!(other.get(b"a").unwrap().is_some());
+    assert!(now(other.get(b"a")).unwrap().is_some());
     // G03: somebody else writes.
-    store.begin().unwrap();
-    assert_eq!(kind(other.begin()), Kind::Busy);
+    now(store.begin()).unwrap();
+    assert_eq!(kind(now(other.begin())), Kind::Busy);
     assert_eq!(
-        kind(other.write(&[Write::put(*b"b", Expect::Any, *b"")])),
+        kind(now(other.write(&[Write::put(*b"b", Expect::Any, *b"")]))),
         Kind::Busy
     );
-    store.rollback();
-    assert!(other.begin().is_ok());
+    now(store.rollback()).unwrap();
+    assert!(now(other.begin()).is_ok());
 }
 
 #[test]
@@ -133,14 +142,8 @@ fn what_is_no_store_is_left_alone() {
     assert!(scratch.open().is_err());
     std::fs::remove_dir(scratch.path()).unwrap();
 
-    let uri = |uri: &str| Opening {
-        uri: &uri.to_owned().leak()[..],
-        timeout_ms: 1,
-        create: true,
-        plugins: &[],
-    };
-    assert_eq!(kind(open(&uri("sqlite:relative"))), Kind::Schema);
-    assert_eq!(kind(open(&uri("nosuch:/x"))), Kind::Schema);
+    assert_eq!(kind(opened("sqlite:relative")), Kind::Schema);
+    assert_eq!(kind(opened("nosuch:/x")), Kind::Schema);
     assert!(check("nosuch:/x", &[]).is_err() && check("sqlite:/x", &[]).is_ok());
 }
 
@@ -153,9 +156,7 @@ fn a_damaged_file_is_refused_or_read_right() {
         let store = scratch.open().unwrap();
         for n in 0..200u32 {
             let key = format!("i/{n:04}");
-            store
-                .write(&[Write::put(key, Expect::Absent, vec![7u8; 100])])
-                .unwrap();
+            now(store.write(&[Write::put(key, Expect::Absent, vec![7u8; 100])])).unwrap();
         }
     }
     let whole = std::fs::read(scratch.path()).unwrap();
@@ -167,7 +168,7 @@ fn a_damaged_file_is_refused_or_read_right() {
         match scratch.open() {
             Err(_) => refused += 1,
             Ok(store) => {
-                let _ = store.list(b"i/", b"", 1_000);
+                let _ = now(store.list(b"i/", b"", 1_000));
             }
         }
         assert!(std::fs::metadata(scratch.path()).is_ok(), "it was deleted");
@@ -186,9 +187,7 @@ fn a_torn_log_loses_at_most_its_end() {
     let store = scratch.open().unwrap();
     for n in 0..12u32 {
         let key = format!("i/{n:04}");
-        store
-            .write(&[Write::put(key, Expect::Absent, *b"x")])
-            .unwrap();
+        now(store.write(&[Write::put(key, Expect::Absent, *b"x")])).unwrap();
     }
     let file = std::fs::read(scratch.path()).unwrap();
     let log = std::fs::read(scratch.path() + "-wal").unwrap();
@@ -208,7 +207,7 @@ fn a_torn_log_loses_at_most_its_end() {
             std::fs::write(copy.path(), &file).unwrap();
             std::fs::write(copy.path() + "-wal", torn).unwrap();
             let store = copy.open().unwrap();
-            let found = store.list(b"i/", b"", 100).unwrap();
+            let found = now(store.list(b"i/", b"", 100)).unwrap();
             for (n, record) in found.iter().enumerate() {
                 assert_eq!(record.key, format!("i/{n:04}").as_bytes());
             }
@@ -223,18 +222,16 @@ fn a_torn_log_loses_at_most_its_end() {
 fn a_file_that_is_another_is_noticed() {
     let scratch = Scratch::new("replaced");
     let store = scratch.open().unwrap();
-    store
-        .write(&[Write::put(*b"a", Expect::Any, *b"1")])
-        .unwrap();
+    now(store.write(&[Write::put(*b"a", Expect::Any, *b"1")])).unwrap();
     let away = scratch.path() + ".away";
     std::fs::rename(scratch.path(), &away).unwrap();
-    assert_eq!(kind(store.ping()), Kind::Replaced);
+    assert_eq!(kind(now(store.ping())), Kind::Replaced);
     assert_eq!(
-        kind(store.write(&[Write::put(*b"a", Expect::Any, *b"2")])),
+        kind(now(store.write(&[Write::put(*b"a", Expect::Any, *b"2")]))),
         Kind::Replaced
     );
     std::fs::write(scratch.path(), b"").unwrap();
-    assert_eq!(kind(store.get(b"a")), Kind::Replaced);
+    assert_eq!(kind(now(store.get(b"a"))), Kind::Replaced);
     std::fs::rename(&away, scratch.path()).unwrap();
-    assert_eq!(store.get(b"a").unwrap().unwrap().value, b"1");
+    assert_eq!(now(store.get(b"a")).unwrap().unwrap().value, b"1");
 }

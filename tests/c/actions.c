@@ -110,7 +110,7 @@ static void fork_and_try(dtm_t *rt, const dtm_phase_t *phase)
 {
     pid_t pid = fork();
     if (pid == 0) {
-        bool none = dtm_action_start(rt, "steps", text_of(""), NULL) == DTM_EFORKED &&
+        bool none = dtm_action_start(rt, "steps", text_of(""), NULL, NULL, NULL) == DTM_EFORKED &&
                     dtm_txn_put(phase->txn, text_of("a"), text_of("b")) == DTM_EFORKED &&
                     dtm_txn_native(phase->txn) == NULL;
         _exit(none ? 0 : 1);
@@ -132,6 +132,12 @@ static void sql(const dtm_phase_t *phase)
     CHECK_EQ(sqlite3_exec(db, text, NULL, NULL, NULL), 0);
 }
 #endif
+
+static void no_answer(dtm_t *rt, uint64_t id, int32_t status, const char *text, void *data)
+{
+    (void)rt, (void)id, (void)status, (void)text, (void)data;
+    CHECK(!"called though it was refused");
+}
 
 static int32_t special(dtm_t *rt, const dtm_phase_t *phase)
 {
@@ -164,7 +170,7 @@ static int32_t special(dtm_t *rt, const dtm_phase_t *phase)
         while (!GET(ledger->release))
             usleep(1000);
     else if (!strcmp(word, "start"))
-        CHECK_EQ(dtm_action_start(rt, "steps", text_of(""), NULL), DTM_OK);
+        CHECK_EQ(dtm_action_start(rt, "steps", text_of(""), NULL, NULL, NULL), DTM_OK);
     else if (!strcmp(word, "workers"))
         watch_workers(rt);
     else if (!strcmp(word, "nofork") && !phase->resumed) {
@@ -188,7 +194,8 @@ static int32_t special(dtm_t *rt, const dtm_phase_t *phase)
         CHECK_EQ(dtm_action_wait(phase, 99, 0), DTM_EINVAL);
         CHECK_EQ(dtm_txn_put(NULL, text_of("a"), text_of("b")), DTM_EROLE);
         CHECK_EQ(dtm_txn_put(phase->txn, text_of(""), text_of("b")), DTM_EINVAL);
-        CHECK_EQ(dtm_action_control(rt, phase->id, DTM_VERB_PAUSE), DTM_EROLE);
+        CHECK_EQ(dtm_action_control(rt, phase->id, DTM_VERB_PAUSE, NULL, NULL), DTM_EROLE);
+        CHECK_EQ(dtm_action_start(rt, "steps", text_of(""), no_answer, NULL, NULL), DTM_EINVAL);
         CHECK(dtm_txn_native(phase->txn) != NULL);
     }
     return DTM_ACTION_NEXT;

@@ -41,15 +41,42 @@ static void release(struct request *request)
         free(request);
 }
 
-static void on_done(dtm_t *rt, uint64_t id, int32_t status, const char *detail, void *data)
+/* The answer that it waited for. */
+static void answered(struct request *request, int32_t status, const char *detail)
 {
-    (void)rt, (void)id;
-    struct request *request = data;
     request->waiting--;
     reply(request, status, detail);
     if (request->client)
         CHECK_EQ(dtm_client_set_busy(request->client, request->waiting > 0), DTM_OK);
     release(request);
+}
+
+static void on_done(dtm_t *rt, uint64_t id, int32_t status, const char *detail, void *data)
+{
+    (void)rt, (void)id;
+    answered(data, status, detail);
+}
+
+static void on_begun(dtm_t *rt, uint64_t id, int32_t status, const char *detail, void *data)
+{
+    (void)rt;
+    answered(data, status == DTM_OK ? (int32_t)id : status, detail);
+}
+
+static void on_history(dtm_t *rt, uint64_t id, int32_t status, const char *detail, void *data)
+{
+    (void)rt, (void)id;
+    snprintf(shared->history, sizeof shared->history, "%s", detail);
+    answered(data, status == DTM_OK ? (int32_t)strlen(detail) : status, "");
+}
+
+/* It is answered later, if it was taken. */
+static void awaits(struct request *request, int32_t code)
+{
+    if (code == DTM_OK)
+        request->waiting++;
+    else
+        reply(request, code, dtm_last_error());
 }
 
 static void list_workers(dtm_t *rt, struct request *request)
@@ -89,13 +116,7 @@ static void act(dtm_t *rt, struct request *request, const char *line)
         dtm_command_t command = DTM_COMMAND_INIT;
         command.kind = commands[i].kind;
         command.arg = number;
-        uint64_t id = 0;
-        request->waiting++;
-        int32_t code = dtm_command(rt, &command, on_done, request, &id);
-        if (code != DTM_OK) {
-            request->waiting--;
-            reply(request, code, dtm_last_error());
-        }
+        awaits(request, dtm_command(rt, &command, on_done, request, NULL));
         return;
     }
     if (sscanf(line, "send %llu %255[^\n]", &number, text) == 2) {
@@ -109,19 +130,14 @@ static void act(dtm_t *rt, struct request *request, const char *line)
         snprintf(text, sizeof text, "%u", count);
         reply(request, code, text);
     } else if (sscanf(line, "action %32s %200[^\n]", text, args) >= 1) {
-        uint64_t action = 0;
-        int32_t code = dtm_action_start(rt, text, (dtm_str_t){args, strlen(args)}, &action);
-        reply(request, code < 0 ? code : (int32_t)action, code < 0 ? dtm_last_error() : "");
+        dtm_str_t words = {args, strlen(args)};
+        awaits(request, dtm_action_start(rt, text, words, on_begun, request, NULL));
     } else if (sscanf(line, "verb %llu %d", &number, &bytes) == 2) {
-        int32_t code = dtm_action_control(rt, number, (uint32_t)bytes);
-        reply(request, code, code < 0 ? dtm_last_error() : "");
+        awaits(request, dtm_action_control(rt, number, (uint32_t)bytes, on_done, request));
     } else if (sscanf(line, "wake %llu %d", &number, &bytes) == 2) {
         reply(request, dtm_action_wake(rt, number, bytes), "");
     } else if (sscanf(line, "history %llu", &number) == 1) {
-        size_t len = 0;
-        int32_t code =
-            dtm_action_history(rt, number, shared->history, sizeof shared->history, &len);
-        reply(request, code < 0 ? code : (int32_t)len, code < 0 ? dtm_last_error() : "");
+        awaits(request, dtm_action_history(rt, number, on_history, request));
     } else if (!strcmp(name, "store")) {
         int32_t code = dtm_store_status(rt);
         reply(request, code, code < 0 ? dtm_last_error() : "");

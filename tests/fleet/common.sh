@@ -1,6 +1,6 @@
-# Shared by the tests of fleets: five services on one machine, each in a network
-# namespace of its own, and their database in another. Sourced with $1 = the directory of
-# the built examples. Needs root; exit status 77 where that, or a program, is missing.
+# Shared by the tests of fleets: services on one machine, each in a network namespace of its
+# own, and their database in another. Sourced with $1 = the directory of the built examples
+# and $2 = the test, hosts.sh if there is none. Needs root; exit status 77 where that, or a program, is missing.
 . "$(dirname "$0")/../examples/common.sh"
 [ "$(id -u)" -eq 0 ] || exit 77
 for needed in ip redis-cli socat; do
@@ -40,7 +40,8 @@ clean_network() {
         ip netns del "$net-$name" 2>/dev/null || :
     done
 }
-trap 'status=$?; clean_network; (exit $status); clean_up' EXIT
+trap 'status=$?; [ -z "${server:-}" ] || thaw 2>/dev/null || :; clean_network
+      (exit $status); clean_up' EXIT
 
 cut() { # HOST: off the net
     ip -n "$net-hub" link set "h$1" down
@@ -58,12 +59,12 @@ name = rollout
 host = h$1
 workers = 2
 store = $store
-store_timeout = 500ms
-fleet_lease = 3s
+store_timeout = ${store_timeout:-500ms}
+fleet_lease = ${fleet_lease:-3s}
 fleet_unavailable = ${unavailable:-1}
 respawn_budget = off
 CONF
-    start ip netns exec "$net-$1" "$bin/${program:-rollout}" --listen "unix:$dir/service.$1" \
+    start ${around:-} ip netns exec "$net-$1" "$bin/${program:-rollout}" --listen "unix:$dir/service.$1" \
         --control "unix:$dir/control.$1" --watch 700 --config "$dir/$1.conf"
     echo "$started" >"$dir/pid.$1"
     wait_for answers "$1"

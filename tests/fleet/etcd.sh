@@ -1,9 +1,10 @@
 #!/bin/sh
-# Five hosts share an etcd: see hosts.sh. flow: C12
+# Hosts share an etcd: see hosts.sh, frozen.sh. flow: C12
 . "$(dirname "$0")/common.sh"
 command -v etcd >/dev/null || exit 77
 
 store=etcd://10.77.0.254:2379
+store_with_name=etcd://store.example:2379
 start_server() {
     start ip netns exec "$net-hub" etcd --data-dir "$dir/etcd" \
         --listen-client-urls http://10.77.0.254:2379 \
@@ -18,4 +19,4 @@ etcd_answers() {
         ip netns exec "$net-hub" socat -t 5 - TCP:10.77.0.254:2379 | grep -q '"health":"true"'
 }
 
-. "$(dirname "$0")/hosts.sh"
+. "$(dirname "$0")/${2:-hosts}.sh"

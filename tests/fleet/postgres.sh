@@ -1,5 +1,5 @@
 #!/bin/sh
-# Five hosts share a PostgreSQL, by the plug-in c-examples/store_postgres.h: see hosts.sh.
+# Hosts share a PostgreSQL, by the plug-in c-examples/store_postgres.h: see hosts.sh, frozen.sh.
 # flow: C12
 . "$(dirname "$0")/common.sh"
 [ -x "$bin/rollout_pg" ] || exit 77
@@ -31,6 +31,6 @@ thaw() {
     kill -CONT "$server" $(cat "/proc/$server/task/$server/children")
 }
 
-. "$(dirname "$0")/hosts.sh"
+. "$(dirname "$0")/${2:-hosts}.sh"
 kill -QUIT "$server"
 wait "$server" || :

@@ -1,8 +1,10 @@
 //! Durable actions: what dtm_action_list() and its like say, for operators. flow: C10
 
 use super::*;
-use crate::action::{Instance, Policy};
+use crate::action::{Fleet, FleetEntry, Instance, Policy};
 use crate::error::Error;
+use std::collections::BTreeMap;
+use std::future::Future;
 
 /// ACTIONS [JSON]: how it is with the store, and every instance.
 pub(in crate::console) fn list(call: &mut Call<'_>) -> Answered {
@@ -39,17 +41,39 @@ fn fails(error: Error) -> String {
     error_of(error.code, &error.text)
 }
 
+/// The answer comes when the store has given its own.
+fn later<T>(
+    call: &Call<'_>,
+    work: impl Future<Output = Result<T, Error>> + 'static,
+    show: impl FnOnce(T) -> Value + 'static,
+) -> Answered {
+    let (controller, conn) = (call.controller, call.conn.id);
+    let waiting = Waiting::Store(call.conn.commands);
+    let job = async move {
+        let value = match work.await {
+            Ok(done) => show(done),
+            Err(error) => Value::Error(fails(error)),
+        };
+        if let Ok(console) = controller.console() {
+            console.answer(controller, conn, waiting, &value);
+        }
+    };
+    controller.enqueue_job(job).map_err(fails)?;
+    Ok(Outcome::Later(waiting))
+}
+
 /// ACTIONS START name [args ...]: the words are joined by spaces.
 pub(in crate::console) fn start(call: &mut Call<'_>) -> Answered {
-    let args = call.args[1..].join(&b' ');
-    let id = call.controller.action_start(&call.text(0), &args);
-    reply(Value::count(id.map_err(fails)?))
+    let (name, args) = (call.text(0), call.args[1..].join(&b' '));
+    call.controller.check_start(&name, &args).map_err(fails)?;
+    later(call, call.controller.action_start(name, args), Value::count)
 }
 
 fn control(call: &mut Call<'_>, verb: u32) -> Answered {
     let id = call.number(0, "action")?;
-    call.controller.action_control(id, verb).map_err(fails)?;
-    reply(Value::ok())
+    call.controller.check_control(id, verb).map_err(fails)?;
+    let done = call.controller.action_control(id, verb);
+    later(call, done, |()| Value::ok())
 }
 
 pub(in crate::console) fn pause(call: &mut Call<'_>) -> Answered {
@@ -71,8 +95,9 @@ pub(in crate::console) fn go(call: &mut Call<'_>) -> Answered {
 /// ACTIONS HISTORY id: a line for each change, oldest first.
 pub(in crate::console) fn history(call: &mut Call<'_>) -> Answered {
     let id = call.number(0, "action")?;
-    let lines = call.controller.action_history(id).map_err(fails)?;
-    reply(Value::Array(lines.into_iter().map(Value::bulk).collect()))
+    later(call, call.controller.action_history(id), |lines| {
+        Value::Array(lines.into_iter().map(Value::bulk).collect())
+    })
 }
 
 /// ACTIONS NAMES: what can be started.
@@ -83,20 +108,28 @@ pub(in crate::console) fn names(call: &mut Call<'_>) -> Answered {
 
 /// FLEET [JSON]: every action of the fleet, and where each host is.
 pub(in crate::console) fn fleet(call: &mut Call<'_>) -> Answered {
-    let list = call.controller.fleet_list().map_err(fails)?;
-    let rows = list.iter().map(|(fleet, entries)| {
-        let hosts = fleet.hosts.iter().map(|host| {
-            let entry = entries.get(host).map_or("waiting".into(), |e| e.encode());
-            Value::bulk(format!("{host} {entry}"))
-        });
-        Value::Map(vec![
-            ("id", Value::count(fleet.id)),
-            ("name", Value::bulk(fleet.name.clone())),
-            ("state", Value::bulk(fleet.state.name())),
-            ("hosts", Value::Array(hosts.collect())),
-        ])
+    let json = wants_json(call)?;
+    later(call, call.controller.fleet_list(), move |list| {
+        let value = Value::Array(list.iter().map(fleet_row).collect());
+        if json {
+            Value::bulk(value.json())
+        } else {
+            value
+        }
+    })
+}
+
+fn fleet_row((fleet, entries): &(Fleet, BTreeMap<String, FleetEntry>)) -> Value {
+    let hosts = fleet.hosts.iter().map(|host| {
+        let entry = entries.get(host).map_or("waiting".into(), |e| e.encode());
+        Value::bulk(format!("{host} {entry}"))
     });
-    reply_or_json(call, Value::Array(rows.collect()))
+    Value::Map(vec![
+        ("id", Value::count(fleet.id)),
+        ("name", Value::bulk(fleet.name.clone())),
+        ("state", Value::bulk(fleet.state.name())),
+        ("hosts", Value::Array(hosts.collect())),
+    ])
 }
 
 /// FLEET START skip|block name [args ...]
@@ -106,19 +139,21 @@ pub(in crate::console) fn fleet_start(call: &mut Call<'_>) -> Answered {
         () if call.is(0, "block") => Policy::Block,
         () => return Err(format!("ERR '{}': skip or block", shown(&call.text(0)))),
     };
-    let args = call.args[2..].join(&b' ');
-    let id = call.controller.fleet_start(&call.text(1), &args, policy);
-    reply(Value::count(id.map_err(fails)?))
+    let (name, args) = (call.text(1), call.args[2..].join(&b' '));
+    call.controller.check_start(&name, &args).map_err(fails)?;
+    let id = call.controller.fleet_start(name, args, policy);
+    later(call, id, Value::count)
 }
 
 pub(in crate::console) fn fleet_cancel(call: &mut Call<'_>) -> Answered {
     let id = call.number(0, "fleet action")?;
-    call.controller.fleet_cancel(id).map_err(fails)?;
-    reply(Value::ok())
+    let done = call.controller.fleet_cancel(id);
+    later(call, done, |()| Value::ok())
 }
 
 /// FLEET HOSTS: who holds a lease now.
 pub(in crate::console) fn fleet_hosts(call: &mut Call<'_>) -> Answered {
-    let hosts = call.controller.fleet_hosts().map_err(fails)?;
-    reply(Value::Array(hosts.into_iter().map(Value::bulk).collect()))
+    later(call, call.controller.fleet_hosts(), |hosts| {
+        Value::Array(hosts.into_iter().map(Value::bulk).collect())
+    })
 }

@@ -69,11 +69,18 @@ fn reply(value: impl Into<Value>) -> Answered {
 }
 
 /// With JSON behind it, a command answers one line of JSON.
-fn reply_or_json(call: &Call<'_>, value: Value) -> Answered {
+fn wants_json(call: &Call<'_>) -> Result<bool, String> {
     match call.args.first() {
-        None => reply(value),
-        Some(_) if call.is(0, "json") => reply(Value::bulk(value.json())),
+        None => Ok(false),
+        Some(_) if call.is(0, "json") => Ok(true),
         Some(_) => Err(format!("ERR '{}': JSON or nothing", shown(&call.text(0)))),
+    }
+}
+
+fn reply_or_json(call: &Call<'_>, value: Value) -> Answered {
+    match wants_json(call)? {
+        false => reply(value),
+        true => reply(Value::bulk(value.json())),
     }
 }
 

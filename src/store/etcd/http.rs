@@ -1,9 +1,11 @@
 //! As much HTTP/1.1 as one POST at a time needs, each with a deadline.
 
+use super::stream::Stream;
+use crate::store::Wait;
+use crate::store::resolve::Resolver;
 use std::cell::{Cell, RefCell};
-use std::io::{Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::{Duration, Instant};
+use std::io::{Error, Result};
+use std::rc::Rc;
 
 /// Largest answer that is read: a list of 512 records of the largest size is below it.
 const ANSWER_MAX: usize = 16 << 20;
@@ -12,8 +14,12 @@ pub(super) struct Http {
     servers: Vec<String>,
     /// Which of them is asked.
     current: Cell<usize>,
-    timeout: Duration,
-    open: RefCell<Option<TcpStream>>,
+    timeout_ms: u64,
+    /// The connection of the last request; whoever asks takes it out, so that a request
+    /// that is given up takes its connection with it.
+    open: RefCell<Option<Stream>>,
+    resolver: Resolver,
+    wait: Rc<Wait>,
 }
 
 /// Whether the server may have got the request.
@@ -24,12 +30,14 @@ pub(super) enum Failed {
 }
 
 impl Http {
-    pub(super) fn new(servers: Vec<String>, timeout_ms: u32) -> Self {
+    pub(super) fn new(servers: Vec<String>, timeout_ms: u32, wait: &Rc<Wait>) -> Self {
         Self {
             servers,
             current: Cell::new(0),
-            timeout: Duration::from_millis(timeout_ms.into()),
+            timeout_ms: timeout_ms.into(),
             open: RefCell::default(),
+            resolver: Resolver::default(),
+            wait: Rc::clone(wait),
         }
     }
 
@@ -38,98 +46,65 @@ impl Http {
         self.servers.get(at).map_or("", String::as_str)
     }
 
+    /// Another one, next time.
+    fn turn_away(&self) {
+        self.current.set(self.current.get().wrapping_add(1));
+    }
+
     /// Status and body.
-    pub(super) fn post(&self, path: &str, body: &str) -> Result<(u16, Vec<u8>), Failed> {
-        let deadline = Instant::now() + self.timeout;
-        let mut stream = match self.kept() {
-            Some(stream) => stream,
-            None => self.connect(deadline).inspect_err(|_| {
-                // Another one, next time.
-                self.current.set(self.current.get() + 1);
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        body: &str,
+    ) -> std::result::Result<(u16, Vec<u8>), Failed> {
+        let until = crate::sys::now_ms() + self.timeout_ms;
+        let server = self.server();
+        let mut stream = match self.open.take().filter(Stream::is_idle) {
+            Some(kept) => kept.until(until),
+            None => self.connect(server, until).await.map_err(|error| {
+                self.turn_away();
+                Failed::Before(format!("{server}: {error}"))
             })?,
         };
-        let server = self.server();
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: {server}\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let told = |error: std::io::Error| Failed::Unsure(format!("{server}: {error}"));
-        let answer = send(&mut stream, request.as_bytes(), deadline)
-            .and_then(|()| receive(&mut stream, deadline));
-        match answer {
-            Ok((status, body, keep)) => {
-                if keep {
-                    self.open.replace(Some(stream));
-                }
-                Ok((status, body))
-            }
-            Err(error) => {
-                self.current.set(self.current.get() + 1);
-                Err(told(error))
-            }
+        let answer = exchange(&mut stream, request.as_bytes()).await;
+        let (status, body, keep) = answer.map_err(|error| {
+            self.turn_away();
+            Failed::Unsure(format!("{server}: {error}"))
+        })?;
+        if keep {
+            self.open.replace(Some(stream));
         }
+        Ok((status, body))
     }
 
-    /// The connection of the last request, if the server has not closed it.
-    fn kept(&self) -> Option<TcpStream> {
-        let stream = self.open.take()?;
-        stream.set_nonblocking(true).ok()?;
-        let idle =
-            matches!(stream.peek(&mut [0]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock);
-        stream.set_nonblocking(false).ok()?;
-        idle.then_some(stream)
-    }
-
-    fn connect(&self, deadline: Instant) -> Result<TcpStream, Failed> {
-        let server = self.server();
-        let told = |error: std::io::Error| Failed::Before(format!("{server}: {error}"));
-        let mut last = std::io::Error::other("no such host");
-        for address in server.to_socket_addrs().map_err(told)? {
-            match TcpStream::connect_timeout(&address, left(deadline).map_err(told)?) {
-                Ok(stream) => {
-                    let _ = stream.set_nodelay(true);
-                    return Ok(stream);
-                }
+    async fn connect(&self, server: &str, until: u64) -> Result<Stream> {
+        let mut last = Error::other("no such host");
+        let addresses = self.resolver.addresses(&self.wait, server, until).await?;
+        for address in addresses {
+            match Stream::connect(address, &self.wait, until).await {
+                Ok(stream) => return Ok(stream),
                 Err(error) => last = error,
             }
         }
-        Err(told(last))
+        Err(last)
     }
-}
-
-/// What is left until then; an error when it is over.
-fn left(deadline: Instant) -> std::io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    match left.is_zero() {
-        true => Err(std::io::Error::other("no answer in store_timeout")),
-        false => Ok(left),
-    }
-}
-
-fn timed(error: std::io::Error) -> std::io::Error {
-    match error.kind() {
-        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
-            std::io::Error::other("no answer in store_timeout")
-        }
-        _ => error,
-    }
-}
-
-fn send(stream: &mut TcpStream, bytes: &[u8], deadline: Instant) -> std::io::Result<()> {
-    stream.set_write_timeout(Some(left(deadline)?))?;
-    stream.write_all(bytes).map_err(timed)
 }
 
 /// Status, body, and whether the connection can be used again.
-fn receive(stream: &mut TcpStream, deadline: Instant) -> std::io::Result<(u16, Vec<u8>, bool)> {
+async fn exchange(stream: &mut Stream, request: &[u8]) -> Result<(u16, Vec<u8>, bool)> {
+    stream.send(request).await?;
     let mut input = Vec::new();
-    let bad = || std::io::Error::other("the answer is no HTTP that is understood");
+    let bad = || Error::other("the answer is no HTTP that is understood");
     let head = loop {
         if let Some(end) = find(&input, b"\r\n\r\n") {
             break end + 4;
         }
-        more(stream, &mut input, deadline)?;
+        more(stream, &mut input).await?;
     };
     let text = String::from_utf8_lossy(&input[..head]).to_ascii_lowercase();
     let mut lines = text.lines();
@@ -142,31 +117,26 @@ fn receive(stream: &mut TcpStream, deadline: Instant) -> std::io::Result<(u16, V
     let keep = header("connection") != Some("close");
     let mut body = input.split_off(head);
     if header("transfer-encoding") == Some("chunked") {
-        let body = chunks(stream, body, deadline)?;
-        return Ok((status, body, keep));
+        return Ok((status, chunks(stream, body).await?, keep));
     }
     let length = header("content-length").and_then(|v| v.parse().ok());
     let length: usize = length.ok_or_else(bad)?;
     while body.len() < length {
-        more(stream, &mut body, deadline)?;
+        more(stream, &mut body).await?;
     }
     body.truncate(length);
     Ok((status, body, keep))
 }
 
-fn chunks(
-    stream: &mut TcpStream,
-    mut input: Vec<u8>,
-    deadline: Instant,
-) -> std::io::Result<Vec<u8>> {
-    let bad = || std::io::Error::other("the answer's chunks cannot be read");
+async fn chunks(stream: &mut Stream, mut input: Vec<u8>) -> Result<Vec<u8>> {
+    let bad = || Error::other("the answer's chunks cannot be read");
     let (mut body, mut at) = (Vec::new(), 0);
     loop {
         let line = loop {
             if let Some(end) = find(&input[at..], b"\r\n") {
                 break at + end;
             }
-            more(stream, &mut input, deadline)?;
+            more(stream, &mut input).await?;
         };
         let size = std::str::from_utf8(&input[at..line]).map_err(|_| bad())?;
         let size = size.split(';').next().unwrap_or("").trim();
@@ -176,7 +146,7 @@ fn chunks(
         }
         let (from, to) = (line + 2, line + 2 + size);
         while input.len() < to + 2 {
-            more(stream, &mut input, deadline)?;
+            more(stream, &mut input).await?;
         }
         if size == 0 {
             return Ok(body);
@@ -186,16 +156,11 @@ fn chunks(
     }
 }
 
-fn more(stream: &mut TcpStream, input: &mut Vec<u8>, deadline: Instant) -> std::io::Result<()> {
-    let mut part = [0; 16 * 1024];
-    stream.set_read_timeout(Some(left(deadline)?))?;
-    match stream.read(&mut part).map_err(timed)? {
-        0 => Err(std::io::Error::other("the server hung up")),
-        _ if input.len() > ANSWER_MAX => Err(std::io::Error::other("the answer is too long")),
-        n => {
-            input.extend_from_slice(&part[..n]);
-            Ok(())
-        }
+async fn more(stream: &mut Stream, input: &mut Vec<u8>) -> Result<()> {
+    match stream.receive(input).await? {
+        0 => Err(Error::other("the server hung up")),
+        _ if input.len() > ANSWER_MAX => Err(Error::other("the answer is too long")),
+        _ => Ok(()),
     }
 }
 

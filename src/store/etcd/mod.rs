@@ -5,8 +5,9 @@
 
 mod http;
 mod json;
+mod stream;
 
-use super::{Change, Expect, Kind, Opening, Outcome, Record, Store, Trouble, Write};
+use super::{Call, Change, Expect, Kind, Opening, Outcome, Record, Store, Trouble, Write};
 use http::{Failed, Http};
 use json::{Json, encode};
 use std::cell::Cell;
@@ -20,7 +21,11 @@ struct Etcd {
     lease: Cell<u64>,
 }
 
-pub(super) fn open(opening: &Opening<'_>) -> Outcome<Rc<dyn Store>> {
+pub(super) fn open<'a>(opening: &'a Opening<'a>) -> Call<'a, Rc<dyn Store>> {
+    Box::pin(connect(opening))
+}
+
+async fn connect(opening: &Opening<'_>) -> Outcome<Rc<dyn Store>> {
     let rest = opening.uri.strip_prefix("etcd://").unwrap_or_default();
     let (servers, prefix) = rest.split_once('/').unwrap_or((rest, "dtm"));
     let servers: Vec<String> = servers.split(',').map(str::to_owned).collect();
@@ -29,11 +34,11 @@ pub(super) fn open(opening: &Opening<'_>) -> Outcome<Rc<dyn Store>> {
         return Err(Trouble::new(Kind::Schema, text));
     }
     let store = Etcd {
-        http: Http::new(servers, opening.timeout_ms),
+        http: Http::new(servers, opening.timeout_ms, opening.wait),
         prefix: format!("{}/", prefix.trim_end_matches('/')).into_bytes(),
         lease: Cell::new(0),
     };
-    store.ping()?;
+    store.ping().await?;
     Ok(Rc::new(store))
 }
 
@@ -51,9 +56,10 @@ fn behind(prefix: &[u8]) -> Vec<u8> {
 
 impl Etcd {
     /// `writes`: whether an answer that does not come leaves something open.
-    fn ask(&self, path: &str, body: &str, writes: bool) -> Outcome<Json> {
+    async fn ask(&self, path: &str, body: &str, writes: bool) -> Outcome<Json> {
         let unsure = if writes { Kind::Unknown } else { Kind::Down };
-        let (status, body) = self.http.post(path, body).map_err(|failed| match failed {
+        let answer = self.http.post(path, body).await;
+        let (status, body) = answer.map_err(|failed| match failed {
             Failed::Before(text) => Trouble::new(Kind::Down, format!("etcd: {text}")),
             Failed::Unsure(text) => Trouble::new(unsure, format!("etcd: {text}")),
         })?;
@@ -84,21 +90,21 @@ impl Etcd {
         })
     }
 
-    fn range(&self, body: &str) -> Outcome<Vec<Record>> {
-        let json = self.ask("/v3/kv/range", body, false)?;
+    async fn range(&self, body: &str) -> Outcome<Vec<Record>> {
+        let json = self.ask("/v3/kv/range", body, false).await?;
         let records = json.items("kvs").iter().map(|kv| self.record(kv));
         records
             .collect::<Option<_>>()
             .ok_or_else(|| Trouble::new(Kind::Corrupt, "etcd: an answer without key or value"))
     }
 
-    fn transaction(&self, compare: &[String], success: &[String]) -> Outcome<u64> {
+    async fn transaction(&self, compare: &[String], success: &[String]) -> Outcome<u64> {
         let body = format!(
             r#"{{"compare":[{}],"success":[{}]}}"#,
             compare.join(","),
             success.join(",")
         );
-        let json = self.ask("/v3/kv/txn", &body, true)?;
+        let json = self.ask("/v3/kv/txn", &body, true).await?;
         if json.get("succeeded") != Some(&Json::Bool(true)) {
             return Err(Trouble::new(Kind::Conflict, "etcd: a version is another"));
         }
@@ -131,10 +137,59 @@ impl Etcd {
     }
 
     /// Renew it. False: it has run out, and its key is gone.
-    fn keep_alive(&self, lease: u64) -> Outcome<bool> {
+    async fn keep_alive(&self, lease: u64) -> Outcome<bool> {
         let body = format!(r#"{{"ID":"{lease}"}}"#);
-        let json = self.ask("/v3/lease/keepalive", &body, false)?;
+        let json = self.ask("/v3/lease/keepalive", &body, false).await?;
         Ok(json.get("result").is_some_and(|r| r.number("TTL") > 0))
+    }
+
+    fn change(&self, write: &Write) -> Option<String> {
+        match &write.change {
+            Change::Check => None,
+            Change::Put(value) => Some(self.put(&write.key, value, 0)),
+            Change::Delete => {
+                let key = encode(&self.key(&write.key));
+                Some(format!(r#"{{"requestDeleteRange":{{"key":"{key}"}}}}"#))
+            }
+        }
+    }
+
+    async fn acquire(&self, name: &[u8], owner: &[u8], ttl_ms: u32) -> Outcome<()> {
+        let lost = || Trouble::new(Kind::Busy, "etcd: the lease has just run out");
+        if self.lease.get() != 0 {
+            if self.keep_alive(self.lease.get()).await? {
+                return Ok(());
+            }
+            self.lease.set(0);
+            return Err(lost());
+        }
+        // Ours already, from a controller before this one?
+        if let Some(record) = self.get(name).await? {
+            let text = String::from_utf8_lossy(&record.value).into_owned();
+            let (id, holder) = text.split_once(' ').unwrap_or(("0", ""));
+            if holder.as_bytes() != owner {
+                let text = format!(
+                    "etcd: {} is held by {holder}",
+                    String::from_utf8_lossy(name)
+                );
+                return Err(Trouble::new(Kind::Taken, text));
+            }
+            let id = id.parse().unwrap_or(0);
+            if !self.keep_alive(id).await? {
+                return Err(lost());
+            }
+            self.lease.set(id);
+            return Ok(());
+        }
+        let body = format!(r#"{{"TTL":"{}"}}"#, ttl_ms.div_ceil(1_000));
+        let granted = self.ask("/v3/lease/grant", &body, false).await?;
+        let id = granted.number("ID");
+        let value = [format!("{id} ").as_bytes(), owner].concat();
+        let absent: Vec<String> = self.compare(name, Expect::Absent).into_iter().collect();
+        self.transaction(&absent, &[self.put(name, &value, id)])
+            .await?;
+        self.lease.set(id);
+        Ok(())
     }
 }
 
@@ -150,93 +205,69 @@ fn kind_of(status: u16, message: &str, unsure: Kind) -> Kind {
 }
 
 impl Store for Etcd {
-    fn ping(&self) -> Outcome<()> {
-        self.get(b"owner").map(|_| ())
+    fn ping(&self) -> Call<'_, ()> {
+        Box::pin(async { self.get(b"owner").await.map(|_| ()) })
     }
 
-    fn get(&self, key: &[u8]) -> Outcome<Option<Record>> {
-        let body = format!(r#"{{"key":"{}"}}"#, encode(&self.key(key)));
-        Ok(self.range(&body)?.into_iter().next())
+    fn get<'a>(&'a self, key: &'a [u8]) -> Call<'a, Option<Record>> {
+        Box::pin(async move {
+            let body = format!(r#"{{"key":"{}"}}"#, encode(&self.key(key)));
+            Ok(self.range(&body).await?.into_iter().next())
+        })
     }
 
-    fn list(&self, prefix: &[u8], after: &[u8], limit: usize) -> Outcome<Vec<Record>> {
-        let mut from = self.key(prefix);
-        if after >= prefix && !after.is_empty() {
-            from = self.key(after);
-            from.push(0);
-        }
-        let body = format!(
-            r#"{{"key":"{}","range_end":"{}","limit":"{limit}"}}"#,
-            encode(&from),
-            encode(&behind(&self.key(prefix)))
-        );
-        self.range(&body)
-    }
-
-    fn write(&self, writes: &[Write]) -> Outcome<u64> {
-        let compare = writes.iter().filter_map(|w| self.compare(&w.key, w.expect));
-        let compare: Vec<String> = compare.collect();
-        let change = |write: &Write| match &write.change {
-            Change::Check => None,
-            Change::Put(value) => Some(self.put(&write.key, value, 0)),
-            Change::Delete => {
-                let key = encode(&self.key(&write.key));
-                Some(format!(r#"{{"requestDeleteRange":{{"key":"{key}"}}}}"#))
+    fn list<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: &'a [u8],
+        limit: usize,
+    ) -> Call<'a, Vec<Record>> {
+        Box::pin(async move {
+            let mut from = self.key(prefix);
+            if after >= prefix && !after.is_empty() {
+                from = self.key(after);
+                from.push(0);
             }
-        };
-        let success: Vec<String> = writes.iter().filter_map(change).collect();
-        self.transaction(&compare, &success)
+            let body = format!(
+                r#"{{"key":"{}","range_end":"{}","limit":"{limit}"}}"#,
+                encode(&from),
+                encode(&behind(&self.key(prefix)))
+            );
+            self.range(&body).await
+        })
+    }
+
+    fn write<'a>(&'a self, writes: &'a [Write]) -> Call<'a, u64> {
+        Box::pin(async move {
+            let compare = writes.iter().filter_map(|w| self.compare(&w.key, w.expect));
+            let compare: Vec<String> = compare.collect();
+            let success: Vec<String> = writes.iter().filter_map(|w| self.change(w)).collect();
+            self.transaction(&compare, &success).await
+        })
     }
 
     /// Writes are all that there is.
-    fn begin(&self) -> Outcome<Option<*mut c_void>> {
-        Ok(None)
+    fn begin(&self) -> Call<'_, Option<*mut c_void>> {
+        Box::pin(async { Ok(None) })
     }
 
-    fn rollback(&self) {}
-
-    fn lease(&self, name: &[u8], owner: &[u8], ttl_ms: u32) -> Outcome<()> {
-        let lost = || Trouble::new(Kind::Busy, "etcd: the lease has just run out");
-        if self.lease.get() != 0 {
-            if self.keep_alive(self.lease.get())? {
-                return Ok(());
-            }
-            self.lease.set(0);
-            return Err(lost());
-        }
-        // Ours already, from a controller before this one?
-        if let Some(record) = self.get(name)? {
-            let text = String::from_utf8_lossy(&record.value).into_owned();
-            let (id, holder) = text.split_once(' ').unwrap_or(("0", ""));
-            if holder.as_bytes() != owner {
-                let text = format!(
-                    "etcd: {} is held by {holder}",
-                    String::from_utf8_lossy(name)
-                );
-                return Err(Trouble::new(Kind::Taken, text));
-            }
-            let id = id.parse().unwrap_or(0);
-            if !self.keep_alive(id)? {
-                return Err(lost());
-            }
-            self.lease.set(id);
-            return Ok(());
-        }
-        let body = format!(r#"{{"TTL":"{}"}}"#, ttl_ms.div_ceil(1_000));
-        let granted = self.ask("/v3/lease/grant", &body, false)?;
-        let id = granted.number("ID");
-        let value = [format!("{id} ").as_bytes(), owner].concat();
-        let absent: Vec<String> = self.compare(name, Expect::Absent).into_iter().collect();
-        self.transaction(&absent, &[self.put(name, &value, id)])?;
-        self.lease.set(id);
-        Ok(())
+    fn rollback(&self) -> Call<'_, ()> {
+        Box::pin(async { Ok(()) })
     }
 
-    fn unlease(&self, _name: &[u8], _owner: &[u8]) {
-        let id = self.lease.replace(0);
-        if id != 0 {
-            let _ = self.ask("/v3/lease/revoke", &format!(r#"{{"ID":"{id}"}}"#), false);
-        }
+    fn lease<'a>(&'a self, name: &'a [u8], owner: &'a [u8], ttl_ms: u32) -> Call<'a, ()> {
+        Box::pin(self.acquire(name, owner, ttl_ms))
+    }
+
+    fn unlease<'a>(&'a self, _name: &'a [u8], _owner: &'a [u8]) -> Call<'a, ()> {
+        Box::pin(async {
+            let id = self.lease.replace(0);
+            if id != 0 {
+                let body = format!(r#"{{"ID":"{id}"}}"#);
+                self.ask("/v3/lease/revoke", &body, false).await?;
+            }
+            Ok(())
+        })
     }
 
     fn is_shared(&self) -> bool {

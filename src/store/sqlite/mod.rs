@@ -7,7 +7,8 @@
 
 mod db;
 
-use super::{Change, Kind, Opening, Outcome, Record, Store, Trouble, Write};
+use super::wait::at_once;
+use super::{Call, Change, Kind, Opening, Outcome, Record, Store, Trouble, Write};
 use db::{Db, Row, Value};
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -36,7 +37,12 @@ pub(super) struct Sqlite {
     pid: i32,
 }
 
-pub(super) fn open(opening: &Opening<'_>) -> Outcome<Rc<dyn Store>> {
+/// It answers at once: a disk is waited for, with a bound only on what waits for locks.
+pub(super) fn open<'a>(opening: &'a Opening<'a>) -> Call<'a, Rc<dyn Store>> {
+    at_once(|| open_now(opening))
+}
+
+fn open_now(opening: &Opening<'_>) -> Outcome<Rc<dyn Store>> {
     let path = opening.uri.strip_prefix("sqlite:").unwrap_or_default();
     if !path.starts_with('/') {
         let text = format!("store = {}: write sqlite:/absolute/path", opening.uri);
@@ -228,7 +234,7 @@ impl Sqlite {
         })
     }
 
-    fn begin_now(&self) -> Outcome<()> {
+    fn ensure_begun(&self) -> Outcome<()> {
         if !self.open.get() {
             self.db.run("BEGIN IMMEDIATE", &[])?;
             self.open.set(true);
@@ -237,19 +243,19 @@ impl Sqlite {
     }
 }
 
-impl Store for Sqlite {
-    fn ping(&self) -> Outcome<()> {
+impl Sqlite {
+    fn ping_now(&self) -> Outcome<()> {
         self.check()?;
         self.number("SELECT n FROM revision").map(|_| ())
     }
 
-    fn get(&self, key: &[u8]) -> Outcome<Option<Record>> {
+    fn get_now(&self, key: &[u8]) -> Outcome<Option<Record>> {
         self.check()?;
         let sql = "SELECT key, value, version FROM kv WHERE key = ?1";
         Ok(self.records(sql, &[Value::Bytes(key)])?.into_iter().next())
     }
 
-    fn list(&self, prefix: &[u8], after: &[u8], limit: usize) -> Outcome<Vec<Record>> {
+    fn list_now(&self, prefix: &[u8], after: &[u8], limit: usize) -> Outcome<Vec<Record>> {
         self.check()?;
         let from = if after > prefix { after } else { prefix };
         let sql = "SELECT key, value, version FROM kv WHERE key >= ?1 AND key <> ?2 \
@@ -266,9 +272,9 @@ impl Store for Sqlite {
         )
     }
 
-    fn write(&self, writes: &[Write]) -> Outcome<u64> {
+    fn write_now(&self, writes: &[Write]) -> Outcome<u64> {
         let done = self.check().and_then(|()| {
-            self.begin_now()?;
+            self.ensure_begun()?;
             self.apply(writes)
         });
         match done {
@@ -288,27 +294,61 @@ impl Store for Sqlite {
                 Ok(revision)
             }
             Err(trouble) => {
-                self.rollback();
+                self.rollback_now();
                 Err(trouble)
             }
         }
     }
 
-    fn begin(&self) -> Outcome<Option<*mut c_void>> {
+    fn begin_now(&self) -> Outcome<Option<*mut c_void>> {
         self.check()?;
-        self.begin_now()?;
+        self.ensure_begun()?;
         Ok(Some(self.db.handle()))
     }
 
-    fn rollback(&self) {
+    fn rollback_now(&self) {
         if self.open.replace(false) {
             self.db.abandon();
         }
     }
 }
 
+impl Store for Sqlite {
+    fn ping(&self) -> Call<'_, ()> {
+        at_once(|| self.ping_now())
+    }
+
+    fn get<'a>(&'a self, key: &'a [u8]) -> Call<'a, Option<Record>> {
+        at_once(|| self.get_now(key))
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: &'a [u8],
+        limit: usize,
+    ) -> Call<'a, Vec<Record>> {
+        at_once(move || self.list_now(prefix, after, limit))
+    }
+
+    fn write<'a>(&'a self, writes: &'a [Write]) -> Call<'a, u64> {
+        at_once(|| self.write_now(writes))
+    }
+
+    fn begin(&self) -> Call<'_, Option<*mut c_void>> {
+        at_once(|| self.begin_now())
+    }
+
+    fn rollback(&self) -> Call<'_, ()> {
+        at_once(|| {
+            self.rollback_now();
+            Ok(())
+        })
+    }
+}
+
 impl Drop for Sqlite {
     fn drop(&mut self) {
-        self.rollback();
+        self.rollback_now();
     }
 }
