@@ -59,8 +59,8 @@ name = rollout
 host = h$1
 workers = 2
 store = $store
-store_timeout = ${store_timeout:-500ms}
-fleet_lease = ${fleet_lease:-3s}
+store_timeout = ${store_timeout:-1s}
+fleet_lease = ${fleet_lease:-6s}
 fleet_unavailable = ${unavailable:-1}
 respawn_budget = off
 CONF

@@ -12,7 +12,7 @@ for host in $hosts; do
 done
 
 # Host by host: never more than one at a time, and at last all have it.
-id=$(begin 1 skip one)
+id=$(begin 1 block one)
 most=0
 until fleet_is 1 "$id" done; do
     now=$(fleet 1 "$id" | tr ',' '\n' | grep -c running || :)
@@ -86,7 +86,7 @@ thaw
 for host in $hosts; do
     wait_for store_is "$host" OPEN
 done
-id=$(begin 2 skip five)
+id=$(begin 2 block five)
 wait_for fleet_is 2 "$id" done
 for host in $hosts; do
     wait_for serves "$host" five
