@@ -104,7 +104,8 @@ static void found_in_force(dtm_t *rt, int32_t status, dtm_str_t text, void *data
 static int32_t update_new_worker(dtm_t *rt, const dtm_worker_t *worker, void *user_data)
 {
     (void)user_data;
-    if (in_force.state == UNKNOWN && dtm_store_get(rt, value_key, found_in_force, NULL) == DTM_OK)
+    if (in_force.state == UNKNOWN &&
+        dtm_store_get(rt, value_key, found_in_force, NULL) == DTM_OK)
         in_force.state = ASKED;
     if (in_force.state != KNOWN)
         return -EAGAIN;

@@ -29,10 +29,10 @@ struct postgres {
     enum postgres_call call;
     PostgresPollingStatusType polling; /* of PG_CONNECT */
     int connecting;
-    PGresult *last;                    /* of what has been answered so far */
-    int32_t unsure;                    /* what it means when the connection is lost */
-    int began, ending;                 /* a transaction; COMMIT or ROLLBACK was sent */
-    int32_t verdict;                   /* of the write that ROLLBACK follows */
+    PGresult *last;    /* of what has been answered so far */
+    int32_t unsure;    /* what it means when the connection is lost */
+    int began, ending; /* a transaction; COMMIT or ROLLBACK was sent */
+    int32_t verdict;   /* of the write that ROLLBACK follows */
     int must_exist;
     dtm_store_sink_cb emit;
     void *sink, **ret_native;
@@ -112,12 +112,11 @@ static int32_t postgres_sent(struct postgres *store, int ok, enum postgres_call 
     store->call = call;
     store->unsure = unsure;
     store->ending = 0;
-    return ok ? DTM_STORE_AGAIN
-              : postgres_fail(store, -EIO, PQerrorMessage(store->connection));
+    return ok ? DTM_STORE_AGAIN : postgres_fail(store, -EIO, PQerrorMessage(store->connection));
 }
 
-static int32_t postgres_simple(struct postgres *store, const char *sql,
-                               enum postgres_call call, int32_t unsure)
+static int32_t postgres_simple(struct postgres *store, const char *sql, enum postgres_call call,
+                               int32_t unsure)
 {
     return postgres_sent(store, PQsendQuery(store->connection, sql), call, unsure);
 }
@@ -136,9 +135,8 @@ static int32_t postgres_ask(struct postgres *store, const char *sql,
         formats[i] = !text;
     }
     return postgres_sent(
-        store,
-        PQsendQueryParams(store->connection, sql, count, NULL, data, lens, formats, 1), call,
-        unsure);
+        store, PQsendQueryParams(store->connection, sql, count, NULL, data, lens, formats, 1),
+        call, unsure);
 }
 
 static uint64_t postgres_number(const PGresult *result, int row, int column)
@@ -236,9 +234,9 @@ static int32_t postgres_connecting(struct postgres *store, int *ret_fd, uint32_t
     if (store->polling == PGRES_POLLING_FAILED)
         return postgres_fail(store, -EIO, PQerrorMessage(store->connection));
     if (store->polling != PGRES_POLLING_OK)
-        return postgres_wait(
-            store, store->polling == PGRES_POLLING_READING ? DTM_READ : DTM_WRITE, ret_fd,
-            ret_interest);
+        return postgres_wait(store,
+                             store->polling == PGRES_POLLING_READING ? DTM_READ : DTM_WRITE,
+                             ret_fd, ret_interest);
     PQsetnonblocking(store->connection, 1);
     return postgres_simple(store, postgres_schema, PG_PLAIN, -ETIMEDOUT);
 }
@@ -256,11 +254,10 @@ static int32_t postgres_step(void *handle, int *ret_fd, uint32_t *ret_interest)
             return code;
     }
     for (;;) {
-        if ((flushing = PQflush(store->connection)) < 0 ||
-            !PQconsumeInput(store->connection))
-            return postgres_fail(store, store->ending && store->verdict ? store->verdict
-                                                                        : store->unsure,
-                                 PQerrorMessage(store->connection));
+        if ((flushing = PQflush(store->connection)) < 0 || !PQconsumeInput(store->connection))
+            return postgres_fail(
+                store, store->ending && store->verdict ? store->verdict : store->unsure,
+                PQerrorMessage(store->connection));
         if (flushing || PQisBusy(store->connection))
             return postgres_wait(store, flushing ? DTM_READ | DTM_WRITE : DTM_READ, ret_fd,
                                  ret_interest);
@@ -502,7 +499,8 @@ static int32_t postgres_unlease(void *handle, dtm_str_t name, dtm_str_t owner,
     const struct postgres_value values[] = {{name.ptr, name.len}, {owner.ptr, owner.len}};
 
     (void)timeout_ms;
-    return postgres_ask(handle, "DELETE FROM dtm_kv WHERE key = $1::bytea AND value = $2::bytea",
+    return postgres_ask(handle,
+                        "DELETE FROM dtm_kv WHERE key = $1::bytea AND value = $2::bytea",
                         values, 2, 0, PG_PLAIN, -ETIMEDOUT);
 }
 

@@ -110,9 +110,10 @@ static void fork_and_try(dtm_t *rt, const dtm_phase_t *phase)
 {
     pid_t pid = fork();
     if (pid == 0) {
-        bool none = dtm_action_start(rt, "steps", text_of(""), NULL, NULL, NULL) == DTM_EFORKED &&
-                    dtm_txn_put(phase->txn, text_of("a"), text_of("b")) == DTM_EFORKED &&
-                    dtm_txn_native(phase->txn) == NULL;
+        bool none =
+            dtm_action_start(rt, "steps", text_of(""), NULL, NULL, NULL) == DTM_EFORKED &&
+            dtm_txn_put(phase->txn, text_of("a"), text_of("b")) == DTM_EFORKED &&
+            dtm_txn_native(phase->txn) == NULL;
         _exit(none ? 0 : 1);
     }
     int status = -1;
