@@ -1751,7 +1751,8 @@ typedef struct {
     size_t size;
     /**
      * Master and controller: load the service's configuration (at start, on
-     * loadconf, before a reload).
+     * loadconf, before a reload). In the master it may call dtm_listen() and
+     * dtm_unlisten(); dtm_self() tells which of the two this is.
      */
     dtm_config_load_cb config_load;
     /**
@@ -2819,13 +2820,47 @@ DTM_API void dtm_free(dtm_t *rt);
  * A Unix socket file that nobody listens on is replaced; one with a live owner
  * gives -EADDRINUSE.
  *
- * Process: host
+ * In the master's `config_load` it is part of what is loaded. For the address of a
+ * listener that there is (or that dtm_unlisten() was just told to remove), it returns
+ * that one's index and takes over tag, backlog and mode, for the processes forked from
+ * then on. Another address is bound at once, so a failure is known before anything is
+ * forked; let `config_load` return it, and the reload is cancelled and its answer names
+ * the address. Clients get at it when the new generation is open, and never if the
+ * reload fails. Only workers that are forked for it know it. The address must not overlap
+ * with one that is removed (`*:80` and `127.0.0.1:80`: -EADDRINUSE). -EBUSY: it was
+ * removed by the last reload, and closes in a second. DTM_ESTATE: DTM_CMD_LOADCONF, which
+ * forks nobody, cannot add or remove any. -EMFILE: too many for RLIMIT_NOFILE.
+ *
+ * Process: host; master in config_load (in the controller's: DTM_EROLE)
  * Thread: owner
  * Signal: unsafe
  * Fork: not inherited; DTM_EFORKED in a process the service forked
  * Owns: the listener belongs to rt
  */
 DTM_API int32_t dtm_listen(dtm_t *rt, const dtm_listen_t *listen);
+
+/**
+ * Remove a listener. In the host, and in `config_load` at the start, it is closed at once.
+ *
+ * In `config_load` of a reload it is removed when the new generation is open; until then,
+ * and if the reload fails, it serves as before. Then no connection is made there any more
+ * (a TCP client may have to wait for a second until it is refused; a socket file is removed at once).
+ * Clients that wait there are served by the old generation, before it drains; those that
+ * it has not taken within half a second, by the new one, with the listener's index and tag.
+ * The index may be another listener's when no process is left that knew this one.
+ * A socket that systemd has passed is only not used any more: it is systemd's to close.
+ *
+ * DTM_OK; -ENOENT: no such listener; DTM_ESTATE as dtm_listen().
+ *
+ * Process: host; master in config_load (in the controller's: DTM_EROLE)
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: nothing changes hands
+ */
+DTM_API
+int32_t dtm_unlisten(dtm_t *rt,
+                     uint32_t index);
 
 /**
  * The same for the control listener, from which the controller accepts. At most one.

@@ -1,6 +1,8 @@
 //! The runtime object behind `dtm_t`: what dtm_new() checked, what dtm_listen()
 //! opened, and, in a child, the process that this is.
 
+mod listening;
+
 use crate::config::{Config, Settings};
 use crate::controller::Controller;
 use crate::daemon::detach::Waiting;
@@ -10,15 +12,16 @@ use crate::event::Reactor;
 use crate::ffi::*;
 use crate::func::{Func, Helper};
 use crate::guard::timed;
-use crate::net::{Inherited, Listener};
+use crate::net::{Inherited, Listener, Listeners};
 use crate::upgrade::coming::Coming;
 use crate::upgrade::start::Start;
 use crate::worker::Worker;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::{CString, c_void};
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
+
+pub(crate) use listening::Change;
 
 /// How far dtm_run() is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +59,11 @@ pub(crate) struct Runtime {
     pub(crate) flags: u64,
     pub(crate) callbacks: dtm_callbacks_t,
     pub(crate) user_data: *mut c_void,
-    listeners: RefCell<Vec<Listener>>,
+    listeners: RefCell<Listeners>,
+    /// What a call of dtm_listen() means now.
+    change: Cell<Change>,
+    /// Why it failed last, in the `config_load` that runs.
+    listen_error: RefCell<Option<String>>,
     control: RefCell<Option<Listener>>,
     metrics: RefCell<Option<Listener>>,
     /// Sockets that were open before this program began.
@@ -99,6 +106,8 @@ impl Runtime {
             callbacks,
             user_data,
             listeners: RefCell::default(),
+            change: Cell::new(Change::No),
+            listen_error: RefCell::default(),
             control: RefCell::default(),
             metrics: RefCell::default(),
             inherited: Inherited::from_systemd(),
@@ -165,11 +174,12 @@ impl Runtime {
     pub(crate) fn load_config(
         &self,
         opened: Option<&File>,
+        change: Change,
         check: &dyn Fn(&Config) -> Result<()>,
     ) -> Result<()> {
         let (fresh, ignored) = Config::reload(&self.settings, &self.config(), opened)?;
         check(&fresh)?;
-        self.ask_service()?;
+        self.ask_service(change)?;
         let old = self.config.replace(Rc::new(fresh));
         self.log_level.set(0);
         for key in ignored {
@@ -187,7 +197,7 @@ impl Runtime {
     }
 
     /// The service's own configuration callback.
-    pub(crate) fn ask_service(&self) -> Result<()> {
+    pub(crate) fn ask_service(&self, change: Change) -> Result<()> {
         let Some(load) = self.callbacks.config_load else {
             return Ok(());
         };
@@ -198,13 +208,20 @@ impl Runtime {
             .map(CString::new)
             .and_then(|p| p.ok());
         let path_ptr = path.as_ref().map_or(std::ptr::null(), |p| p.as_ptr());
+        self.listen_error.take();
+        self.change.set(change);
         // SAFETY: the service's function; the path lives during the call.
         let code = timed("config_load", || unsafe {
             load(self.handle(), path_ptr, self.user_data)
         });
+        self.change.set(Change::No);
         if code < 0 {
             let name = crate::error::name(code).to_string_lossy();
-            let text = format!("the service's config_load failed with {code} ({name})");
+            let why = match self.listen_error.take() {
+                Some(why) => format!(": {why}"),
+                None => String::new(),
+            };
+            let text = format!("the service's config_load failed with {code} ({name}){why}");
             return Err(Error::new(DTM_ECONFIG, text));
         }
         Ok(())
@@ -259,175 +276,6 @@ impl Runtime {
     pub(crate) fn set_log_level(&self, level: u32) {
         self.log_level.set(level);
         ::log::set_max_level(crate::log::filter(level));
-    }
-
-    // ---- listeners ----------------------------------------------------------
-
-    pub(crate) fn add_listener(&self, listener: Listener) -> Result<i32> {
-        let mut listeners = self.listeners.borrow_mut();
-        if listeners.len() >= usize::try_from(DTM_LISTENERS_MAX).unwrap_or(0) {
-            let text = format!("more than {DTM_LISTENERS_MAX} listeners");
-            return Err(Error::new(-libc::ENOSPC, text));
-        }
-        listeners.push(listener);
-        Ok(i32::try_from(listeners.len() - 1).unwrap_or(0))
-    }
-
-    pub(crate) fn set_control(&self, listener: Listener) {
-        self.control.replace(Some(listener));
-    }
-
-    /// Do operators talk to the ready-made console?
-    pub(crate) fn has_console(&self) -> bool {
-        self.has_control() && self.callbacks.control_step.is_none()
-    }
-
-    pub(crate) fn has_control(&self) -> bool {
-        self.control.borrow().is_some()
-    }
-
-    /// Descriptor and tag of a service listener.
-    pub(crate) fn listener(&self, index: u32) -> Option<(RawFd, u64)> {
-        let index = usize::try_from(index).ok()?;
-        self.listeners
-            .borrow()
-            .get(index)
-            .map(|l| (l.fd().as_raw_fd(), l.tag))
-    }
-
-    pub(crate) fn listener_count(&self) -> u32 {
-        u32::try_from(self.listeners.borrow().len()).unwrap_or(0)
-    }
-
-    pub(crate) fn sockets(&self) -> Vec<crate::accept::Socket> {
-        let listeners = self.listeners.borrow();
-        let socket = |l: &Listener| crate::accept::Socket {
-            fd: l.fd().as_raw_fd(),
-            inet: l.port() != 0,
-            backlog: l.backlog,
-        };
-        listeners.iter().map(socket).collect()
-    }
-
-    /// Have the service manager keep what we have opened, in case this process dies.
-    pub(crate) fn store_listeners(&self, manager: &crate::systemd::Manager) {
-        let listeners = self.listeners.borrow();
-        let control = self.control.borrow();
-        for listener in listeners.iter().chain(control.iter()) {
-            if !listener.kept {
-                manager.store(&listener.address().to_string(), listener.fd());
-            }
-        }
-    }
-
-    /// For a successor: has it a file that is ours to remove, and how it was asked for.
-    pub(crate) fn listener_names(&self) -> Vec<(bool, String)> {
-        let listeners = self.listeners.borrow();
-        let name = |l: &Listener| (l.has_file(), l.address().to_string());
-        listeners.iter().map(name).collect()
-    }
-
-    /// The same of the control listener, and of that for scrapers.
-    pub(crate) fn control_name(&self) -> Option<(bool, String, RawFd)> {
-        self.control.borrow().as_ref().map(name_of)
-    }
-
-    pub(crate) fn metrics_name(&self) -> Option<(bool, String, RawFd)> {
-        self.metrics.borrow().as_ref().map(name_of)
-    }
-
-    /// The sockets of each listener's group that were inherited.
-    pub(crate) fn take_doors(&self) -> Vec<Vec<(u64, OwnedFd)>> {
-        let mut listeners = self.listeners.borrow_mut();
-        let doors = listeners.iter_mut();
-        doors.map(|l| std::mem::take(&mut l.doors)).collect()
-    }
-
-    /// The addresses, for people.
-    pub(crate) fn addresses(&self) -> String {
-        let listeners = self.listeners.borrow();
-        let texts: Vec<String> = listeners.iter().map(|l| l.address().to_string()).collect();
-        if texts.is_empty() {
-            "nothing".to_owned()
-        } else {
-            texts.join(", ")
-        }
-    }
-
-    pub(crate) fn port(&self, index: u32) -> Option<u16> {
-        let index = usize::try_from(index).ok()?;
-        self.listeners.borrow().get(index).map(Listener::port)
-    }
-
-    pub(crate) fn control_listener(&self) -> Option<(RawFd, u64)> {
-        self.control
-            .borrow()
-            .as_ref()
-            .map(|l| (l.fd().as_raw_fd(), l.tag))
-    }
-
-    /// Close them all here; the process that bound them removes its socket files.
-    pub(crate) fn close_listeners(&self) {
-        self.listeners.take();
-        self.close_control();
-    }
-
-    /// This process is the one that removes the socket files, whoever has made them.
-    pub(crate) fn adopt_listeners(&self) {
-        self.own_files(true);
-    }
-
-    /// This process removes the socket files, or another one does.
-    pub(crate) fn own_files(&self, own: bool) {
-        for listener in self.listeners.borrow_mut().iter_mut() {
-            listener.own_file(own);
-        }
-        for one in [&self.control, &self.metrics] {
-            if let Some(listener) = one.borrow_mut().as_mut() {
-                listener.own_file(own);
-            }
-        }
-    }
-
-    /// Close the service listeners: they are the workers' business.
-    pub(crate) fn close_services(&self) {
-        self.listeners.take();
-    }
-
-    /// Close the control listener and that for scrapers: the controller's business.
-    pub(crate) fn close_control(&self) {
-        self.control.take();
-        self.close_metrics();
-    }
-
-    pub(crate) fn close_metrics(&self) {
-        self.metrics.take();
-    }
-
-    /// Open the listener for scrapers, if there is to be one.
-    pub(crate) fn open_metrics(&self) -> Result<()> {
-        self.metrics.take();
-        let Some(address) = self.config().console.metrics.clone() else {
-            return Ok(());
-        };
-        let (tag, backlog, mode, used) = (0, 0, 0, crate::net::Use::Metrics);
-        let spec = crate::net::ListenSpec {
-            address,
-            tag,
-            backlog,
-            mode,
-            used,
-        };
-        let named =
-            |error: Error| Error::new(error.code, format!("metrics_listen: {}", error.text));
-        let listener = Listener::bind(&spec, &self.inherited).map_err(named)?;
-        self.metrics.replace(Some(listener));
-        Ok(())
-    }
-
-    pub(crate) fn metrics_listener(&self) -> Option<RawFd> {
-        let metrics = self.metrics.borrow();
-        metrics.as_ref().map(|l| l.fd().as_raw_fd())
     }
 
     // ---- processes ----------------------------------------------------------
@@ -495,11 +343,6 @@ impl Runtime {
             _ => Err(Error::new(DTM_EROLE, "only a worker may do this")),
         }
     }
-}
-
-/// For a successor: has it a file, how was it asked for, the socket.
-fn name_of(l: &Listener) -> (bool, String, RawFd) {
-    (l.has_file(), l.address().to_string(), l.fd().as_raw_fd())
 }
 
 impl Shared {

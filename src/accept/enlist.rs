@@ -2,23 +2,32 @@
 
 use super::door::Door;
 use super::handover::HandOver;
+use super::lanes::{Entry, Stage};
 use super::pool::GROUP;
 use super::schedule::Schedule;
 use super::spread;
 use crate::error::Result;
+use std::rc::Rc;
 
 impl Schedule {
     /// A worker is about to be forked: make what it has to inherit.
     pub(crate) fn enlist(&self, slot: usize, spawn: u64) {
         self.pool.words.set_group(slot, self.group_for(slot));
         self.members.borrow_mut()[slot] = Some(spawn);
-        for (listener, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| lane.inet) {
+        for (listener, lane) in self.inet_lanes() {
             let door = Door::own(listener, slot);
             match lane.make(door) {
                 Ok(fd) => self.pool.set_fd(door, fd),
                 Err(error) => ::log::warn!("listener {listener}: {error}: no socket of its own"),
             }
         }
+    }
+
+    /// Those that can be a group of sockets.
+    fn inet_lanes(&self) -> Vec<(usize, Rc<Entry>)> {
+        let mut lanes = self.lanes.wanted();
+        lanes.retain(|(_, lane)| lane.inet);
+        lanes
     }
 
     fn group_for(&self, slot: usize) -> usize {
@@ -29,7 +38,7 @@ impl Schedule {
             }
         }
         let group = spread::group(&counts).unwrap_or(0);
-        if group == 0 || self.lanes.iter().all(|lane| !lane.inet) {
+        if group == 0 || self.inet_lanes().is_empty() {
             return 0;
         }
         match self.open_group(group) {
@@ -42,10 +51,11 @@ impl Schedule {
     }
 
     pub(super) fn open_group(&self, group: usize) -> Result<()> {
-        for (listener, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| lane.inet) {
+        for (listener, lane) in self.inet_lanes() {
             let door = Door::shared(listener, group);
             self.pool.set_fd(door, lane.make(door)?);
-            if !self.passive.get() && lane.open(door)? {
+            let serves = lane.stage() == Stage::Serving;
+            if serves && !self.passive.get() && lane.open(door)? {
                 let _ = self.pool.watch(door);
                 self.select(listener);
             }

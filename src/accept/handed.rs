@@ -26,8 +26,8 @@ impl Schedule {
         for (code, fd) in doors {
             let named = Door::of_code(code);
             let door = Door { listener, ..named };
-            if self.knows(door) {
-                let raw = self.lanes[listener].adopt(door, fd);
+            if let Some(lane) = self.lanes.get(listener).filter(|_| self.knows(door)) {
+                let raw = lane.adopt(door, fd);
                 self.pool.set_fd(door, raw);
             } else {
                 ::log::warn!(
@@ -57,11 +57,8 @@ impl Schedule {
             }
         }
         for door in self.pool.doors() {
-            if self.lanes[door.listener]
-                .opened()
-                .iter()
-                .any(|(d, _)| *d == door)
-            {
+            let lane = self.lanes.serving_at(door.listener);
+            if lane.is_some_and(|lane| lane.opened().iter().any(|(d, _)| *d == door)) {
                 let _ = self.pool.watch(door);
             }
         }
@@ -72,7 +69,10 @@ impl Schedule {
         self.passive.set(true);
         self.pool.words.told(Told::Handed).store(1, Relaxed);
         if let Ok(steer) = &*self.steer.borrow() {
-            (0..self.lanes.len()).for_each(|listener| steer.vacate(listener));
+            self.lanes
+                .all()
+                .iter()
+                .for_each(|(listener, _)| steer.vacate(*listener));
         }
     }
 
@@ -80,7 +80,7 @@ impl Schedule {
     pub(crate) fn take_back(&self) {
         self.passive.set(false);
         self.pool.words.told(Told::Handed).store(0, Relaxed);
-        for (listener, lane) in self.lanes.iter().enumerate() {
+        for (listener, lane) in self.lanes.serving() {
             lane.forget_program();
             if let Ok(steer) = &*self.steer.borrow() {
                 for (door, _) in lane.opened() {
@@ -100,7 +100,8 @@ impl Schedule {
 
     /// What the other binary has to inherit of a listener's group.
     pub(crate) fn opened(&self, listener: usize) -> Vec<(u64, RawFd)> {
-        let doors = self.lanes[listener].opened();
+        let lane = self.lanes.get(listener);
+        let doors = lane.map(|lane| lane.opened()).unwrap_or_default();
         doors
             .into_iter()
             .map(|(door, fd)| (door.code(), fd))

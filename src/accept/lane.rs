@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 pub(super) struct Lane {
     base: RawFd,
     pub(super) inet: bool,
-    backlog: u32,
+    backlog: Cell<u32>,
     made: RefCell<Vec<(Door, OwnedFd)>>,
     /// The doors that listen, in the order in which they began: so the kernel numbers them.
     order: RefCell<Vec<Door>>,
@@ -40,7 +40,7 @@ impl Lane {
         Self {
             base,
             inet,
-            backlog,
+            backlog: Cell::new(backlog),
             made: RefCell::default(),
             order: RefCell::default(),
             adopted: RefCell::default(),
@@ -82,14 +82,28 @@ impl Lane {
         if order.contains(&door) {
             return Ok(self.adopted.borrow_mut().remove(&door));
         }
-        let backlog = i32::try_from(self.backlog).unwrap_or(i32::MAX);
-        let backlog = Backlog::new(backlog).unwrap_or(Backlog::MAXCONN);
-        listen(socket, backlog).context("listen with SO_REUSEPORT")?;
+        listen(socket, self.backlog()).context("listen with SO_REUSEPORT")?;
         if order.is_empty() {
             order.push(Door::shared(door.listener, 0));
         }
         order.push(door);
         Ok(true)
+    }
+
+    fn backlog(&self) -> Backlog {
+        let backlog = i32::try_from(self.backlog.get()).unwrap_or(i32::MAX);
+        Backlog::new(backlog).unwrap_or(Backlog::MAXCONN)
+    }
+
+    /// Of the doors that listen, and those that will; the base is the caller's.
+    pub(super) fn set_backlog(&self, backlog: u32) {
+        self.backlog.set(backlog);
+        let (made, order) = (self.made.borrow(), self.order.borrow());
+        for (_, socket) in made.iter().filter(|(door, _)| order.contains(door)) {
+            if let Err(errno) = listen(socket, self.backlog()) {
+                ::log::warn!("listen with another backlog: {}", errno.desc());
+            }
+        }
     }
 
     /// A door that listens already: the binary before this one has opened it. To be called

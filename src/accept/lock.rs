@@ -6,6 +6,7 @@
 
 use super::door::Door;
 use super::handover::HandOver;
+use super::mode::Mode;
 use super::pool::Pool;
 use super::schedule::Schedule;
 use super::words::Tally;
@@ -16,13 +17,19 @@ pub(super) const DELAY: u64 = 100;
 /// The holder has to accept within this time when clients wait, ms.
 pub(super) const LEASE: u64 = 250;
 
+/// Where the lock schedules.
+fn bases(pool: &Pool) -> impl Iterator<Item = Door> {
+    let locked = (0..pool.listeners()).filter(|listener| pool.mode(*listener) == Mode::Lock);
+    let bases = locked.map(|listener| Door::shared(listener, 0));
+    bases.filter(|door| pool.fd(*door).is_some())
+}
+
 /// Before a wait: have it if nobody has it.
 pub(super) fn take(pool: &Pool, slot: usize, spawn: u64) -> bool {
     let lock = pool.words.lock();
     let had = lock.compare_exchange(0, spawn, SeqCst, SeqCst);
     let ours = had.is_ok() || had == Err(spawn);
-    for listener in 0..pool.listeners() {
-        let door = Door::shared(listener, 0);
+    for door in bases(pool) {
         if !ours {
             pool.unregister(slot, door);
         } else if let Err(errno) = pool.register(slot, door) {
@@ -45,8 +52,7 @@ pub(super) fn grant(pool: &Pool, from: u64, slot: usize, spawn: u64) -> bool {
     let lock = pool.words.lock();
     let granted = lock.compare_exchange(from, spawn, SeqCst, SeqCst).is_ok();
     if granted {
-        for listener in 0..pool.listeners() {
-            let door = Door::shared(listener, 0);
+        for door in bases(pool) {
             // Anew: the kernel looks at once whether a connection waits.
             pool.unregister(slot, door);
             let _ = pool.register(slot, door);
@@ -75,8 +81,8 @@ impl Schedule {
             self.count_rescue();
             ::log::warn!("the accept lock was taken from spawn {owner} and given to slot {next}");
             if let Some(old) = members.iter().position(|m| *m == Some(owner)) {
-                for listener in 0..self.lanes.len() {
-                    self.pool.unregister(old, Door::shared(listener, 0));
+                for door in bases(&self.pool) {
+                    self.pool.unregister(old, door);
                 }
             }
         }

@@ -24,24 +24,27 @@
 //! |---|---|
 //! | `mode`, `resolve` | the modes; which of them can be had |
 //! | `choose`, `spread` | who gets the token, or the passed client; purely |
-//! | `door`, `lane` | names of the sockets; the sockets of a listener |
+//! | `door`, `lane`, `lanes` | names of the sockets; those of a listener; the listeners |
 //! | `words`, `pool` | the shared words, and the kernel's registrations |
 //! | `handover` | how tokens move |
 //! | `seat` | a worker's part |
 //! | `schedule`, `enlist` | the master's part: who takes part, repair after a death |
 //! | `switch` | the master's part: the mode in force, and changing it |
+//! | `change` | the master's part: listeners that a reload adds or removes |
 //! | `sentinel` | the master's part: a queue that nobody serves |
 //! | `handed` | the master's part: groups that another binary has, or gets |
 //! | `passing` | the master's part: clients that it passes on |
 //! | `lock` | the accept lock |
 //! | `report` | how it stands |
 
+mod change;
 mod choose;
 mod door;
 mod enlist;
 mod handed;
 mod handover;
 mod lane;
+mod lanes;
 mod lock;
 mod mode;
 mod passing;

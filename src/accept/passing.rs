@@ -165,7 +165,13 @@ impl Schedule {
 
     /// Is this listener served by the master?
     pub(crate) fn passes(&self, listener: usize) -> bool {
-        listener < self.lanes.len() && self.pool.mode(listener) == super::mode::Mode::Pass
+        let serves = self.lanes.serving_at(listener).is_some();
+        serves && self.pool.mode(listener) == super::mode::Mode::Pass
+    }
+
+    /// Is any?
+    pub(crate) fn passes_any(&self) -> bool {
+        (0..self.pool.listeners()).any(|listener| self.passes(listener))
     }
 
     /// The master has taken a client from this door.

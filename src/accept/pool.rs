@@ -9,14 +9,14 @@ use super::door::{Door, Kind};
 use super::handover::HandOver;
 use super::mode::Mode;
 use super::probe;
-use super::words::{Tally, Words};
+use super::words::{LISTENERS, Tally, Words};
 use crate::bpf::away;
 use crate::error::{Context, Result};
 use crate::event::OWN;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use std::os::fd::{BorrowedFd, RawFd};
-use std::sync::atomic::{AtomicI32, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering::*};
 
 /// Workers in one queue; beyond that its lock in the kernel becomes the limit.
 /// HAProxy measured 85,000 against 172,000 connections a second with 64 and with
@@ -27,37 +27,55 @@ pub(super) struct Pool {
     epolls: Vec<Epoll>,
     /// Observes every door from the end of its queue, for the master.
     pub(super) sentinel: Epoll,
+    /// How many listeners this process knows of: those that a reload adds after its fork
+    /// are nothing to it.
+    known: AtomicUsize,
     /// Of each listener: can it be a group of sockets?
-    pub(super) inet: Vec<bool>,
-    /// Descriptors of the doors, the same in all processes; -1: there is none.
+    inet: Vec<AtomicBool>,
+    /// Descriptors of the doors, the same in all processes that have it; -1: there is none.
     shared: Vec<AtomicI32>,
     own: Vec<AtomicI32>,
     pub(super) words: Words,
 }
 
 impl Pool {
-    pub(super) fn new(words: Words, listeners: &[(RawFd, bool)]) -> Result<Self> {
+    /// There is no listener yet.
+    pub(super) fn new(words: Words) -> Result<Self> {
         let slots = words.slots();
         let epoll = || Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll_create1");
         let none = |n: usize| (0..n).map(|_| AtomicI32::new(-1)).collect::<Vec<_>>();
-        let pool = Self {
+        Ok(Self {
             epolls: (0..slots).map(|_| epoll()).collect::<Result<_>>()?,
             sentinel: epoll()?,
-            inet: listeners.iter().map(|(_, inet)| *inet).collect(),
-            shared: none(words.groups() * listeners.len()),
-            own: none(slots * listeners.len()),
+            known: AtomicUsize::new(0),
+            inet: (0..LISTENERS).map(|_| AtomicBool::new(false)).collect(),
+            shared: none(words.groups() * LISTENERS),
+            own: none(slots * LISTENERS),
             words,
-        };
-        for (listener, (fd, _)) in listeners.iter().enumerate() {
-            let base = Door::shared(listener, 0);
-            pool.set_fd(base, *fd);
-            pool.watch(base).context("epoll_ctl of a listener")?;
-        }
-        Ok(pool)
+        })
     }
 
+    /// A listener, by the socket that the host or a reload has bound.
+    pub(super) fn add(&self, listener: usize, fd: RawFd, inet: bool) {
+        self.inet[listener].store(inet, Relaxed);
+        self.set_fd(Door::shared(listener, 0), fd);
+        self.known.fetch_max(listener + 1, Relaxed);
+    }
+
+    /// No door of it is there any more, for this process.
+    pub(super) fn forget(&self, listener: usize) {
+        for door in self.doors().filter(|door| door.listener == listener) {
+            self.set_fd(door, -1);
+        }
+    }
+
+    /// Those that are known are numbered below this; some may be gone.
     pub(super) fn listeners(&self) -> usize {
-        self.inet.len()
+        self.known.load(Relaxed)
+    }
+
+    fn is_inet(&self, listener: usize) -> bool {
+        self.inet[listener].load(Relaxed)
     }
 
     pub(super) fn epoll(&self, slot: usize) -> &Epoll {
@@ -68,8 +86,8 @@ impl Pool {
 
     fn fd_of(&self, door: Door) -> &AtomicI32 {
         let row = match door.kind {
-            Kind::Shared { group } => &self.shared[group * self.listeners()..],
-            Kind::Own { slot } => &self.own[slot * self.listeners()..],
+            Kind::Shared { group } => &self.shared[group * LISTENERS..],
+            Kind::Own { slot } => &self.own[slot * LISTENERS..],
         };
         &row[door.listener]
     }
@@ -86,12 +104,12 @@ impl Pool {
 
     /// Every door there is.
     pub(super) fn doors(&self) -> impl Iterator<Item = Door> {
-        let count = self.listeners().max(1);
-        let groups = (0..self.shared.len()).map(move |i| Door::shared(i % count, i / count));
-        let owns = (0..self.own.len()).map(move |i| Door::own(i % count, i / count));
-        groups
-            .chain(owns)
-            .filter(|door| self.fd_of(*door).load(Relaxed) >= 0)
+        let count = self.listeners();
+        let groups =
+            (0..self.words.groups()).map(move |i| (0..count).map(move |l| Door::shared(l, i)));
+        let owns = (0..self.epolls.len()).map(move |i| (0..count).map(move |l| Door::own(l, i)));
+        let doors = groups.flatten().chain(owns.flatten());
+        doors.filter(|door| self.fd_of(*door).load(Relaxed) >= 0)
     }
 
     /// Clients of this door that its workers accepted there: shows that it is served.
@@ -145,7 +163,7 @@ impl HandOver for Pool {
 
     fn candidates(&self, door: Door) -> impl Iterator<Item = Candidate> {
         let group = match door.kind {
-            Kind::Shared { group } if self.inet[door.listener] => Some(group),
+            Kind::Shared { group } if self.is_inet(door.listener) => Some(group),
             _ => None,
         };
         let rows = self.words.rows();
@@ -167,7 +185,7 @@ impl HandOver for Pool {
     }
 
     fn shared_door(&self, slot: usize, listener: usize) -> Door {
-        match self.inet[listener] {
+        match self.is_inet(listener) {
             true => Door::shared(listener, self.words.group(slot)),
             false => Door::shared(listener, 0),
         }

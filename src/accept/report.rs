@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 impl Schedule {
     pub(crate) fn listeners(&self) -> u32 {
-        narrow(self.lanes.len())
+        narrow(self.pool.listeners())
     }
 
     /// The load of a slot's worker.
@@ -24,9 +24,9 @@ impl Schedule {
         let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         let first = listener.and_then(|l| usize::try_from(l).ok()).unwrap_or(0);
         let here = |l: usize| listener.is_none() || l == first;
-        let here = (0..self.lanes.len()).filter(|l| here(*l));
+        let here = (0..self.pool.listeners()).filter(|l| here(*l));
         let queues = here.map(|l| words.queues(l).load(Relaxed)).sum();
-        let mode = (first < self.lanes.len()).then(|| self.pool.mode(first));
+        let mode = (first < self.pool.listeners()).then(|| self.pool.mode(first));
         let open: Vec<usize> = words.open_slots().collect();
         let loads: Vec<u32> = open.iter().map(|slot| words.row(*slot).load()).collect();
         let willing = open.iter().filter(|slot| self.pool.takes_clients(**slot));
@@ -72,7 +72,8 @@ impl Schedule {
     }
 
     fn tokens_at(&self, listener: usize) -> u32 {
-        if listener >= self.lanes.len() || self.pool.mode(listener) != super::mode::Mode::Token {
+        if listener >= self.pool.listeners() || self.pool.mode(listener) != super::mode::Mode::Token
+        {
             return 0;
         }
         let limit = self

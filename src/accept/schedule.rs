@@ -3,7 +3,7 @@
 use super::choose::MASTER;
 use super::door::Door;
 use super::handover::HandOver;
-use super::lane::Lane;
+use super::lanes::Lanes;
 use super::mode::Mode;
 use super::pool::Pool;
 use super::seat::Seat;
@@ -28,7 +28,7 @@ pub(crate) struct Socket {
 pub(crate) struct Schedule {
     pub(super) pool: Arc<Pool>,
     pub(super) watch: Watch,
-    pub(super) lanes: Vec<Lane>,
+    pub(super) lanes: Lanes,
     /// The program that steers, or why there is none. Gone in a child.
     pub(super) steer: RefCell<std::result::Result<Steer, String>>,
     pub(super) current: Cell<Mode>,
@@ -42,21 +42,16 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Made before the first fork. The listeners stay open as long as the runtime.
-    pub(crate) fn new(slots: usize, sockets: &[Socket], own_loops: bool) -> Result<Self> {
-        let inet = sockets.iter().filter(|socket| socket.inet).count();
-        let steer = match inet {
-            0 => Err("there is no TCP listener".to_owned()),
-            _ => Steer::load(slots, sockets.len()).map_err(|error| error.text.into_owned()),
-        };
+    /// Made before the first fork, with the listeners that there are by then. Each stays
+    /// open until [`Schedule::drop_listener`].
+    pub(crate) fn new(slots: usize, sockets: &[(usize, Socket)], own_loops: bool) -> Result<Self> {
+        let steer = Steer::load(slots).map_err(|error| error.text.into_owned());
         let loads = steer.as_ref().ok().map(Steer::loads);
-        let words = Words::new(slots, sockets.len(), loads)?;
-        let fds: Vec<_> = sockets.iter().map(|s| (s.fd, s.inet)).collect();
-        let lane = |s: &Socket| Lane::new(s.fd, s.inet, s.backlog);
+        let words = Words::new(slots, loads)?;
         let schedule = Self {
-            pool: Arc::new(Pool::new(words, &fds)?),
+            pool: Arc::new(Pool::new(words)?),
             watch: Watch::default(),
-            lanes: sockets.iter().map(lane).collect(),
+            lanes: Lanes::default(),
             steer: RefCell::new(steer),
             current: Cell::new(Mode::Token),
             tokens: Cell::new(1),
@@ -67,10 +62,10 @@ impl Schedule {
         for slot in 0..slots {
             schedule.pool.words.forget(slot);
         }
-        for listener in 0..schedule.lanes.len() {
-            schedule.pool.words.set_mode(listener, Mode::Token);
+        for (listener, socket) in sockets {
+            schedule.expect(*listener, *socket)?;
+            schedule.serve(*listener);
         }
-        schedule.set_limits();
         Ok(schedule)
     }
 
@@ -87,7 +82,7 @@ impl Schedule {
     /// Called in each child: close the doors that are not its own.
     pub(crate) fn keep_doors_of(&self, slot: Option<usize>) {
         let _ = self.steer.replace(Err("this is a child".to_owned()));
-        for (listener, lane) in self.lanes.iter().enumerate() {
+        for (listener, lane) in self.lanes.all() {
             let own: Vec<Door> =
                 slot.map_or_else(Vec::new, |slot| self.pool.doors_of(slot, listener).to_vec());
             lane.keep_only(&|door| own.contains(&door), &|door| {
@@ -101,7 +96,7 @@ impl Schedule {
         self.pool.clear(slot);
         self.pool.words.set_open(slot, true);
         self.pool.words.row(slot).come_back(u32::MAX);
-        for listener in 0..self.lanes.len() {
+        for (listener, _) in self.lanes.serving() {
             self.join(slot, listener);
             self.select(listener);
         }
@@ -112,7 +107,7 @@ impl Schedule {
     pub(crate) fn retire(&self, slot: usize) {
         self.pool.words.set_open(slot, false);
         self.pool.clear(slot);
-        for listener in 0..self.lanes.len() {
+        for (listener, _) in self.lanes.serving() {
             self.select(listener);
             // What waits at its own door is passed on.
             self.move_sentinel(Door::own(listener, slot));
@@ -142,8 +137,8 @@ impl Schedule {
         } else {
             row.come_back(away::STOPPED);
         }
-        (0..self.lanes.len()).for_each(|listener| self.select(listener));
-        for listener in 0..self.lanes.len() {
+        for (listener, _) in self.lanes.serving() {
+            self.select(listener);
             self.pool.rewatch(Door::own(listener, slot));
         }
         self.repair();

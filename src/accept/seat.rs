@@ -69,6 +69,11 @@ impl Seat {
         all.filter(|door| self.pool.fd(*door).is_some())
     }
 
+    /// A reload took this listener away: whoever leaves takes what waits there.
+    pub(crate) fn closes(&self, door: Door) -> bool {
+        self.pool.words.closing(door.listener).load(SeqCst) != 0
+    }
+
     /// A door is open: is it this worker's turn? If not, it is not asked
     /// again: it was armed by somebody who did not know yet.
     pub(crate) fn may_accept(&self, door: Door) -> bool {
@@ -217,7 +222,7 @@ impl Seat {
 
     /// Does the accept lock schedule this worker?
     pub(crate) fn locks(&self) -> bool {
-        self.pool.listeners() > 0 && self.pool.mode(0) == Mode::Lock
+        (0..self.pool.listeners()).any(|listener| self.pool.mode(listener) == Mode::Lock)
     }
 
     /// Before a wait, where the lock schedules: after how many ms to look again.

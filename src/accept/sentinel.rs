@@ -88,6 +88,13 @@ impl Watch {
     pub(super) fn extra(&self, door: Door) -> u32 {
         self.extra.borrow().get(&door).copied().unwrap_or(0)
     }
+
+    /// There is nothing to see at this door any more.
+    pub(super) fn forget(&self, door: Door) {
+        self.waiting.borrow_mut().remove(&door);
+        self.extra.borrow_mut().remove(&door);
+        self.missing.borrow_mut().remove(&door);
+    }
 }
 
 impl Schedule {
@@ -359,7 +366,9 @@ impl Schedule {
             }
         }
         if back {
-            (0..self.lanes.len()).for_each(|listener| self.select(listener));
+            for (listener, _) in self.lanes.serving() {
+                self.select(listener);
+            }
         }
         hung
     }

@@ -18,9 +18,10 @@ use std::sync::atomic::Ordering::*;
 
 impl Schedule {
     fn resolve(&self, wanted: AcceptMode) -> Result<(Mode, String)> {
+        let lanes = self.lanes.wanted();
         let can = Abilities {
-            inet: self.lanes.iter().filter(|lane| lane.inet).count(),
-            listeners: self.lanes.len(),
+            inet: lanes.iter().filter(|(_, lane)| lane.inet).count(),
+            listeners: lanes.len(),
             no_steer: self.steer.borrow().as_ref().err().cloned(),
         };
         resolve(wanted, &can).map_err(|why| Error::new(DTM_EFAILED, why))
@@ -43,14 +44,9 @@ impl Schedule {
             return Ok(false);
         }
         self.current.set(mode);
-        for (listener, lane) in self.lanes.iter().enumerate() {
-            let mode = if mode.is_own() && !lane.inet {
-                Mode::Token
-            } else {
-                mode
-            };
+        for (listener, lane) in self.lanes.serving() {
             self.leave_mode(listener, self.pool.mode(listener));
-            self.pool.words.set_mode(listener, mode);
+            self.pool.words.set_mode(listener, self.mode_at(lane.inet));
             self.enter_mode(listener);
         }
         Ok(true)
@@ -60,7 +56,7 @@ impl Schedule {
         self.current.get()
     }
 
-    fn leave_mode(&self, listener: usize, mode: Mode) {
+    pub(super) fn leave_mode(&self, listener: usize, mode: Mode) {
         for slot in 0..self.pool.slots() {
             for door in self.pool.doors_of(slot, listener) {
                 self.pool.unregister(slot, door);
@@ -73,7 +69,7 @@ impl Schedule {
         }
     }
 
-    fn enter_mode(&self, listener: usize) {
+    pub(super) fn enter_mode(&self, listener: usize) {
         self.observe(listener, true);
         self.set_limits();
         for slot in self.pool.words.open_slots() {
@@ -89,6 +85,9 @@ impl Schedule {
     /// waits there.
     pub(crate) fn observe(&self, listener: usize, wanted: bool) {
         let base = Door::shared(listener, 0);
+        if self.lanes.serving_at(listener).is_none() {
+            return;
+        }
         if !wanted {
             self.pool.unwatch(base);
             self.forget_door(base);
@@ -107,13 +106,16 @@ impl Schedule {
             if self.pool.top_up(door, MASTER) > 0 {
                 self.pool.rewatch(door);
             }
-        } else if mode == Mode::Lock && listener == 0 && self.pool.words.lock().load(SeqCst) == 0 {
+        } else if mode == Mode::Lock && self.pool.words.lock().load(SeqCst) == 0 {
             self.pass_lock(0);
         }
     }
 
     fn open_own(&self, slot: usize, listener: usize) {
-        let (door, lane) = (Door::own(listener, slot), &self.lanes[listener]);
+        let door = Door::own(listener, slot);
+        let Some(lane) = self.lanes.serving_at(listener) else {
+            return;
+        };
         let opened = lane.open(door).and_then(|fresh| {
             if let (true, Ok(steer)) = (fresh, &*self.steer.borrow()) {
                 lane.place(steer, door, slot)?;
@@ -150,7 +152,10 @@ impl Schedule {
         if self.passive.get() {
             return;
         }
-        let (lane, mode) = (&self.lanes[listener], self.pool.mode(listener));
+        let Some(lane) = self.lanes.serving_at(listener) else {
+            return;
+        };
+        let mode = self.pool.mode(listener);
         let door = |slot| match mode {
             Mode::Steer | Mode::Hash => Door::own(listener, slot),
             Mode::Token | Mode::Shared => self.pool.shared_door(slot, listener),

@@ -12,6 +12,7 @@ use super::mode::Mode;
 use super::pool::GROUP;
 use crate::bpf::{Loads, Row};
 use crate::error::Result;
+use crate::ffi::DTM_LISTENERS_MAX;
 use crate::shm::Region;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::*};
@@ -19,6 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering::*};
 /// Words of a line that shares no cache line with another.
 const LINE: usize = 16;
 const WORD: usize = size_of::<u64>();
+/// There is room for so many, whatever there is at the start: a reload may bring more.
+pub(super) const LISTENERS: usize = DTM_LISTENERS_MAX as usize;
 
 /// A slot's own tally.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +59,6 @@ pub(super) enum Told {
 
 pub(super) struct Words {
     slots: usize,
-    listeners: usize,
     rules: Region,
     words: Region,
     rows: Rows,
@@ -71,19 +73,18 @@ enum Rows {
 const TOLD: usize = Told::Count as usize + CARRIED.len();
 
 impl Words {
-    pub(super) fn new(slots: usize, listeners: usize, steered: Option<Arc<Loads>>) -> Result<Self> {
+    pub(super) fn new(slots: usize, steered: Option<Arc<Loads>>) -> Result<Self> {
         let rows = match steered {
             Some(loads) => Rows::Steered(loads),
             None => Rows::Plain(Region::new("dtm-accept-rows", slots * size_of::<Row>())?),
         };
         let groups = slots.div_ceil(GROUP);
         let bits = (1 + groups) * slots.div_ceil(64);
-        let rules = bits + slots + listeners * (2 + groups) + TOLD;
-        let lines = 1 + slots * per_slot(listeners);
+        let rules = bits + slots + LISTENERS * (3 + groups) + TOLD;
+        let lines = 1 + slots * PER_SLOT;
         let words = LINE * lines;
         Ok(Self {
             slots,
-            listeners,
             rules: Region::published("dtm-accept-rules", rules * WORD)?,
             words: Region::new("dtm-accept", words * WORD)?,
             rows,
@@ -139,27 +140,32 @@ impl Words {
     }
 
     fn mode_words(&self) -> &[AtomicU64] {
-        self.behind_bits(self.slots, self.listeners)
+        self.behind_bits(self.slots, LISTENERS)
     }
 
     /// Of each listener: how many sockets get its connections.
     pub(super) fn queues(&self, listener: usize) -> &AtomicU64 {
-        &self.behind_bits(self.slots + self.listeners, self.listeners)[listener]
+        &self.behind_bits(self.slots + LISTENERS, LISTENERS)[listener]
+    }
+
+    /// Of each listener: 1 while it closes, and who leaves takes what waits there.
+    pub(super) fn closing(&self, listener: usize) -> &AtomicU64 {
+        &self.behind_bits(self.slots + 2 * LISTENERS, LISTENERS)[listener]
     }
 
     fn limit_words(&self) -> &[AtomicU64] {
-        let start = self.slots + 2 * self.listeners;
-        self.behind_bits(start, self.listeners * self.groups())
+        let start = self.slots + 3 * LISTENERS;
+        self.behind_bits(start, LISTENERS * self.groups())
     }
 
     pub(super) fn told(&self, what: Told) -> &AtomicU64 {
-        let start = self.slots + self.listeners * (2 + self.groups());
+        let start = self.slots + LISTENERS * (3 + self.groups());
         &self.behind_bits(start, TOLD)[what as usize]
     }
 
     /// What the binary before this one has counted, in the order of [`CARRIED`].
     pub(super) fn inherited(&self) -> &[AtomicU64] {
-        let start = self.slots + self.listeners * (2 + self.groups());
+        let start = self.slots + LISTENERS * (3 + self.groups());
         &self.behind_bits(start, TOLD)[Told::Count as usize..]
     }
 
@@ -242,19 +248,19 @@ impl Words {
 
     /// Clients that the slot's workers took from a queue of several workers.
     pub(super) fn taken(&self, slot: usize, listener: usize) -> &AtomicU64 {
-        self.own(slot, Tally::Count as usize + self.listeners + listener)
+        self.own(slot, Tally::Count as usize + 2 * listener + 1)
     }
 
     fn shared_index(&self, door: Door) -> usize {
         match door.kind {
-            Kind::Shared { group } => group * self.listeners + door.listener,
+            Kind::Shared { group } => group * LISTENERS + door.listener,
             Kind::Own { .. } => door.listener,
         }
     }
 
     /// A slot's own words: its tally, then two for each listener.
     fn own(&self, slot: usize, word: usize) -> &AtomicU64 {
-        let first = 1 + slot * per_slot(self.listeners);
+        let first = 1 + slot * PER_SLOT;
         &self.line(first + word / LINE)[word % LINE]
     }
 
@@ -264,7 +270,7 @@ impl Words {
 
     /// Clients of this listener that the slot's workers accepted.
     pub(super) fn accepted(&self, slot: usize, listener: usize) -> &AtomicU64 {
-        self.own(slot, Tally::Count as usize + listener)
+        self.own(slot, Tally::Count as usize + 2 * listener)
     }
 
     /// Only for the slot's own process.
@@ -289,6 +295,15 @@ impl Words {
         (0..self.slots).map(of).fold(0, u64::wrapping_add)
     }
 
+    /// The number is a new listener's: nobody has accepted anything there.
+    pub(super) fn begin_listener(&self, listener: usize) {
+        for slot in 0..self.slots {
+            self.accepted(slot, listener).store(0, Relaxed);
+            self.taken(slot, listener).store(0, Relaxed);
+        }
+        self.closing(listener).store(0, SeqCst);
+    }
+
     /// Over all slots, since the start.
     pub(super) fn total(&self, what: Tally) -> u64 {
         let of = |slot| self.tally(slot, what).load(Relaxed);
@@ -297,9 +312,7 @@ impl Words {
 }
 
 /// Lines of a slot.
-fn per_slot(listeners: usize) -> usize {
-    (Tally::Count as usize + 2 * listeners).div_ceil(LINE)
-}
+const PER_SLOT: usize = (Tally::Count as usize + 2 * LISTENERS).div_ceil(LINE);
 
 /// There is one writer, so no locked addition.
 fn more(word: &AtomicU64) {

@@ -13,7 +13,9 @@ use std::sync::atomic::Ordering::Relaxed;
 /// load table. The kernel keeps a program as long as a group uses it.
 pub(crate) struct Steer {
     loads: Arc<Loads>,
-    listeners: Vec<Way>,
+    /// Of the load table.
+    array: OwnedFd,
+    listeners: Vec<Option<Way>>,
 }
 
 /// The sockets of one program must all be of one group.
@@ -25,27 +27,50 @@ struct Way {
 
 impl Steer {
     /// Nothing is steered yet, and all rows are closed.
-    pub(crate) fn load(rows: usize, listeners: usize) -> Result<Self> {
+    pub(crate) fn load(rows: usize) -> Result<Self> {
         if rows == 0 || rows > ROWS_MAX {
             return Err(Error::invalid(format!(
                 "steer: {rows} rows, not 1..{ROWS_MAX}"
             )));
         }
         let array = kernel::shared_value(Loads::size(rows))?;
-        let way = |_| {
-            let sockets = kernel::sockets(rows + 1)?;
-            let program = kernel::load(&select::program(rows, &array, &sockets)?)?;
-            Ok(Way { program, sockets })
-        };
-        let listeners = (0..listeners).map(way).collect::<Result<_>>()?;
         let loads = Arc::new(Loads::map(array.as_fd(), rows)?);
-        Ok(Self { loads, listeners })
+        let listeners = Vec::new();
+        Ok(Self {
+            loads,
+            array,
+            listeners,
+        })
+    }
+
+    /// A program for this listener, whose group may be another than before.
+    pub(crate) fn prepare(&mut self, listener: usize) -> Result<()> {
+        let rows = self.loads.len();
+        let sockets = kernel::sockets(rows + 1)?;
+        let program = kernel::load(&select::program(rows, &self.array, &sockets)?)?;
+        if self.listeners.len() <= listener {
+            self.listeners.resize_with(listener + 1, || None);
+        }
+        self.listeners[listener] = Some(Way { program, sockets });
+        Ok(())
+    }
+
+    /// The listener is gone.
+    pub(crate) fn forget(&mut self, listener: usize) {
+        if let Some(way) = self.listeners.get_mut(listener) {
+            *way = None;
+        }
+    }
+
+    fn way(&self, listener: usize) -> Result<&Way> {
+        let way = self.listeners.get(listener).and_then(Option::as_ref);
+        way.ok_or_else(|| Error::invalid("steer: there is no program for this listener"))
     }
 
     /// From now on the program chooses for the whole group of this socket, which
     /// may have another program until then.
     pub(crate) fn attach(&self, listener: usize, member: BorrowedFd<'_>) -> Result<()> {
-        let program = self.listeners[listener].program.as_raw_fd();
+        let program = self.way(listener)?.program.as_raw_fd();
         set_option(member, EBPF, &program, "SO_ATTACH_REUSEPORT_EBPF")
     }
 
@@ -53,18 +78,20 @@ impl Steer {
     /// there is not any more. A socket that is closed leaves its row by itself.
     pub(crate) fn place(&self, listener: usize, row: usize, socket: BorrowedFd<'_>) -> Result<()> {
         assert!(row < self.loads.len(), "outside of the load table");
-        kernel::place(&self.listeners[listener].sockets, row, socket)
+        kernel::place(&self.way(listener)?.sockets, row, socket)
     }
 
     /// Where a connection goes that no row can take.
     pub(crate) fn place_base(&self, listener: usize, socket: BorrowedFd<'_>) -> Result<()> {
-        kernel::place(&self.listeners[listener].sockets, self.loads.len(), socket)
+        kernel::place(&self.way(listener)?.sockets, self.loads.len(), socket)
     }
 
     /// No socket of this listener has a place any more: another program may have them.
     pub(crate) fn vacate(&self, listener: usize) {
-        for row in 0..=self.loads.len() {
-            kernel::vacate(&self.listeners[listener].sockets, row);
+        if let Ok(way) = self.way(listener) {
+            for row in 0..=self.loads.len() {
+                kernel::vacate(&way.sockets, row);
+            }
         }
     }
 

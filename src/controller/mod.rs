@@ -17,7 +17,7 @@ use crate::console::{self, Console};
 use crate::error::{Error, Result};
 use crate::event::{Reactor, Setup};
 use crate::ffi::*;
-use crate::runtime::{Process, Runtime};
+use crate::runtime::{Change, Process, Runtime};
 use crate::shm::Doing;
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
@@ -300,7 +300,7 @@ impl Controller {
     /// `file`: the very one that the master has read; we may not be able to open it.
     fn load_config(&self, file: Option<OwnedFd>) {
         let file = file.map(std::fs::File::from);
-        if let Err(error) = self.rt.load_config(file.as_ref(), &|_| Ok(())) {
+        if let Err(error) = self.rt.load_config(file.as_ref(), Change::No, &|_| Ok(())) {
             ::log::error!(
                 "the configuration that the master took fails here ({error}): restarting"
             );

@@ -280,7 +280,8 @@ pub struct dtm_callbacks_t {
     /// sizeof(dtm_callbacks_t). DTM_CALLBACKS_INIT sets it.
     pub size: usize,
     /// Master and controller: load the service's configuration (at start, on
-    /// loadconf, before a reload).
+    /// loadconf, before a reload). In the master it may call dtm_listen() and
+    /// dtm_unlisten(); dtm_self() tells which of the two this is.
     pub config_load: dtm_config_load_cb,
     /// Master and controller: the reload for which `config_load` ran was
     /// cancelled: put back what was there before, so that replacements of the

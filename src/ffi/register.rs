@@ -38,7 +38,9 @@ pub(super) unsafe fn listener(
     listen: *const dtm_listen_t,
     control: bool,
 ) -> Result<i32> {
-    rt.check_fresh()?;
+    if control {
+        rt.check_fresh()?;
+    }
     // SAFETY: by contract.
     let spec = unsafe { read_struct(listen, LISTEN_MIN) }?;
     if spec.flags != 0 {
@@ -66,15 +68,15 @@ pub(super) unsafe fn listener(
         mode,
         used: if control { Use::Control } else { Use::Service },
     };
+    if !control {
+        return rt.listen(&spec);
+    }
     let listener = Listener::bind(&spec, &rt.inherited)?;
     if let Some(account) = &rt.config().daemon.account {
         listener.give_to(account)?;
     }
-    if control {
-        rt.set_control(listener);
-        return Ok(0);
-    }
-    rt.add_listener(listener)
+    rt.set_control(listener);
+    Ok(0)
 }
 
 /// dtm_func_register()

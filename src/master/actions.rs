@@ -6,6 +6,7 @@ use crate::channel::Kind;
 use crate::config::AcceptMode;
 use crate::error::Result;
 use crate::ffi::*;
+use crate::runtime::Change;
 use crate::shm;
 use std::fs::File;
 use std::io::Seek;
@@ -32,10 +33,15 @@ impl Master {
             Action::LoadConfig => self.load_config(),
             Action::RevertConfig => {
                 self.rt.revert_config();
+                self.rt.revert_listeners(self.policy.last_spawn());
                 self.apply_schedule();
                 self.tell_controller(Kind::ConfigReverted, 0, 0, &[]);
             }
-            Action::KeepConfig => self.rt.keep_config(),
+            Action::KeepConfig => {
+                self.rt.keep_config();
+                self.begin_closing();
+            }
+            Action::ShowListeners => self.show_listeners(),
             Action::Reply { asker, code, text } => self.replies.push((asker, code, text)),
             Action::EndReload {
                 askers,
@@ -153,11 +159,20 @@ impl Master {
     }
 
     fn try_load(&mut self) -> Result<Option<File>> {
+        let change = match self.policy.loads_for_reload() {
+            true => Change::Reload,
+            false => Change::Load,
+        };
+        self.hurry_closing();
         let file = self.rt.open_config_file()?;
-        self.rt.load_config(file.as_ref(), &|fresh| {
+        let loaded = self.rt.load_config(file.as_ref(), change, &|fresh| {
             let wanted = self.shared.schedule.check_mode(fresh.accept_mode);
             wanted.map(drop)
-        })?;
+        });
+        if let Err(error) = loaded {
+            self.rt.revert_listeners(self.policy.last_spawn());
+            return Err(error);
+        }
         self.apply_schedule();
         self.begin_to_look(); // there may be other limits now
         Ok(file)

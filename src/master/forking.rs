@@ -130,6 +130,8 @@ impl Master {
         if !worker {
             self.rt.close_services();
         }
+        let new = self.policy.reloading() == Some(birth.generation);
+        self.rt.forget_going(new);
         let doors = worker.then_some(birth.slot);
         self.shared.schedule.keep_doors_of(doors);
         self.passing = crate::accept::Passing::default();

@@ -15,6 +15,7 @@ mod passing;
 pub(crate) mod policy;
 mod prepare;
 mod publish;
+mod relisten;
 mod reports;
 mod requests;
 mod telling;
@@ -105,6 +106,8 @@ pub(crate) struct Master {
     passing: crate::accept::Passing,
     /// Per listener: the master itself waits for clients there.
     watched: Vec<bool>,
+    /// Listeners that a reload has removed.
+    closing: Vec<relisten::Closing>,
     /// Out of descriptors: it accepts nothing until then.
     exhausted_until: Option<u64>,
     swept: u64,
@@ -396,6 +399,7 @@ impl Master {
         self.run_looks();
         self.upgrade_tick();
         self.run_watchdog();
+        self.tend_closing();
         Ok(())
     }
 
@@ -444,6 +448,7 @@ impl Master {
             self.looking.due(),
             self.upgrade_deadline(),
             self.passing_deadline(now),
+            self.closing_deadline(),
             self.shared.schedule.next_deadline(),
         ]
         .into_iter()

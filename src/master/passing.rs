@@ -90,7 +90,7 @@ impl Master {
 
     /// Give it to the best worker that has room in its channel, but for `not`. False: nobody
     /// could be given it now; it is kept.
-    fn pass(&mut self, id: u64, not: Option<usize>) -> bool {
+    pub(super) fn pass(&mut self, id: u64, not: Option<usize>) -> bool {
         let mut tried: Vec<usize> = not.into_iter().collect();
         while let Some(slot) = self.passing.taker(&self.shared.schedule, &tried, true) {
             if self.send_client(id, slot) {
@@ -156,7 +156,7 @@ impl Master {
         {
             self.exhausted_until = None;
         }
-        let passes = self.shared.schedule.passes(0) || self.watched.contains(&true);
+        let passes = self.shared.schedule.passes_any() || self.watched.contains(&true);
         if !passes && !self.passing.has_homeless() {
             return;
         }

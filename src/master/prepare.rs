@@ -13,7 +13,7 @@ use crate::error::{Context, Error, Result};
 use crate::ffi::*;
 use crate::process::fork;
 use crate::process::lifeline::Lifeline;
-use crate::runtime::{Runtime, Shared};
+use crate::runtime::{Change, Runtime, Shared};
 use crate::shm::{Ban, Board, FactsBlock, LastWords, Locks, Table};
 use crate::signal::mask;
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
@@ -36,7 +36,7 @@ pub(crate) fn check(rt: &'static Runtime) -> Result<()> {
 
 pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     fork::check_threads(rt.flags & DTM_F_ALLOW_THREADS != 0)?;
-    rt.ask_service()?;
+    rt.ask_service(Change::Start)?;
     let config = rt.config();
     if let Some(uri) = &config.store {
         crate::store::check(uri, &rt.registered.plugins.borrow())?;
@@ -97,7 +97,8 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         banned: false,
         watchdog: None,
         passing: crate::accept::Passing::new(slots),
-        watched: vec![false; sockets.len()],
+        watched: vec![false; usize::try_from(DTM_LISTENERS_MAX).unwrap_or(0)],
+        closing: Vec::new(),
         exhausted_until: None,
         swept: crate::sys::now_ms(),
         // SAFETY: a plain query about standard input.

@@ -147,7 +147,7 @@ impl Master {
             &[],
         )?;
         let schedule = &self.shared.schedule;
-        for (listener, (file, address)) in self.rt.listener_names().into_iter().enumerate() {
+        for (listener, file, address) in self.rt.listener_names() {
             let Some(fd) = schedule.base_fd(listener) else {
                 continue;
             };
@@ -422,7 +422,8 @@ impl Master {
     /// The old binary has accepted it, and nobody there serves it any more.
     fn take_client(&mut self, address: &str, fds: Vec<OwnedFd>) {
         let names = self.rt.listener_names();
-        let listener = names.iter().position(|(_, known)| known == address);
+        let named = names.iter().find(|(_, _, known)| known == address);
+        let listener = named.map(|(listener, ..)| *listener);
         match (listener, fds.into_iter().next()) {
             (Some(listener), Some(client)) => self.pass_inherited(client, listener),
             _ => ::log::warn!("upgrade: a client of {address} has nobody to serve it"),
@@ -434,13 +435,12 @@ impl Master {
         if self.upgrade.successor().is_none() {
             return;
         }
-        let names = self.rt.listener_names();
         while let Some((listener, client)) = self.passing.give_up_next() {
             let listener = usize::try_from(listener).unwrap_or(usize::MAX);
-            let (Some(next), Some((_, address))) = (&self.upgrade.next, names.get(listener)) else {
+            let name = self.rt.listener_name(listener);
+            let (Some(next), Some(address)) = (&self.upgrade.next, name) else {
                 continue;
             };
-            let address = address.clone();
             let sent = next
                 .link
                 .send(&Message::Client { address }, &[client.as_fd()]);
@@ -580,7 +580,7 @@ pub(super) fn stand_by(rt: &Runtime, master: &mut Master) -> Result<()> {
     if let Some(coming) = &*rt.coming.borrow() {
         master.policy.succeed(coming.generation, coming.spawn);
     }
-    for (listener, doors) in rt.take_doors().into_iter().enumerate() {
+    for (listener, doors) in rt.take_doors() {
         master.shared.schedule.adopt(listener, doors);
     }
     Ok(())

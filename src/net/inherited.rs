@@ -91,6 +91,15 @@ impl Inherited {
         }
     }
 
+    /// A socket of systemd's that is not used any more, or not yet. A later reload may.
+    pub(super) fn give_back(&self, fd: OwnedFd, address: &Address) {
+        let name = match address {
+            Address::Systemd(name) => name.as_str(),
+            _ => "",
+        };
+        self.add(fd, name, From::Systemd { stored: false });
+    }
+
     /// The socket for this address, and where it comes from.
     pub(crate) fn claim(&self, address: &Address, used: Use) -> Result<Option<(OwnedFd, Claimed)>> {
         let found = self

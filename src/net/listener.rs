@@ -1,7 +1,7 @@
 //! A listening socket: bound by the host, kept by the master, inherited by workers.
 
 use super::inherited::{Claimed, From};
-use super::{Address, Inherited, unix};
+use super::{Address, Inherited, syn, unix};
 use crate::error::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -41,35 +41,64 @@ pub(crate) struct Listener {
     file: Option<unix::SocketFile>,
     /// systemd has it, too.
     pub(crate) kept: bool,
+    /// It is systemd's own, of a socket unit.
+    lent: bool,
+    /// No client gets at it yet.
+    hidden: bool,
     /// Sockets of its group that the binary before this one had, by door.
     pub(crate) doors: Vec<(u64, OwnedFd)>,
+}
+
+impl ListenSpec {
+    fn backlog(&self) -> u32 {
+        if self.backlog == 0 { 511 } else { self.backlog }
+    }
+
+    fn mode(&self, address: &Address) -> Result<u32> {
+        match (self.mode, self.used) {
+            (0, Use::Control) => Ok(0o600),
+            (0, Use::Service | Use::Metrics) => Ok(0o666),
+            (mode, _) if mode & !0o777 != 0 => {
+                let text = format!("listen {address}: mode {mode:#o}: must be within 0777");
+                Err(Error::invalid(text))
+            }
+            (mode, _) => Ok(mode),
+        }
+    }
 }
 
 impl Listener {
     /// Bind it, unless it is among the inherited ones.
     pub(crate) fn bind(spec: &ListenSpec, inherited: &Inherited) -> Result<Self> {
+        let mut listener = Self::open(spec, inherited, false)?;
+        listener.show()?;
+        Ok(listener)
+    }
+
+    /// The same, but no client gets at it before [`Listener::show`]: where nobody listened
+    /// before, a reload that fails leaves no trace. A TCP client that comes meanwhile is
+    /// neither refused nor accepted; it tries again by itself after a second.
+    pub(crate) fn prepare(spec: &ListenSpec, inherited: &Inherited) -> Result<Self> {
+        Self::open(spec, inherited, true)
+    }
+
+    fn open(spec: &ListenSpec, inherited: &Inherited, deaf: bool) -> Result<Self> {
         let address = Address::parse(&spec.address)?;
-        let backlog = if spec.backlog == 0 { 511 } else { spec.backlog };
-        let mode = match (spec.mode, spec.used) {
-            (0, Use::Control) => 0o600,
-            (0, Use::Service | Use::Metrics) => 0o666,
-            (mode, _) if mode & !0o777 != 0 => {
-                let text = format!("listen {address}: mode {mode:#o}: must be within 0777");
-                return Err(Error::invalid(text));
-            }
-            (mode, _) => mode,
-        };
-        let mut kept = false;
+        let backlog = spec.backlog();
+        let mode = spec.mode(&address)?;
+        let (mut kept, mut lent, mut hidden) = (false, false, false);
         let (fd, file, doors) = match inherited.claim(&address, spec.used)? {
             Some((fd, Claimed { from, doors })) => {
                 if spec.backlog != 0 {
                     start(&fd, backlog).context(What(&address))?;
                 }
                 kept = matches!(from, From::Systemd { .. });
+                lent = matches!(from, From::Systemd { stored: false });
                 (fd, file_of(&address, from)?, doors)
             }
             None => {
-                let (fd, file) = make(&address, mode, backlog)?;
+                let (fd, file) = make(&address, mode, backlog, deaf)?;
+                hidden = deaf || !matches!(address, Address::Inet(_) | Address::Any(_));
                 (fd, file, Vec::new())
             }
         };
@@ -87,8 +116,59 @@ impl Listener {
             backlog,
             file,
             kept,
+            lent,
+            hidden,
             doors,
         })
+    }
+
+    /// Clients get at it.
+    pub(crate) fn show(&mut self) -> Result<()> {
+        if !std::mem::take(&mut self.hidden) {
+            return Ok(());
+        }
+        let what = What(&self.address);
+        match (&self.address, &mut self.file) {
+            (Address::Inet(_) | Address::Any(_), _) => syn::take(self.fd.as_raw_fd()).context(what),
+            (Address::Path(path), Some(file)) => file.show(path).context(what),
+            (Address::Abstract(_), _) => start(&self.fd, self.backlog).context(what),
+            (Address::Path(_) | Address::Systemd(_), _) => Ok(()),
+        }
+    }
+
+    /// No new client gets at it; what waits there can still be accepted. Its file is
+    /// removed. A socket of systemd's goes on listening, for whom systemd gives it to.
+    pub(crate) fn hide(&mut self) {
+        if self.lent {
+            return;
+        }
+        self.file = None;
+        match self.address {
+            Address::Inet(_) | Address::Any(_) => syn::refuse(self.fd.as_raw_fd()),
+            // Here the kernel keeps what waits.
+            _ => syn::end(self.fd.as_raw_fd()),
+        }
+    }
+
+    /// Close it. True, and it is kept open among the inherited ones: it is systemd's.
+    pub(crate) fn end(self, inherited: &Inherited) {
+        if self.lent {
+            return inherited.give_back(self.fd, &self.address);
+        }
+        syn::end(self.fd.as_raw_fd());
+    }
+
+    /// Have it as `spec` says, for what can be changed.
+    pub(crate) fn change(&mut self, spec: &ListenSpec) -> Result<()> {
+        let what = What(&self.address);
+        if spec.backlog() != self.backlog {
+            start(&self.fd, spec.backlog()).context(&what)?;
+            self.backlog = spec.backlog();
+        }
+        if let Some(file) = &self.file {
+            file.set_mode(spec.mode(&self.address)?).context(&what)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -103,6 +183,11 @@ impl Listener {
     /// Does it have a file that this library has made?
     pub(crate) fn has_file(&self) -> bool {
         self.file.is_some()
+    }
+
+    /// Is it systemd's, of a socket unit?
+    pub(crate) fn is_lent(&self) -> bool {
+        self.lent
     }
 
     /// A socket file belongs to those who serve it.
@@ -126,12 +211,18 @@ impl Listener {
     }
 }
 
-fn make(address: &Address, mode: u32, backlog: u32) -> Result<(OwnedFd, Option<unix::SocketFile>)> {
+/// `deaf`: it makes no TCP connections yet. At a Unix socket nobody gets yet anyway.
+fn make(
+    address: &Address,
+    mode: u32,
+    backlog: u32,
+    deaf: bool,
+) -> Result<(OwnedFd, Option<unix::SocketFile>)> {
     let what = What(address);
     Ok(match address {
-        Address::Inet(inet) => (tcp(*inet, true, backlog).context(what)?, None),
-        Address::Any(port) => (any(*port, backlog).context(what)?, None),
-        Address::Abstract(name) => (unix::listen_abstract(name, backlog).context(what)?, None),
+        Address::Inet(inet) => (tcp(*inet, true, backlog, deaf).context(what)?, None),
+        Address::Any(port) => (any(*port, backlog, deaf).context(what)?, None),
+        Address::Abstract(name) => (unix::bind_abstract(name).context(what)?, None),
         Address::Path(path) => {
             let (fd, file) = unix::listen_path(path, mode, backlog)?;
             (fd, Some(file))
@@ -175,7 +266,7 @@ pub(super) fn start(fd: &OwnedFd, backlog: u32) -> nix::Result<()> {
     listen(fd, Backlog::new(backlog).unwrap_or(Backlog::MAXCONN))
 }
 
-fn tcp(address: SocketAddr, v6_only: bool, backlog: u32) -> nix::Result<OwnedFd> {
+fn tcp(address: SocketAddr, v6_only: bool, backlog: u32, deaf: bool) -> nix::Result<OwnedFd> {
     let storage = SockaddrStorage::from(address);
     let fd = new_socket(storage.family().unwrap_or(AddressFamily::Inet))?;
     // A restart must not wait for the old connections' TIME_WAIT.
@@ -184,16 +275,19 @@ fn tcp(address: SocketAddr, v6_only: bool, backlog: u32) -> nix::Result<OwnedFd>
         setsockopt(&fd, sockopt::Ipv6V6Only, &v6_only)?;
     }
     bind(fd.as_raw_fd(), &storage)?;
+    if deaf {
+        syn::drop_syns(fd.as_raw_fd())?;
+    }
     start(&fd, backlog)?;
     Ok(fd)
 }
 
 /// One socket for both; IPv4 alone on a machine that has no IPv6.
-fn any(port: u16, backlog: u32) -> nix::Result<OwnedFd> {
+fn any(port: u16, backlog: u32, deaf: bool) -> nix::Result<OwnedFd> {
     let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-    match tcp(both, false, backlog) {
+    match tcp(both, false, backlog, deaf) {
         Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) => {
-            tcp(Address::without_ipv6(port), false, backlog)
+            tcp(Address::without_ipv6(port), false, backlog, deaf)
         }
         result => result,
     }

@@ -31,6 +31,17 @@ impl SocketFile {
         })
     }
 
+    /// Put it where clients look for it.
+    pub(super) fn show(&mut self, path: &str) -> std::io::Result<()> {
+        fs::rename(&self.path, path)?;
+        self.path = path.into();
+        Ok(())
+    }
+
+    pub(super) fn set_mode(&self, mode: u32) -> std::io::Result<()> {
+        fs::set_permissions(&self.path, Permissions::from_mode(mode))
+    }
+
     /// The user and group that its mode speaks of; `None`: unchanged.
     pub(super) fn give_to(&self, user: Option<u32>, group: u32) -> Result<()> {
         std::os::unix::fs::lchown(&self.path, user, Some(group))
@@ -61,16 +72,16 @@ impl Drop for SocketFile {
     }
 }
 
-pub(super) fn listen_abstract(name: &str, backlog: u32) -> nix::Result<OwnedFd> {
+/// Not listening yet.
+pub(super) fn bind_abstract(name: &str) -> nix::Result<OwnedFd> {
     let fd = new_socket(AddressFamily::Unix)?;
     bind(fd.as_raw_fd(), &UnixAddr::new_abstract(name.as_bytes())?)?;
-    start(&fd, backlog)?;
     Ok(fd)
 }
 
-/// The file is made under another name and moved in place when it listens: it is
-/// never seen half-made, nor with the wrong permissions, nor missing while it is
-/// replaced.
+/// The file is made under another name and moved in place when it listens, by
+/// [`SocketFile::show`]: it is never seen half-made, nor with the wrong permissions, nor
+/// missing while it is replaced.
 pub(super) fn listen_path(path: &str, mode: u32, backlog: u32) -> Result<(OwnedFd, SocketFile)> {
     let address = Address::Path(path.into());
     let what = What(&address);
@@ -91,14 +102,13 @@ pub(super) fn listen_path(path: &str, mode: u32, backlog: u32) -> Result<(OwnedF
     let made = start(&fd, backlog)
         .map_err(std::io::Error::from)
         .and_then(|()| fs::set_permissions(&unfinished, Permissions::from_mode(mode)))
-        .and_then(|()| fs::symlink_metadata(&unfinished))
-        .and_then(|file| fs::rename(&unfinished, path).map(|()| file));
+        .and_then(|()| fs::symlink_metadata(&unfinished));
     if made.is_err() {
         let _ = fs::remove_file(&unfinished);
     }
     let file = made.context(&what)?;
     let file = SocketFile {
-        path: path.into(),
+        path: unfinished,
         device: file.dev(),
         inode: file.ino(),
         owner,

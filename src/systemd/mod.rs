@@ -62,7 +62,6 @@ impl Manager {
     }
 
     /// Another process is the master now.
-    #[allow(dead_code, reason = "the upgrade follows")]
     pub(crate) fn successor(&mut self, pid: i32) {
         self.socket.send(&format!("MAINPID={pid}\nREADY=1"), None);
     }
@@ -83,7 +82,7 @@ impl Manager {
         self.socket.send(&message, Some(fd));
     }
 
-    #[allow(dead_code, reason = "listeners that a reload removes follow")]
+    /// It is closed.
     pub(crate) fn forget(&self, name: &str) {
         let message = format!("FDSTOREREMOVE=1\nFDNAME={}", state::fd_name(name));
         self.socket.send(&message, None);

@@ -63,7 +63,7 @@ impl Worker {
             board.add(self.child.birth.slot, gauge, 1);
         }
         let index = u32::try_from(listener).unwrap_or(u32::MAX);
-        let tag = self.rt.listener(index).map_or(0, |(_, tag)| tag);
+        let tag = self.rt.tag(index);
         let from = Origin {
             shared,
             ..Origin::sole(i32::try_from(listener).unwrap_or(-1), tag, peer)
@@ -107,6 +107,7 @@ impl Worker {
         match error {
             AcceptError::Transient(_) => {}
             AcceptError::Exhausted(errno) => self.exhausted(errno),
+            AcceptError::Broken(_) if self.seat.closes(door) => {}
             AcceptError::Broken(errno) => {
                 ::log::error!(
                     "accept on listener {}: {}: leaving",

@@ -45,6 +45,9 @@ impl Worker {
         ::log::debug!("draining {} clients", self.reactor().clients());
         let was_open = self.is_open();
         let has_successor = self.seat.leave();
+        if was_open {
+            self.take_closing();
+        }
         if was_open && !has_successor && cause != Cause::Orphaned {
             self.take_the_rest();
         }
@@ -83,11 +86,31 @@ impl Worker {
     /// Nobody else will serve them: take what is queued.
     fn take_the_rest(&self) {
         let listens = |door: &Door| self.seat.fd(*door).is_some_and(net::listens);
-        for door in self.seat.doors().filter(listens) {
-            for _ in 0..LAST_TURNS {
-                if self.reactor().full() || !self.take_one(door) {
-                    break;
-                }
+        self.seat
+            .doors()
+            .filter(listens)
+            .for_each(|door| self.empty(door));
+    }
+
+    /// Nor, where the new generation does not listen any more.
+    fn take_closing(&self) {
+        let closing: Vec<Door> = self
+            .seat
+            .doors()
+            .filter(|door| self.seat.closes(*door))
+            .collect();
+        for door in &closing {
+            self.empty(*door);
+        }
+        for door in closing {
+            self.rt.forget_listener(door.listener);
+        }
+    }
+
+    fn empty(&self, door: Door) {
+        for _ in 0..LAST_TURNS {
+            if self.reactor().full() || !self.take_one(door) {
+                return;
             }
         }
     }

@@ -28,7 +28,7 @@ fn schedule_of(slots: usize, listener: &impl AsRawFd, k: u32, own_loops: bool) -
         inet: true,
         backlog: 511,
     };
-    let schedule = Schedule::new(slots, &[socket], own_loops).unwrap();
+    let schedule = Schedule::new(slots, &[(0, socket)], own_loops).unwrap();
     schedule.set_tokens(k);
     schedule
 }

@@ -87,3 +87,10 @@ pub(super) fn privileged() -> bool {
         _ => true,
     }
 }
+
+/// Programs for so many listeners.
+fn steer_for(rows: usize, listeners: usize) -> crate::error::Result<super::Steer> {
+    let mut steer = super::Steer::load(rows)?;
+    (0..listeners).try_for_each(|listener| steer.prepare(listener))?;
+    Ok(steer)
+}

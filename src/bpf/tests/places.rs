@@ -2,8 +2,8 @@
 
 use super::steer::Bench;
 use super::*;
+use crate::bpf::away;
 use crate::bpf::loads::ROWS_MAX;
-use crate::bpf::{Steer, away};
 use crate::ffi::DTM_EINVAL;
 use crate::process::fork::{Forked, fork};
 
@@ -76,7 +76,7 @@ fn without_a_base_the_kernel_chooses() {
         return;
     }
     let group = Group::new(3);
-    let steer = Steer::load(3, 1).unwrap();
+    let steer = steer_for(3, 1).unwrap();
     steer.attach(0, group.base.as_fd()).unwrap();
     let _clients: Vec<_> = (0..100).map(|_| group.connect()).collect();
     let (base, members) = group.drain();
@@ -89,7 +89,7 @@ fn listeners_have_their_sockets_and_one_table() {
     if !privileged() {
         return;
     }
-    let steer = Steer::load(2, 2).unwrap();
+    let steer = steer_for(2, 2).unwrap();
     let groups = [Group::new(2), Group::at("[::1]:0", 2)];
     for (listener, group) in groups.iter().enumerate() {
         steer.place_base(listener, group.base.as_fd()).unwrap();
@@ -129,7 +129,7 @@ fn every_size_passes_the_verifier() {
         return;
     }
     for rows in [1, 2, 16, 200, ROWS_MAX] {
-        let steer = Steer::load(rows, 1).unwrap();
+        let steer = steer_for(rows, 1).unwrap();
         let group = Group::new(1);
         let last = rows - 1;
         steer.place(0, last, group.members[0].as_fd()).unwrap();
@@ -140,13 +140,13 @@ fn every_size_passes_the_verifier() {
         assert_eq!(steer.loads().rows()[last].on_the_way(), 1);
     }
     for rows in [0, ROWS_MAX + 1] {
-        assert_eq!(Steer::load(rows, 1).err().unwrap().code, DTM_EINVAL);
+        assert_eq!(steer_for(rows, 1).err().unwrap().code, DTM_EINVAL);
     }
 }
 
 #[test]
 fn without_privileges_it_says_what_is_missing() {
-    let error = as_nobody(|| Steer::load(4, 1).err());
+    let error = as_nobody(|| steer_for(4, 1).err());
     let Some(error) = error else {
         eprintln!("not tested: this machine lets everybody load programs");
         return;

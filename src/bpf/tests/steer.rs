@@ -24,7 +24,7 @@ impl Bench {
             return None;
         }
         let group = Group::at(address, rows);
-        let steer = Steer::load(rows, 1).unwrap();
+        let steer = steer_for(rows, 1).unwrap();
         let loads = steer.loads();
         steer.place_base(0, group.base.as_fd()).unwrap();
         for row in 0..rows {

@@ -79,6 +79,7 @@ impl Policy {
         }
         self.settings = settings;
         out.push(Action::KeepConfig);
+        out.push(Action::ShowListeners);
         match self.try_scale(workers, now, out) {
             Ok(()) => {
                 let text = "configuration loaded; processes forked from now on have it";
@@ -91,6 +92,7 @@ impl Policy {
     fn begin_generation(&mut self, previous: Settings, now: Ms, out: &mut Actions) {
         if self.stopped {
             out.push(Action::KeepConfig);
+            out.push(Action::ShowListeners);
             let text = "configuration loaded; nothing runs, `start` starts the new generation";
             return self.end_reload(DTM_OK, text.into(), None, out);
         }
@@ -108,6 +110,16 @@ impl Policy {
             reload.previous = Some(previous);
         }
         out.push(Action::Note(Note::ReloadBegins { generation }));
+    }
+
+    /// The configuration is loaded for a reload, not just for who is forked next.
+    pub(crate) fn loads_for_reload(&self) -> bool {
+        self.reload.as_ref().is_some_and(|r| r.generation == 0)
+    }
+
+    /// The generation that a reload prepares.
+    pub(crate) fn reloading(&self) -> Option<u32> {
+        self.reload.as_ref().map(|r| r.generation)
     }
 
     /// Is this slot's worker one that has to wait for the canary?
@@ -192,6 +204,8 @@ impl Policy {
         // where nobody listens any more.
         out.push(Action::KeepConfig);
         self.retire_others(generation, now, out);
+        // Whoever is open now knows those that are new.
+        out.push(Action::ShowListeners);
         let text = format!("generation {generation} serves, generation {old} drains");
         self.end_reload(DTM_OK, text, None, out);
     }

@@ -266,6 +266,8 @@ pub(crate) enum Action {
     RevertConfig,
     /// The reload for which it was loaded has opened: no way back.
     KeepConfig,
+    /// Clients get at the listeners that the configuration brings.
+    ShowListeners,
     Reply {
         asker: Asker,
         code: i32,

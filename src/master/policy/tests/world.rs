@@ -178,7 +178,7 @@ impl World {
                 follow.push(Event::Config(self.next_load.clone().map(Box::new)));
             }
             Action::RevertConfig => self.reverts += 1,
-            Action::KeepConfig => {}
+            Action::KeepConfig | Action::ShowListeners => {}
             Action::Reply { asker, code, text } => self.replies.push((asker, code, text)),
             Action::EndReload {
                 askers,

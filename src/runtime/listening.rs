@@ -1,0 +1,400 @@
+//! The listeners of a runtime: bound by the host, changed by a reload.
+
+use super::Runtime;
+use crate::accept::Socket;
+use crate::config::Room;
+use crate::error::{Context, Error, Result};
+use crate::ffi::*;
+use crate::net::{Address, ListenSpec, Listener, Use};
+use crate::shm::Row;
+use nix::sys::resource::{Resource, getrlimit};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+/// What dtm_listen() and dtm_unlisten() mean while `config_load` runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It does not run.
+    No,
+    /// Before the first fork.
+    Start,
+    Reload,
+    /// Nobody is forked for it: listeners stay as they are.
+    Load,
+}
+
+impl Runtime {
+    /// dtm_listen()
+    pub(crate) fn listen(&self, spec: &ListenSpec) -> Result<i32> {
+        self.noted(self.try_listen(spec))
+    }
+
+    /// dtm_unlisten()
+    pub(crate) fn unlisten(&self, number: u32) -> Result<()> {
+        self.noted(self.try_unlisten(number))
+    }
+
+    /// The answer to a reload says what the service may not say.
+    fn noted<T>(&self, result: Result<T>) -> Result<T> {
+        if let Err(error) = &result {
+            self.listen_error.replace(Some(error.text.to_string()));
+        }
+        result
+    }
+
+    fn try_listen(&self, spec: &ListenSpec) -> Result<i32> {
+        let change = self.change.get();
+        if change == Change::No {
+            self.check_fresh()?;
+        } else if let Some(number) = self.keep_listener(spec)? {
+            return Ok(number);
+        }
+        self.check_changeable()?;
+        let number = self.listeners.borrow().free_number(self.oldest_spawn())?;
+        let mut listener = match change {
+            Change::Reload => self.bind_later(spec)?,
+            _ => Listener::bind(spec, &self.inherited)?,
+        };
+        if let Some(account) = &self.config().daemon.account {
+            listener.give_to(account)?;
+        }
+        if change == Change::Reload {
+            listener.own_file(true);
+            self.shared()?.schedule.expect(number, socket(&listener))?;
+        }
+        let coming = change == Change::Reload;
+        self.listeners.borrow_mut().add(number, listener, coming);
+        Ok(i32::try_from(number).unwrap_or(0))
+    }
+
+    /// In `config_load`, the address of a listener that there is means that one.
+    fn keep_listener(&self, spec: &ListenSpec) -> Result<Option<i32>> {
+        let address = Address::parse(&spec.address)?;
+        let kept = self.listeners.borrow_mut().keep(&address, spec);
+        Ok(kept.and_then(|number| i32::try_from(number).ok()))
+    }
+
+    fn bind_later(&self, spec: &ListenSpec) -> Result<Listener> {
+        let address = Address::parse(&spec.address)?;
+        if self.listeners.borrow().closes(&address) {
+            let text = format!("listen {address}: it still closes since the last reload");
+            return Err(Error::new(-libc::EBUSY, text));
+        }
+        let config = self.config();
+        let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).context("getrlimit")?;
+        let room = Room {
+            max_processes: config.max_processes,
+            workers: config.workers,
+            listeners: self.listener_count() + 1,
+        };
+        room.check(soft)?;
+        Listener::prepare(spec, &self.inherited)
+    }
+
+    fn try_unlisten(&self, number: u32) -> Result<()> {
+        if self.change.get() == Change::No {
+            self.check_fresh()?;
+        }
+        self.check_changeable()?;
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        let gone = self.listeners.borrow_mut().remove(number)?;
+        if self.change.get() == Change::Reload {
+            if let Some(listener) = gone {
+                self.drop_listener(number, listener);
+            }
+        } else {
+            // Nobody was forked yet.
+            self.listeners.borrow_mut().drop_number(number, 0);
+        }
+        Ok(())
+    }
+
+    fn check_changeable(&self) -> Result<()> {
+        if self.change.get() != Change::Load {
+            return Ok(());
+        }
+        let text = "the configuration adds or removes listeners: that takes a reload";
+        Err(Error::new(DTM_ESTATE, text))
+    }
+
+    /// The first worker that may be alive.
+    fn oldest_spawn(&self) -> u64 {
+        let Ok(shared) = self.shared() else {
+            return 1;
+        };
+        let mut rows: Vec<Row> = Vec::new();
+        shared.table.read(&mut rows);
+        let workers = rows
+            .iter()
+            .filter(|row| row.pid != 0 && row.role == DTM_ROLE_WORKER);
+        workers.map(|row| row.spawn).min().unwrap_or(u64::MAX)
+    }
+
+    // ---- a reload -----------------------------------------------------------
+
+    /// Processes up to this spawn may know those that were to come.
+    pub(crate) fn revert_listeners(&self, spawn: u64) {
+        let coming = self.listeners.borrow_mut().revert();
+        for number in coming {
+            self.end_listener(number, spawn);
+        }
+    }
+
+    /// A listener that is not needed any more: nobody is registered there from now on.
+    pub(crate) fn end_listener(&self, number: usize, spawn: u64) {
+        let listener = self.listeners.borrow_mut().drop_number(number, spawn);
+        if let Some(listener) = listener {
+            self.drop_listener(number, listener);
+        }
+    }
+
+    fn drop_listener(&self, number: usize, listener: Listener) {
+        if let Ok(shared) = self.shared() {
+            shared.schedule.drop_listener(number);
+        }
+        listener.end(&self.inherited);
+    }
+
+    /// Those that the reload removes: no client comes there any more.
+    pub(crate) fn begin_closing(&self) -> Result<Vec<usize>> {
+        let shared = self.shared()?;
+        let mut listeners = self.listeners.borrow_mut();
+        let going = listeners.begin_closing();
+        for number in &going {
+            shared.schedule.close(*number);
+            if let Some(listener) = listeners.get_mut(*number) {
+                listener.hide();
+            }
+        }
+        Ok(going)
+    }
+
+    /// Those that the reload brings serve.
+    pub(crate) fn begin_new(&self) -> Result<Vec<usize>> {
+        let shared = self.shared()?;
+        let (shown, changed, errors) = self.listeners.borrow_mut().begin_new();
+        for error in errors {
+            ::log::error!("{error}");
+        }
+        for number in &shown {
+            shared.schedule.serve(*number);
+        }
+        for (number, backlog) in changed {
+            shared.schedule.set_backlog(number, backlog);
+        }
+        Ok(shown)
+    }
+
+    // ---- in a child ---------------------------------------------------------
+
+    /// `new`: it is forked for what the reload will be.
+    pub(crate) fn forget_going(&self, new: bool) {
+        let numbers = self.listeners.borrow_mut().forget_going(new);
+        if let Ok(shared) = self.shared() {
+            numbers
+                .iter()
+                .for_each(|number| shared.schedule.forget_listener(*number));
+        }
+    }
+
+    /// It has taken what waited there.
+    pub(crate) fn forget_listener(&self, number: usize) {
+        self.listeners.borrow_mut().forget(&[number]);
+        if let Ok(shared) = self.shared() {
+            shared.schedule.forget_listener(number);
+        }
+    }
+
+    // ---- what there is ------------------------------------------------------
+
+    pub(crate) fn set_control(&self, listener: Listener) {
+        self.control.replace(Some(listener));
+    }
+
+    /// Do operators talk to the ready-made console?
+    pub(crate) fn has_console(&self) -> bool {
+        self.has_control() && self.callbacks.control_step.is_none()
+    }
+
+    pub(crate) fn has_control(&self) -> bool {
+        self.control.borrow().is_some()
+    }
+
+    /// The tag of a service listener.
+    pub(crate) fn tag(&self, index: u32) -> u64 {
+        self.listeners
+            .borrow()
+            .tag(usize::try_from(index).unwrap_or(usize::MAX))
+    }
+
+    pub(crate) fn listener_count(&self) -> u32 {
+        u32::try_from(self.listeners.borrow().wanted().count()).unwrap_or(0)
+    }
+
+    pub(crate) fn sockets(&self) -> Vec<(usize, Socket)> {
+        let listeners = self.listeners.borrow();
+        listeners
+            .wanted()
+            .map(|(number, l)| (number, socket(l)))
+            .collect()
+    }
+
+    /// Have the service manager keep what we have opened, in case this process dies.
+    pub(crate) fn store_listeners(&self, manager: &crate::systemd::Manager) {
+        let listeners = self.listeners.borrow();
+        let control = self.control.borrow();
+        let services = listeners.serving().map(|(_, listener)| listener);
+        for listener in services
+            .chain(control.iter())
+            .filter(|listener| !listener.kept)
+        {
+            manager.store(&listener.address().to_string(), listener.fd());
+        }
+    }
+
+    /// The address of a listener, if the service manager is to keep it.
+    pub(crate) fn stored_name(&self, number: usize) -> Option<String> {
+        let listeners = self.listeners.borrow();
+        let listener = listeners
+            .get(number)
+            .filter(|listener| !listener.is_lent())?;
+        Some(listener.address().to_string())
+    }
+
+    /// For a successor: number, has it a file that is ours to remove, how it was asked for.
+    pub(crate) fn listener_names(&self) -> Vec<(usize, bool, String)> {
+        let listeners = self.listeners.borrow();
+        let name = |(n, l): (usize, &Listener)| (n, l.has_file(), l.address().to_string());
+        listeners.serving().map(name).collect()
+    }
+
+    /// How this listener was asked for.
+    pub(crate) fn listener_name(&self, number: usize) -> Option<String> {
+        let listeners = self.listeners.borrow();
+        listeners
+            .get(number)
+            .map(|listener| listener.address().to_string())
+    }
+
+    /// The same of the control listener, and of that for scrapers.
+    pub(crate) fn control_name(&self) -> Option<(bool, String, RawFd)> {
+        self.control.borrow().as_ref().map(name_of)
+    }
+
+    pub(crate) fn metrics_name(&self) -> Option<(bool, String, RawFd)> {
+        self.metrics.borrow().as_ref().map(name_of)
+    }
+
+    /// The sockets of each listener's group that were inherited.
+    pub(crate) fn take_doors(&self) -> Vec<(usize, Vec<(u64, OwnedFd)>)> {
+        let mut listeners = self.listeners.borrow_mut();
+        let numbers: Vec<usize> = listeners.serving().map(|(number, _)| number).collect();
+        let doors = |number| {
+            let listener = listeners.get_mut(number)?;
+            Some((number, std::mem::take(&mut listener.doors)))
+        };
+        numbers.into_iter().filter_map(doors).collect()
+    }
+
+    /// The addresses, for people.
+    pub(crate) fn addresses(&self) -> String {
+        let listeners = self.listeners.borrow();
+        let texts: Vec<String> = listeners
+            .wanted()
+            .map(|(_, l)| l.address().to_string())
+            .collect();
+        if texts.is_empty() {
+            "nothing".to_owned()
+        } else {
+            texts.join(", ")
+        }
+    }
+
+    pub(crate) fn port(&self, index: u32) -> Option<u16> {
+        let index = usize::try_from(index).ok()?;
+        self.listeners.borrow().get(index).map(Listener::port)
+    }
+
+    pub(crate) fn control_listener(&self) -> Option<(RawFd, u64)> {
+        self.control
+            .borrow()
+            .as_ref()
+            .map(|l| (l.fd().as_raw_fd(), l.tag))
+    }
+
+    /// Close them all here; the process that bound them removes its socket files.
+    pub(crate) fn close_listeners(&self) {
+        self.listeners.take();
+        self.close_control();
+    }
+
+    /// This process is the one that removes the socket files, whoever has made them.
+    pub(crate) fn adopt_listeners(&self) {
+        self.own_files(true);
+    }
+
+    /// This process removes the socket files, or another one does.
+    pub(crate) fn own_files(&self, own: bool) {
+        for listener in self.listeners.borrow_mut().all_mut() {
+            listener.own_file(own);
+        }
+        for one in [&self.control, &self.metrics] {
+            if let Some(listener) = one.borrow_mut().as_mut() {
+                listener.own_file(own);
+            }
+        }
+    }
+
+    /// Close the service listeners: they are the workers' business.
+    pub(crate) fn close_services(&self) {
+        self.listeners.take();
+    }
+
+    /// Close the control listener and that for scrapers: the controller's business.
+    pub(crate) fn close_control(&self) {
+        self.control.take();
+        self.close_metrics();
+    }
+
+    pub(crate) fn close_metrics(&self) {
+        self.metrics.take();
+    }
+
+    /// Open the listener for scrapers, if there is to be one.
+    pub(crate) fn open_metrics(&self) -> Result<()> {
+        self.metrics.take();
+        let Some(address) = self.config().console.metrics.clone() else {
+            return Ok(());
+        };
+        let (tag, backlog, mode, used) = (0, 0, 0, Use::Metrics);
+        let spec = ListenSpec {
+            address,
+            tag,
+            backlog,
+            mode,
+            used,
+        };
+        let named =
+            |error: Error| Error::new(error.code, format!("metrics_listen: {}", error.text));
+        let listener = Listener::bind(&spec, &self.inherited).map_err(named)?;
+        self.metrics.replace(Some(listener));
+        Ok(())
+    }
+
+    pub(crate) fn metrics_listener(&self) -> Option<RawFd> {
+        let metrics = self.metrics.borrow();
+        metrics.as_ref().map(|l| l.fd().as_raw_fd())
+    }
+}
+
+/// For a successor: has it a file, how was it asked for, the socket.
+fn name_of(l: &Listener) -> (bool, String, RawFd) {
+    (l.has_file(), l.address().to_string(), l.fd().as_raw_fd())
+}
+
+fn socket(listener: &Listener) -> Socket {
+    Socket {
+        fd: listener.fd().as_raw_fd(),
+        inet: listener.port() != 0,
+        backlog: listener.backlog,
+    }
+}
