@@ -7,7 +7,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-ALL="fmt clippy cargo header gcc symbols clang consumers docs cost flow loom asan valgrind chaos demo"
+ALL="fmt clippy cargo header gcc symbols clang consumers docs cost flow loom fuzz asan valgrind chaos demo"
 OUT=build/gates
 LOGS=$OUT/log
 JOBS=$(nproc 2>/dev/null || echo 2)
@@ -178,6 +178,12 @@ stage_flow() {
 stage_loom() {
     gate "every order of shared steps" "the model that fails is in tests/loom/src; LOOM_LOG=trace shows its steps" \
         sh tests/gates/loom.sh "$PWD/$OUT/loom"
+}
+
+# 20 s each.
+stage_fuzz() {
+    gate "fuzzing of the parsers" "the target prints the input: see tests/gates/fuzz.sh" \
+        sh tests/gates/fuzz.sh "$PWD/$OUT/fuzz"
 }
 
 # The sanitizer leaves the signals of a crash alone: the library reports those, and

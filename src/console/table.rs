@@ -83,7 +83,7 @@ table! {
     Observer Connection "RESET" "" 0..0 run::session::reset, "Begin anew: RESP2, no name, no subscriptions";
     Observer Connection "CLIENT ID" "" 0..0 run::clients::id, "The number of this connection";
     Observer Connection "CLIENT INFO" "" 0..0 run::clients::info, "This connection, as CLIENT LIST shows it";
-    Observer Connection "CLIENT LIST" "" 0..0 run::clients::list, "One line for each connection to the console";
+    Observer Connection "CLIENT LIST" "[ID number ... | TYPE normal|pubsub]" 0..many run::clients::list, "One line for each connection to the console, or for some of them";
     Operator Connection "CLIENT KILL" "ID number | address" 1..2 run::clients::kill, "Close a connection to the console";
     Observer Connection "CLIENT GETNAME" "" 0..0 run::clients::get_name, "The name of this connection";
     Observer Connection "CLIENT SETNAME" "name" 1..1 run::clients::set_name, "Name this connection, for CLIENT LIST";

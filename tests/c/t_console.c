@@ -43,6 +43,8 @@ static void as_redis_clients_speak(void)
     CHECK(begins(tell(fd, "command docs ping"), "[$ping, [$summary, "));
     CHECK(begins(tell(fd, "HELLO 3"), "{$server, $libdtm, "));
     CHECK(begins(tell(fd, "command docs ping"), "{$ping, {$summary, "));
+    CHECK(begins(tell(fd, "command docs config|get"), "{$config|get, {$summary, "));
+    CHECK(begins(tell(fd, "command info config|get nosuch"), "[[$config|get, :-3, "));
     CHECK(begins(tell(fd, "HELLO 4"), "-NOPROTO"));
     CHECK(begins(tell(fd, "x"), "-ERR unknown command 'x'"));
     CHECK(begins(tell(fd, "PING"), "+PONG"));
@@ -127,6 +129,30 @@ static void the_state(void)
     finish();
 }
 
+static void connections(void)
+{
+    struct service service = a_console();
+    start(&service);
+    int fd = console(), listens = console(), third = console();
+    CHECK(begins(tell(listens, "SUBSCRIBE exit"), "[$subscribe"));
+    CHECK(begins(tell(third, "CLIENT SETNAME third"), "+OK"));
+    int id = atoi(tell(third, "CLIENT ID") + 1);
+    CHECK_SAYS(tell(fd, "CLIENT LIST"), "name=third ");
+    CHECK_SAYS(tell(fd, "CLIENT LIST TYPE pubsub"), " cmd=subscribe ");
+    CHECK(!strstr(tell(fd, "CLIENT LIST TYPE pubsub"), "name=third "));
+    CHECK(!strstr(tell(fd, "CLIENT LIST TYPE normal"), " cmd=subscribe "));
+    const char *one = tell(fd, "CLIENT LIST ID %d 999999", id);
+    CHECK(strstr(one, "name=third ") && strchr(one, '\n') == strrchr(one, '\n'));
+    CHECK(begins(tell(fd, "CLIENT LIST TYPE x"), "-ERR syntax error: CLIENT LIST"));
+    CHECK(begins(tell(fd, "CLIENT LIST ID x"), "-ERR ID 'x'"));
+    CHECK(begins(tell(fd, "CLIENT KILL ID %d", id), ":1"));
+    CHECK(!reply(third));
+    CHECK(begins(tell(fd, "CLIENT KILL ID %d", id), ":0"));
+    CHECK(begins(tell(fd, "CLIENT KILL 1.2.3.4:5"), "-ERR No such client"));
+    hang_up(fd), hang_up(listens), hang_up(third);
+    finish();
+}
+
 static void settings(void)
 {
     struct service service = a_console();
@@ -135,6 +161,9 @@ static void settings(void)
     CHECK_SAYS(tell(fd, "CONFIG GET workers"), "[$workers, $3]");
     CHECK_SAYS(tell(fd, "CONFIG GET *_GRACE drain_t*"), "$kill_grace, $");
     CHECK_SAYS(tell(fd, "CONFIG GET nosuch"), "[]");
+    CHECK(!strcmp(tell(fd, "CONFIG GET save"), "[$save, $]")); /* redis-benchmark asks */
+    CHECK(!strcmp(tell(fd, "CONFIG GET appendonly"), "[$appendonly, $no]"));
+    CHECK(!strstr(tell(fd, "CONFIG GET *"), "appendonly"));
     CHECK(begins(tell(fd, "CONFIG SET kill_grace 1s"), "-ERR CONFIG SET failed - can't set"));
     CHECK(begins(tell(fd, "CONFIG SET nosuch 1"), "-ERR Unknown option"));
     CHECK(begins(tell(fd, "CONFIG SET log_level loud"), "-ERR CONFIG SET: log_level = loud"));
@@ -198,6 +227,7 @@ static const struct test tests[] = {
     {"as Redis clients speak", as_redis_clients_speak},
     {"the master's answers", the_masters_answers},
     {"the state", the_state},
+    {"connections", connections},
     {"settings", settings},
     {"the log level", log_level},
     {"its successor", its_successor},

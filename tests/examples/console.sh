@@ -58,6 +58,7 @@ says '^PONG$' cli ping
 
 echo redis-benchmark
 says 'PING_MBULK.*requests per second' redis-benchmark -s "$socket" -t ping_mbulk -n 10000 -P 20 -q
+! redis-benchmark -s "$socket" -t ping_mbulk -n 100 -q 2>&1 | grep WARNING || fail 'redis-benchmark warns'
 says 'requests per second' redis-benchmark -s "$socket" -n 500 -c 10 -q STATUS JSON
 
 echo metrics

@@ -4,6 +4,7 @@ use crate::value::Value;
 
 /// No answer of a console is nearly as large, or as deep: what is, is not one.
 const LARGEST: usize = 64 << 20;
+const LONGEST_LINE: usize = 64 << 10;
 const DEEPEST: usize = 32;
 
 /// A command as an array of strings.
@@ -32,7 +33,8 @@ impl Parser {
         self.bytes.is_empty()
     }
 
-    /// None: more bytes are needed. An error says what came instead.
+    /// None: more bytes are needed. An error says what came instead; whether there is one
+    /// does not depend on the pieces in which the bytes came.
     pub(crate) fn next(&mut self) -> Result<Option<Value>, String> {
         if self.bytes.is_empty() {
             return Ok(None);
@@ -42,13 +44,13 @@ impl Parser {
             at: 0,
         };
         match cursor.value(0) {
-            Ok(value) => {
+            Ok(value) if cursor.at <= LARGEST => {
                 let used = cursor.at;
                 self.bytes.drain(..used);
                 Ok(Some(value))
             }
             Err(Stop::More) if self.bytes.len() <= LARGEST => Ok(None),
-            Err(Stop::More) => Err("an answer without an end".into()),
+            Ok(_) | Err(Stop::More) => Err("an answer without an end".into()),
             Err(Stop::Wrong) => Err(describe(&self.bytes)),
         }
     }
@@ -79,9 +81,10 @@ struct Cursor<'a> {
 impl Cursor<'_> {
     fn line(&mut self) -> Result<&str, Stop> {
         let rest = &self.all[self.at..];
-        let Some(end) = rest.windows(2).position(|two| two == b"\r\n") else {
-            // A line has 64 KiB at most: who sends more without an end is no console.
-            return Err(if rest.len() > 1 << 16 {
+        let line = &rest[..rest.len().min(LONGEST_LINE + 2)];
+        let Some(end) = line.windows(2).position(|two| two == b"\r\n") else {
+            // Who sends more without an end is no console.
+            return Err(if line.len() == LONGEST_LINE + 2 {
                 Stop::Wrong
             } else {
                 Stop::More
@@ -220,8 +223,47 @@ mod tests {
         }
         assert!(say(&b"*1\r\n".repeat(1000)).is_err());
         assert!(say(&[b'+'; 70_000]).is_err());
+        assert!(say(&[&[b'+'; 70_000][..], b"\r\n"].concat()).is_err());
         // A claim alone takes no memory.
         assert_eq!(say(b"*60000000\r\n"), Ok(None));
+    }
+
+    /// At the limits, too.
+    #[test]
+    fn pieces_do_not_matter_to_what_is_too_long() {
+        let line = |len: usize| [&vec![b'+'; len + 1][..], b"\r\n"].concat();
+        let bulk = |len: usize| {
+            [
+                format!("${len}\r\n").into_bytes(),
+                vec![b'x'; len],
+                b"\r\n".to_vec(),
+            ]
+            .concat()
+        };
+        let head = bulk(60 << 20).len() - (60 << 20);
+        for (bytes, fits) in [
+            (line(LONGEST_LINE), true),
+            (line(LONGEST_LINE + 1), false),
+            (bulk(LARGEST - head), true),
+            (bulk(LARGEST - head + 1), false),
+        ] {
+            for last in [0, 2] {
+                let mut parser = Parser::default();
+                let (first, rest) = bytes.split_at(bytes.len() - last);
+                parser.feed(first);
+                let mut found = parser.next();
+                if found == Ok(None) {
+                    parser.feed(rest);
+                    found = parser.next();
+                }
+                assert_eq!(
+                    found.is_ok_and(|value| value.is_some()),
+                    fits,
+                    "{} {last}",
+                    bytes.len()
+                );
+            }
+        }
     }
 
     #[test]

@@ -11,12 +11,51 @@ pub(in crate::console) fn info(call: &mut Call<'_>) -> Answered {
     reply(Value::Text(line(call.conn)))
 }
 
+/// Which connections a CLIENT LIST is about.
+enum Filter {
+    All,
+    Ids(Vec<u64>),
+    Subscribers(bool),
+}
+
+impl Filter {
+    fn of(call: &Call<'_>) -> Result<Self, String> {
+        let count = call.args.len();
+        if count == 0 {
+            return Ok(Self::All);
+        }
+        if call.is(0, "id") && count > 1 {
+            let ids = (1..count).map(|at| call.number(at, "ID"));
+            return Ok(Self::Ids(ids.collect::<Result<_, _>>()?));
+        }
+        match () {
+            () if call.is(0, "type") && call.is(1, "normal") => Ok(Self::Subscribers(false)),
+            () if call.is(0, "type") && call.is(1, "pubsub") => Ok(Self::Subscribers(true)),
+            () => Err("ERR syntax error: CLIENT LIST [ID number ... | TYPE normal|pubsub]".into()),
+        }
+    }
+
+    fn fits(&self, conn: &Conn) -> bool {
+        match self {
+            Self::All => true,
+            Self::Ids(ids) => ids.contains(&conn.id),
+            Self::Subscribers(wanted) => (conn.subscriptions() > 0) == *wanted,
+        }
+    }
+}
+
 pub(in crate::console) fn list(call: &mut Call<'_>) -> Answered {
+    let filter = Filter::of(call)?;
     let mut text = String::new();
+    let mut add = |conn: &Conn| {
+        if filter.fits(conn) {
+            text += &line(conn);
+        }
+    };
     for (id, conn) in call.console.conns.borrow().iter() {
         match *id == call.conn.id {
-            true => text += &line(call.conn),
-            false => text += &line(&conn.borrow()),
+            true => add(call.conn),
+            false => add(&conn.borrow()),
         }
     }
     reply(Value::Text(text))

@@ -4,6 +4,10 @@ use super::super::glob;
 use super::*;
 use crate::config::Config;
 
+/// What redis-benchmark wants to know of every server. No settings of ours, so only who
+/// names them is told: nothing here is stored.
+const OF_REDIS: [(&str, &str); 2] = [("save", ""), ("appendonly", "no")];
+
 /// CONFIG GET pattern ...
 pub(in crate::console) fn get(call: &mut Call<'_>) -> Answered {
     let mut pairs = Vec::new();
@@ -14,6 +18,12 @@ pub(in crate::console) fn get(call: &mut Call<'_>) -> Answered {
             .iter()
             .any(|p| glob::matches(&lower(p), name.as_bytes()))
         {
+            pairs.extend([name.into(), value.into()]);
+        }
+    }
+    for (name, value) in OF_REDIS {
+        let named = |pattern: &Vec<u8>| pattern.eq_ignore_ascii_case(name.as_bytes());
+        if call.args.iter().any(named) {
             pairs.extend([name.into(), value.into()]);
         }
     }

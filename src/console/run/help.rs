@@ -51,12 +51,14 @@ fn entry(name: &str, arity: i64, right: Right, group: Group, subcommands: Vec<Va
     ])
 }
 
+fn alone(c: &Command<'_>) -> Value {
+    entry(&piped(c), c.arity(), c.right(), c.group(), Vec::new())
+}
+
 fn describe(head: &str, family: &[Command<'_>]) -> Value {
     let plain = family.iter().find(|c| c.words() == 1);
     let subcommands = family.iter().filter(|c| c.words() > 1);
-    let subcommands: Vec<Value> = subcommands
-        .map(|c| entry(&piped(c), c.arity(), c.right(), c.group(), Vec::new()))
-        .collect();
+    let subcommands: Vec<Value> = subcommands.map(alone).collect();
     let right = plain.map_or(Right::Observer, Command::right);
     let group = family.first().map_or(Group::Service, Command::group);
     let arity = match plain {
@@ -100,12 +102,15 @@ pub(in crate::console) fn info(call: &mut Call<'_>) -> Answered {
         return command(call);
     }
     let heads = heads(call.console);
-    let find = |name: &String| heads.iter().find(|(head, _)| head == name);
-    let found = matching(call);
-    let found = found
-        .iter()
-        .map(|name| find(name).map_or(Value::Null, |(h, f)| describe(h, f)));
-    reply(Value::Array(found.collect()))
+    let own = &call.console.own;
+    let find = |name: &String| {
+        let head = heads.iter().find(|(head, _)| head == name);
+        let whole = head.map(|(head, family)| describe(head, family));
+        // `config|get`
+        let part = || all(own).find(|c| piped(c) == *name).map(|c| alone(&c));
+        whole.or_else(part).unwrap_or(Value::Null)
+    };
+    reply(Value::Array(matching(call).iter().map(find).collect()))
 }
 
 /// name -> summary, group, arity, arguments, subcommands
@@ -116,6 +121,11 @@ pub(in crate::console) fn docs(call: &mut Call<'_>) -> Answered {
         if wanted.is_empty() || wanted.contains(&head) {
             pairs.push(head.as_str().into());
             pairs.push(document(&head, &family));
+        }
+        for part in family.iter().filter(|c| c.words() > 1) {
+            if wanted.contains(&piped(part)) {
+                pairs.extend([piped(part).into(), Value::Map(facts(part))]);
+            }
         }
     }
     reply(Value::Pairs(pairs))

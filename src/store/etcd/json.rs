@@ -165,7 +165,8 @@ impl Parser<'_> {
                 self.at += 4;
                 char::from_u32(u32::from_str_radix(code, 16).ok()?)?
             }
-            c => char::from(c),
+            b'"' | b'\\' | b'/' => char::from(c),
+            _ => return None,
         })
     }
 }
@@ -233,6 +234,7 @@ mod tests {
             "{} x",
             "nul",
             "\"\\u12\"",
+            "\"\\é\"",
         ] {
             assert_eq!(Json::parse(bad.as_bytes()), None, "{bad}");
         }
