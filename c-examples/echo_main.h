@@ -1,5 +1,5 @@
 /*
- * echo_main.h - what the echo services have in common: options, listeners, the
+ * echo_main.h - what the echo services and http.c have in common: options, listeners, the
  * operators' protocol of operator.h, dtm_run(). Each brings only its clients.
  */
 #ifndef ECHO_MAIN_H
@@ -47,17 +47,19 @@ static int32_t console_listen(dtm_t *rt, const char *address)
     return dtm_listen_control(rt, &listen);
 }
 
+/* Behind the line that says what the service does. */
 static const char echo_help[] =
-    "Sends every byte back.\n"
     "  --listen ADDR[,ADDR...]  127.0.0.1:7000, [::1]:7000, *:7000, unix:/path (127.0.0.1:7000)\n"
     "  --workers N              number of workers (one per CPU)\n"
     "  --console ADDR           libdtm's own console, for redis-cli: unix:/path or 127.0.0.1:7001\n"
     "  --control PATH           instead: Unix socket for the protocol of operator.h\n" DAEMON_HELP
     "Signals: TERM stop gracefully, INT stop at once, HUP reload.\n";
 
-static int echo_main(const char *name, dtm_callbacks_t *callbacks, int argc, char **argv)
+/* `config` is what the service has decided for itself. */
+static int service_main(const char *name, const char *what, dtm_config_t config,
+                        dtm_callbacks_t *callbacks, int argc, char **argv)
 {
-    dtm_config_t config = DTM_CONFIG_INIT;
+    char help[4096];
     dtm_result_t result;
     dtm_t *rt = NULL;
     struct daemon daemon = {NULL, 0, 0};
@@ -70,7 +72,8 @@ static int echo_main(const char *name, dtm_callbacks_t *callbacks, int argc, cha
 
     config.name = name;
     config.flags = DTM_F_IGNORE_SIGPIPE; /* libuv and libevent write without MSG_NOSIGNAL */
-    options_parse(argc, argv, options, echo_help);
+    snprintf(help, sizeof help, "%s\n%s", what, echo_help);
+    options_parse(argc, argv, options, help);
     if (!console)
         operator_callbacks(callbacks, NULL);
 
@@ -90,6 +93,13 @@ static int echo_main(const char *name, dtm_callbacks_t *callbacks, int argc, cha
            (unsigned long long)result.reloads);
     dtm_free(rt);
     return 0;
+}
+
+static inline int echo_main(const char *name, dtm_callbacks_t *callbacks, int argc, char **argv)
+{
+    dtm_config_t config = DTM_CONFIG_INIT;
+
+    return service_main(name, "Sends every byte back.", config, callbacks, argc, argv);
 }
 
 #endif
