@@ -14,6 +14,7 @@ use crate::master::policy::Order;
 use crate::process::lifeline;
 use crate::runtime::{Runtime, Shared};
 use crate::shm;
+use crate::signal::blocked::Blocked;
 use crate::signal::table::{Meaning, TAKEN, meaning, name};
 use crate::signal::{handler, mask};
 pub(crate) use voice::announce;
@@ -30,6 +31,7 @@ const WAKE: u32 = 2;
 const LIFELINE: u32 = 3;
 pub(crate) const TICK: u32 = 4;
 pub(crate) const DEADLINE: u32 = 5;
+const BLOCKED: u32 = 8;
 
 /// Why a child leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,10 +63,15 @@ impl<D: Duties> Owner for D {
 #[inline(always)]
 pub(crate) fn pass(process: &impl Duties, reactor: &Reactor, timeout_ms: i32) -> bool {
     let child = process.child();
-    match reactor.pass(timeout_ms, &child.mask, process) {
+    match reactor.pass(timeout_ms, process) {
         Ok(news) => news,
         Err(error) => child.broken(&error),
     }
+}
+
+/// Those that a child of ours takes.
+fn signals() -> impl Iterator<Item = i32> {
+    TAKEN.iter().copied().filter(|s| *s != libc::SIGCHLD)
 }
 
 /// One forked process of the runtime.
@@ -72,9 +79,10 @@ pub(crate) struct Child {
     pub(crate) birth: Birth,
     pub(crate) link: Link,
     pub(crate) shared: Rc<Shared>,
-    /// The mask to wait with.
+    /// The mask to begin with.
     pub(crate) mask: libc::sigset_t,
     wake: handler::Wake,
+    blocked: Blocked,
     lifeline: OwnedFd,
     leaving: Cell<Option<(Order, Cause)>>,
     /// Inside dtm_loop_dispatch or the library's own loop.
@@ -90,7 +98,8 @@ impl Child {
         crate::report::install(shared.progress.row(birth.slot));
         Ok(Self {
             link,
-            mask: mask::open_for(TAKEN.iter().copied().filter(|s| *s != libc::SIGCHLD)),
+            mask: mask::open_for(signals()),
+            blocked: Blocked::new(signals())?,
             birth,
             shared,
             wake,
@@ -122,6 +131,7 @@ impl Child {
         let input = libc::EPOLLIN.unsigned_abs();
         reactor.own_add(self.link.fd(), input, CHANNEL)?;
         reactor.own_add(self.wake.fd(), input, WAKE)?;
+        reactor.own_add(self.blocked.fd(), input, BLOCKED)?;
         reactor.own_add(self.lifeline.as_raw_fd(), input, LIFELINE)
     }
 
@@ -130,6 +140,7 @@ impl Child {
         match token {
             CHANNEL => self.read_channel(process),
             WAKE => self.signals(rt.config().signals),
+            BLOCKED => self.blocked.let_in(),
             LIFELINE => {
                 self.orphaned(rt.config().orphan);
                 // It stays readable.

@@ -17,22 +17,16 @@ use std::sync::atomic::Ordering::Relaxed;
 const QUEUE_BUDGET: u32 = 1024;
 
 impl Reactor {
-    /// Wait up to `timeout_ms` (-1: until something happens) with this signal mask,
-    /// then serve. True: there is news, see [`Reactor::stir`]. An error says that epoll
+    /// Wait up to `timeout_ms` (-1: until something happens), then serve. True: there is news, see [`Reactor::stir`]. An error says that epoll
     /// is gone: the process cannot go on.
     #[inline(always)]
-    pub(crate) fn pass(
-        &self,
-        timeout_ms: i32,
-        mask: &libc::sigset_t,
-        owner: &dyn Owner,
-    ) -> Result<bool> {
+    pub(crate) fn pass(&self, timeout_ms: i32, owner: &dyn Owner) -> Result<bool> {
         if self.now.get() != 0 {
             return Err(reentered());
         }
         let wait = self.wait_ms(timeout_ms);
         self.beat(ASLEEP);
-        match self.poller.wait(wait, mask) {
+        match self.poller.wait(wait) {
             // What a worker that is not overloaded sees most of the time.
             1 if self.rare.get() == 0 => {
                 let now = self.wake_up();
@@ -67,7 +61,7 @@ impl Reactor {
         }
     }
 
-    /// What epoll_pwait() returned, and put into the batch.
+    /// What epoll_wait() returned, and put into the batch.
     #[inline(never)]
     fn serve(&self, n: i32, owner: &dyn Owner) -> Result<()> {
         let batch = self.poller.batch(n)?;

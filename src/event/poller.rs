@@ -108,12 +108,12 @@ impl Poller {
         Ok(())
     }
 
-    /// Wait with this signal mask. What it returns is for batch().
+    /// What it returns is for batch().
     #[inline(always)]
-    pub(super) fn wait(&self, timeout_ms: i32, mask: &libc::sigset_t) -> i32 {
+    pub(super) fn wait(&self, timeout_ms: i32) -> i32 {
         let first = Cell::as_ptr(&self.batch[0]);
-        // SAFETY: the kernel writes at most COUNT events; the mask is only read.
-        unsafe { libc::epoll_pwait(self.fd(), first, COUNT, timeout_ms, mask) }
+        // SAFETY: the kernel writes at most COUNT events.
+        unsafe { libc::epoll_wait(self.fd(), first, COUNT, timeout_ms) }
     }
 
     /// The first event, or the only one.
@@ -127,7 +127,7 @@ impl Poller {
         match (usize::try_from(n), nix::errno::Errno::last()) {
             (Ok(n), _) => Ok(self.batch.get(..n).unwrap_or_default()),
             (_, nix::errno::Errno::EINTR) => Ok(&[]),
-            (_, errno) => Err(Error::os(errno, "epoll_pwait (were libdtm's fds closed?)")),
+            (_, errno) => Err(Error::os(errno, "epoll_wait (were libdtm's fds closed?)")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The signal mask: closed around fork, and the one to wait with.
+//! The signal mask: closed around fork, and the one to work with.
 
 use std::cell::Cell;
 
@@ -21,6 +21,20 @@ pub(crate) fn empty() -> libc::sigset_t {
         libc::sigemptyset(&raw mut set);
         set
     }
+}
+
+pub(crate) fn of(signals: impl Iterator<Item = i32>) -> libc::sigset_t {
+    let mut set = empty();
+    for signal in signals {
+        // SAFETY: a valid set and a valid signal number.
+        unsafe { libc::sigaddset(&raw mut set, signal) };
+    }
+    set
+}
+
+/// Let these in. The answer is the mask to go back to.
+pub(crate) fn unblock(signals: &libc::sigset_t) -> libc::sigset_t {
+    set_mask(libc::SIG_UNBLOCK, signals)
 }
 
 /// Block everything. The answer is the mask to go back to.

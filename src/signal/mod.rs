@@ -1,5 +1,6 @@
-//! Signals: what each means to whom ([`table`]), and how they arrive ([`handler`]).
+//! Signals: what each means to whom ([`table`]), and how they arrive ([`handler`], [`blocked`]).
 
+pub(crate) mod blocked;
 pub(crate) mod handler;
 pub(crate) mod mask;
 pub(crate) mod table;

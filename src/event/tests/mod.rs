@@ -265,9 +265,7 @@ impl World {
     }
 
     fn turn_for(&self, timeout_ms: i32) -> Vec<Told> {
-        // SAFETY: all zero is the empty set.
-        let mask = unsafe { std::mem::zeroed() };
-        self.pass(timeout_ms, &mask, self).unwrap();
+        self.pass(timeout_ms, self).unwrap();
         self.heard()
     }
 
