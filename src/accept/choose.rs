@@ -35,7 +35,8 @@ const NOBODY: u64 = u64::MAX;
 /// Slot `me` looks. Among equals the first after it wins, so that each gets its turn.
 ///
 /// This runs once for each client, over all workers: load and turn are one number, and
-/// the least of them wins.
+/// the least of them wins. Who is out of the question has the greatest number there is;
+/// no branch depends on what a row says, for that cannot be foreseen.
 #[inline(always)]
 pub(super) fn survey(candidates: impl Iterator<Item = Candidate>, me: usize) -> Survey {
     // MASTER + 1 is 0: to the master, slot 0 comes first.
@@ -44,17 +45,14 @@ pub(super) fn survey(candidates: impl Iterator<Item = Candidate>, me: usize) -> 
         let slot = u64::try_from(worker.slot).unwrap_or(0);
         u64::from(worker.load) << TURN_BITS | slot.wrapping_sub(first) & TURN
     };
+    let none_if = |out: bool| 0u64.wrapping_sub(out.into());
     let (mut armed, mut eligible, mut best, mut rival) = (0, 0, NOBODY, NOBODY);
-    for worker in candidates.filter(|worker| !worker.paused) {
-        eligible += 1;
-        if worker.slot != me {
-            rival = rival.min(u64::from(worker.load));
-        }
-        if worker.armed {
-            armed += 1;
-        } else {
-            best = best.min(key(&worker));
-        }
+    for worker in candidates {
+        eligible += usize::from(!worker.paused);
+        armed += usize::from(!worker.paused & worker.armed);
+        best = best.min(key(&worker) | none_if(worker.paused | worker.armed));
+        let is_me = worker.slot == me;
+        rival = rival.min(u64::from(worker.load) | none_if(worker.paused | is_me));
     }
     let slot = |key: u64| usize::try_from((key & TURN).wrapping_add(first) & TURN).unwrap_or(0);
     let load = |key: u64| u32::try_from(key >> TURN_BITS).unwrap_or(u32::MAX);

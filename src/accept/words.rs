@@ -13,7 +13,7 @@ use super::pool::GROUP;
 use crate::bpf::{Loads, Row};
 use crate::error::Result;
 use crate::ffi::DTM_LISTENERS_MAX;
-use crate::shm::Region;
+use crate::shm::{Piece, Region};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 
@@ -59,8 +59,22 @@ pub(super) enum Told {
 
 pub(super) struct Words {
     slots: usize,
-    rules: Region,
-    words: Region,
+    groups: usize,
+    rules: Arc<Region>,
+    /// Open workers: first of all, then those of each group.
+    open: Piece<AtomicU64>,
+    /// Of each slot.
+    group: Piece<AtomicU64>,
+    /// Of each listener.
+    mode: Piece<AtomicU64>,
+    queues: Piece<AtomicU64>,
+    closing: Piece<AtomicU64>,
+    /// Of each shared door.
+    limit: Piece<AtomicU64>,
+    told: Piece<AtomicU64>,
+    inherited: Piece<AtomicU64>,
+    /// The accept lock's line, then those of each slot.
+    lines: Piece<AtomicU64>,
     rows: Rows,
 }
 
@@ -70,8 +84,6 @@ enum Rows {
     Steered(Arc<Loads>),
 }
 
-const TOLD: usize = Told::Count as usize + CARRIED.len();
-
 impl Words {
     pub(super) fn new(slots: usize, steered: Option<Arc<Loads>>) -> Result<Self> {
         let rows = match steered {
@@ -79,14 +91,40 @@ impl Words {
             None => Rows::Plain(Region::new("dtm-accept-rows", slots * size_of::<Row>())?),
         };
         let groups = slots.div_ceil(GROUP);
-        let bits = (1 + groups) * slots.div_ceil(64);
-        let rules = bits + slots + LISTENERS * (3 + groups) + TOLD;
-        let lines = 1 + slots * PER_SLOT;
-        let words = LINE * lines;
+        let parts = [
+            (1 + groups) * slots.div_ceil(64),
+            slots,
+            LISTENERS,
+            LISTENERS,
+            LISTENERS,
+            LISTENERS * groups,
+            Told::Count as usize,
+            CARRIED.len(),
+        ];
+        let rules = parts.iter().sum::<usize>() * WORD;
+        let rules = Arc::new(Region::published("dtm-accept-rules", rules)?);
+        let mut start = 0;
+        let pieces = parts.map(|n| {
+            let piece = rules.piece(start * WORD, n);
+            start += n;
+            piece
+        });
+        let [open, group, mode, queues, closing, limit, told, inherited] = pieces;
+        let lines = LINE + slots * PER_SLOT;
+        let words = Arc::new(Region::new("dtm-accept", lines * WORD)?);
         Ok(Self {
             slots,
-            rules: Region::published("dtm-accept-rules", rules * WORD)?,
-            words: Region::new("dtm-accept", words * WORD)?,
+            groups,
+            rules,
+            open,
+            group,
+            mode,
+            queues,
+            closing,
+            limit,
+            told,
+            inherited,
+            lines: words.piece(0, lines),
             rows,
         })
     }
@@ -101,7 +139,7 @@ impl Words {
     }
 
     pub(super) fn groups(&self) -> usize {
-        self.slots.div_ceil(GROUP)
+        self.groups
     }
 
     /// Of all slots.
@@ -120,53 +158,29 @@ impl Words {
 
     // --- Rules ---
 
-    fn rule(&self, start: usize, n: usize) -> &[AtomicU64] {
-        self.rules.u64s(start * WORD, n)
-    }
-
-    /// Open workers: first of all, then those of each group.
     fn open_bits(&self, group: Option<usize>) -> &[AtomicU64] {
         let n = self.slots.div_ceil(64);
-        self.rule(group.map_or(0, |group| (1 + group) * n), n)
-    }
-
-    fn behind_bits(&self, start: usize, n: usize) -> &[AtomicU64] {
-        let bits = (1 + self.groups()) * self.slots.div_ceil(64);
-        self.rule(bits + start, n)
-    }
-
-    fn group_words(&self) -> &[AtomicU64] {
-        self.behind_bits(0, self.slots)
-    }
-
-    fn mode_words(&self) -> &[AtomicU64] {
-        self.behind_bits(self.slots, LISTENERS)
+        let start = group.map_or(0, |group| (1 + group) * n);
+        &self.open[start..start + n]
     }
 
     /// Of each listener: how many sockets get its connections.
     pub(super) fn queues(&self, listener: usize) -> &AtomicU64 {
-        &self.behind_bits(self.slots + LISTENERS, LISTENERS)[listener]
+        &self.queues[listener]
     }
 
     /// Of each listener: 1 while it closes, and who leaves takes what waits there.
     pub(super) fn closing(&self, listener: usize) -> &AtomicU64 {
-        &self.behind_bits(self.slots + 2 * LISTENERS, LISTENERS)[listener]
-    }
-
-    fn limit_words(&self) -> &[AtomicU64] {
-        let start = self.slots + 3 * LISTENERS;
-        self.behind_bits(start, LISTENERS * self.groups())
+        &self.closing[listener]
     }
 
     pub(super) fn told(&self, what: Told) -> &AtomicU64 {
-        let start = self.slots + LISTENERS * (3 + self.groups());
-        &self.behind_bits(start, TOLD)[what as usize]
+        &self.told[what as usize]
     }
 
     /// What the binary before this one has counted, in the order of [`CARRIED`].
     pub(super) fn inherited(&self) -> &[AtomicU64] {
-        let start = self.slots + LISTENERS * (3 + self.groups());
-        &self.behind_bits(start, TOLD)[Told::Count as usize..]
+        &self.inherited
     }
 
     pub(super) fn tell_more(&self, what: Told) {
@@ -174,7 +188,8 @@ impl Words {
     }
 
     pub(super) fn is_open(&self, slot: usize) -> bool {
-        self.open_bits(None)[slot / 64].load(SeqCst) & (1 << (slot % 64)) != 0
+        // The first bits are of all.
+        self.open[slot / 64].load(SeqCst) & (1 << (slot % 64)) != 0
     }
 
     /// In its group, which set_group() says before.
@@ -182,7 +197,7 @@ impl Words {
         let bit = 1 << (slot % 64);
         let clear = |group| self.open_bits(group)[slot / 64].fetch_and(!bit, SeqCst);
         clear(None);
-        for group in 0..self.groups() {
+        for group in 0..self.groups {
             clear(Some(group));
         }
         if open {
@@ -204,26 +219,26 @@ impl Words {
     }
 
     pub(super) fn mode(&self, listener: usize) -> Mode {
-        Mode::of_number(self.mode_words()[listener].load(Relaxed))
+        Mode::of_number(self.mode[listener].load(Relaxed))
     }
 
     pub(super) fn set_mode(&self, listener: usize, mode: Mode) {
-        self.mode_words()[listener].store(mode.number().into(), SeqCst);
+        self.mode[listener].store(mode.number().into(), SeqCst);
     }
 
     pub(super) fn group(&self, slot: usize) -> usize {
-        let group = usize::try_from(self.group_words()[slot].load(Relaxed)).unwrap_or(0);
-        if group < self.groups() { group } else { 0 }
+        let group = usize::try_from(self.group[slot].load(Relaxed)).unwrap_or(0);
+        if group < self.groups { group } else { 0 }
     }
 
     pub(super) fn set_group(&self, slot: usize, group: usize) {
         let group = u64::try_from(group).unwrap_or(0);
-        self.group_words()[slot].store(group, Relaxed);
+        self.group[slot].store(group, Relaxed);
     }
 
     /// How many tokens the door has, when enough workers are there.
     pub(super) fn limit(&self, door: Door) -> &AtomicU64 {
-        &self.limit_words()[self.shared_index(door)]
+        &self.limit[self.shared_index(door)]
     }
 
     pub(super) fn limit_of(&self, door: Door) -> usize {
@@ -237,13 +252,9 @@ impl Words {
 
     // --- Lines ---
 
-    fn line(&self, line: usize) -> &[AtomicU64] {
-        self.words.u64s(line * LINE * WORD, LINE)
-    }
-
     /// The accept lock: the spawn that has it; 0: nobody.
     pub(super) fn lock(&self) -> &AtomicU64 {
-        &self.line(0)[0]
+        &self.lines[0]
     }
 
     /// Clients that the slot's workers took from a queue of several workers.
@@ -259,9 +270,9 @@ impl Words {
     }
 
     /// A slot's own words: its tally, then two for each listener.
+    #[inline(always)]
     fn own(&self, slot: usize, word: usize) -> &AtomicU64 {
-        let first = 1 + slot * PER_SLOT;
-        &self.line(first + word / LINE)[word % LINE]
+        &self.lines[LINE + slot * PER_SLOT + word]
     }
 
     pub(super) fn tally(&self, slot: usize, what: Tally) -> &AtomicU64 {
@@ -311,8 +322,8 @@ impl Words {
     }
 }
 
-/// Lines of a slot.
-const PER_SLOT: usize = (Tally::Count as usize + 2 * LISTENERS).div_ceil(LINE);
+/// Words of a slot: whole lines.
+const PER_SLOT: usize = (Tally::Count as usize + 2 * LISTENERS).next_multiple_of(LINE);
 
 /// There is one writer, so no locked addition.
 fn more(word: &AtomicU64) {

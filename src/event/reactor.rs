@@ -228,8 +228,10 @@ impl Reactor {
     }
 
     pub(super) fn disarm_timer(&self, entry: &Entry) {
-        self.wheel.remove(entry.index, &self.slab);
-        self.note_due();
+        if entry.node.is_armed() {
+            self.wheel.remove(entry.index, &self.slab);
+            self.note_due();
+        }
     }
 
     /// Have this entry attended to before the pass ends.

@@ -1,9 +1,10 @@
 //! What each process tells about itself: one row per slot, each on cache lines
 //! of its own, plus the service's own counters. For the master these are hints.
 
-use super::Region;
+use super::{Piece, Region};
 use crate::error::Result;
 use crate::ffi::DTM_COUNTERS_MAX;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The library's own words of a row.
@@ -33,14 +34,16 @@ const ROW: usize = GAUGES + COUNTERS;
 const _: () = assert!((ROW * size_of::<u64>()).is_multiple_of(128));
 
 pub(crate) struct Board {
-    region: Region,
+    rows: Piece<AtomicU64>,
     slots: usize,
 }
 
 impl Board {
     pub(crate) fn new(slots: usize) -> Result<Self> {
-        let region = Region::new("dtm-board", (slots + 1) * ROW * size_of::<u64>())?;
-        Ok(Self { region, slots })
+        let words = (slots + 1) * ROW;
+        let region = Arc::new(Region::new("dtm-board", words * size_of::<u64>())?);
+        let rows = region.piece(0, words);
+        Ok(Self { rows, slots })
     }
 
     pub(crate) fn get(&self, slot: usize, gauge: Gauge) -> u64 {
@@ -98,7 +101,7 @@ impl Board {
     }
 
     fn gauge(&self, slot: usize, gauge: Gauge) -> &AtomicU64 {
-        &self.row(slot)[gauge as usize]
+        &self.rows[slot * ROW + gauge as usize]
     }
 
     fn counters(&self, slot: usize) -> &[AtomicU64] {
@@ -106,7 +109,7 @@ impl Board {
     }
 
     fn row(&self, slot: usize) -> &[AtomicU64] {
-        self.region.u64s(slot * ROW * size_of::<u64>(), ROW)
+        &self.rows[slot * ROW..(slot + 1) * ROW]
     }
 }
 

@@ -12,7 +12,9 @@ use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap};
 use std::num::NonZeroUsize;
+use std::ops::Deref;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
 pub(crate) struct Region {
@@ -103,6 +105,16 @@ impl Region {
         self.words(offset, n)
     }
 
+    /// The same, looked up once, for those who need it at each client.
+    pub(crate) fn piece<T: Word>(self: &Arc<Self>, offset: usize, n: usize) -> Piece<T> {
+        let words: *const [T] = self.words(offset, n);
+        Piece {
+            // SAFETY: mapped as long as the region, which the piece keeps.
+            words: unsafe { &*words },
+            _region: Arc::clone(self),
+        }
+    }
+
     fn words<T: Word>(&self, offset: usize, n: usize) -> &[T] {
         let end = n
             .checked_mul(size_of::<T>())
@@ -119,9 +131,25 @@ impl Region {
     }
 }
 
+/// A part of a region, for as long as it likes.
+pub(crate) struct Piece<T: 'static> {
+    /// Only lent out: see [`Piece::deref`].
+    words: &'static [T],
+    _region: Arc<Region>,
+}
+
+impl<T> Deref for Piece<T> {
+    type Target = [T];
+
+    #[inline(always)]
+    fn deref(&self) -> &[T] {
+        self.words
+    }
+}
+
 /// What a region may be divided into: types for which every bit pattern, and
 /// every concurrent store by another process, is fine.
-pub(super) trait Word {}
+pub(crate) trait Word {}
 impl Word for AtomicU32 {}
 impl Word for AtomicU64 {}
 impl Word for Row {}
