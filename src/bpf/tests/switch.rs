@@ -4,7 +4,6 @@ use super::steer::Bench;
 use super::*;
 use crate::bpf::{attach_table, away};
 use std::io::{ErrorKind::WouldBlock, Read, Write};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 /// Repeat `change`, and serve what arrives, while somebody connects all the time.
@@ -81,28 +80,28 @@ fn steering_after_a_table_counts_from_the_start() {
     assert_eq!(bench.row(0).on_the_way(), 5);
 }
 
-/// The members' queues are served only afterwards; what is sent there is not lost.
+/// The members' queues are served only afterwards; what is sent there is not lost. All
+/// of them fit into one queue (128): a client whose queue is full only believes that it
+/// is in it.
 #[test]
 fn a_group_grows_from_one_socket_under_load() {
+    const MEMBERS: usize = 20;
+    const EACH: usize = 5;
     let mut group = Group::new(0);
     let address = group.address;
-    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let clients = scope.spawn(|| {
-            let mut open = Vec::new();
-            while !stop.load(SeqCst) {
-                open.push(TcpStream::connect(address).unwrap());
-                std::thread::sleep(Duration::from_micros(200));
-            }
-            open
+        let (go, may) = std::sync::mpsc::channel();
+        let clients = scope.spawn(move || {
+            let connect = |()| (0..EACH).map(|_| TcpStream::connect(address).unwrap());
+            may.iter().flat_map(connect).collect::<Vec<_>>()
         });
-        for _ in 0..20 {
+        for _ in 0..MEMBERS {
+            go.send(()).unwrap();
             group.grow();
-            std::thread::sleep(Duration::from_millis(1));
         }
-        stop.store(true, SeqCst);
+        drop(go);
         let mut open = clients.join().unwrap();
-        assert!(!open.is_empty());
+        assert_eq!(open.len(), MEMBERS * EACH);
         assert_eq!(group.answer(), open.len());
         open.iter_mut().for_each(ask);
     });
