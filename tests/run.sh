@@ -7,7 +7,7 @@
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-ALL="fmt clippy cargo header gcc symbols clang consumers docs cost flow loom fuzz asan valgrind chaos demo"
+ALL="fmt clippy cargo header gcc symbols clang consumers docs cost shares flow loom fuzz asan valgrind chaos demo"
 OUT=build/gates
 LOGS=$OUT/log
 JOBS=$(nproc 2>/dev/null || echo 2)
@@ -168,6 +168,16 @@ stage_cost() {
     [ -f $OUT/gcc/lib/libdtm.so ] || stage_gcc
     gate "instructions per step" "what is new on the way of each event? src/event/pass.rs, src/border.rs" \
         sh tests/gates/instructions.sh "$OUT/gcc/lib"
+}
+
+# A1: enough of them for the shares to say something of the mode. 77: it cannot be had here.
+stage_shares() {
+    [ -x $OUT/gcc/tests/c/t_modes_share ] || stage_gcc
+    for mode in token steer hash shared pass rotate lock; do
+        gate "80,000 short connections, $mode" "src/accept/choose.rs, src/accept/spread.rs" \
+            env DTM_TEST_MODE=$mode DTM_TEST_MANY=80000 sh -c '"$0" "short connections" || [ $? = 77 ]' \
+            "$OUT/gcc/tests/c/t_modes_share"
+    done
 }
 
 stage_flow() {

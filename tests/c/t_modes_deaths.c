@@ -1,11 +1,13 @@
 /*
  * Workers die, in every accept mode: nothing that they held is lost to the others,
- * and what waited for them is served. A01, L1
+ * and what waited for them is served. A01, F01, L1
  * flow: M11, L5
  */
 #include "modes.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 enum { WORKERS = 3, MANY = 12 };
 
@@ -36,6 +38,7 @@ static void all_but_one(bool with_a_queue)
         CHECK_EQ(share(&crowd, kids[left]), MANY);
         part(&crowd, NULL);
         finish();
+        CHECK_EQ(shared->result.deaths, WORKERS - 1); /* it cost nobody else his life */
     }
 }
 
@@ -69,6 +72,70 @@ static void all_killed_with_a_queue(void)
     WAIT(count_open(1) == WORKERS);
     finish();
     CHECK_EQ(shared->result.deaths, WORKERS);
+}
+
+/* The next processes that are forked get the numbers of the dead, if the kernel lets us say
+ * so and nobody else forks at this moment. */
+static dtm_event_cb tell;
+static int lowest;
+
+static void next_is_like_the_dead(dtm_t *rt, const dtm_event_t *event, void *user_data)
+{
+    char text[16];
+    if (event->kind == DTM_EVENT_EXIT && event->role == DTM_ROLE_WORKER && event->pid > 1) {
+        lowest = lowest == 0 || event->pid < lowest ? event->pid : lowest;
+        int fd = open("/proc/sys/kernel/ns_last_pid", O_WRONLY | O_CLOEXEC);
+        int len = snprintf(text, sizeof text, "%d", lowest - 1);
+        if (fd < 0 || write(fd, text, (size_t)len) != len)
+            SET(shared->custom[0], 1);
+        close(fd);
+    }
+    tell(rt, event, user_data);
+}
+
+static bool was_there(int pid, struct kid *const *kids)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < WORKERS; i++)
+        found = found || kids[i]->pid == pid;
+    return found;
+}
+
+/* F01: whoever has the pid of a dead holder holds nothing by that: it is a worker like any
+ * other. */
+static void successor_with_the_same_pid(void)
+{
+    int reused = 0;
+    for (int round = 0; round < 20 && reused < 3; round++) {
+        int fds[MANY];
+        struct service service = in_mode(WORKERS);
+        service.config.accept_tokens = 1;
+        tell = service.callbacks.event;
+        service.callbacks.event = next_is_like_the_dead;
+        start(&service);
+        struct kid *kids[WORKERS] = {nth_open(0), nth_open(1), nth_open(2)};
+        CHECK(serves()); /* somebody has had the turn */
+        for (uint32_t i = 0; i < WORKERS; i++)
+            stop_kid(kids[i]);
+        call(fds, MANY);
+        for (uint32_t i = 0; i < WORKERS; i++)
+            kill(kids[i]->pid, SIGKILL);
+        hear_all(fds, MANY, NULL);
+        for (uint32_t i = 0; i < WORKERS; i++)
+            WAIT(has(kids[i], DTM_EVENT_EXIT));
+        WAIT(count_open(1) == WORKERS);
+        for (uint32_t i = 0; i < WORKERS; i++)
+            reused += was_there(nth_open(i)->pid, kids);
+        call(fds, MANY);
+        hear_all(fds, MANY, NULL);
+        finish();
+        CHECK_EQ(shared->result.deaths, WORKERS);
+        if (GET(shared->custom[0])) {
+            fprintf(stderr, "# not tested: the kernel does not let us choose a pid\n");
+            return;
+        }
+    }
+    CHECK(reused > 0);
 }
 
 /* Under load only requests inside of the killed worker may fail: of four clients
@@ -121,6 +188,7 @@ static const struct test tests[] = {
     {"all but one killed", killed},
     {"all but one killed with a queue", killed_with_a_queue},
     {"all killed with a queue", all_killed_with_a_queue},
+    {"a successor with the same pid", successor_with_the_same_pid},
     {"killed under load", killed_under_load},
     {"successors take part", successors_take_part},
 };
