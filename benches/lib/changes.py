@@ -114,7 +114,7 @@ def quiet(bench):
         bench.say(f"quiet: {mode}")
         longest, failures = _longest(bench, bench.dtm(WORKERS, mode), reloads)
         why = f"{len(failures)} reloads failed: {failures[0]}" if failures else ""
-        if still[0] > 5:
+        if longest > 5 and still[0] > 5:  # what the machine adds makes nothing shorter
             why = why or f"{still[0]:.1f} ms without any reload, too"
         bench.add(name, longest, "ms", goal=5, why=why)
     bench.row = f"longest wait over {reloads} reloads: for comparison"

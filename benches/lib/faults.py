@@ -8,9 +8,9 @@ import time
 
 from . import process
 from .load import lost
-from .paced import BLOCKED, OURS, WORKERS, doubts, merge, mode_of, paced
+from .paced import BLOCKED, OURS, STARVED, WORKERS, doubts, merge, mode_of, paced
 from .servers import fetch
-from .stats import quartiles
+from .stats import RESTLESS, quartiles
 
 GOALS = {"blocked1": 1.2, "blocked2": 1.3, "stopped1": 1.3}
 ROW = "p99 of new connections, 50 ms of every 200 ms: 1 or 2 of 4 workers blocked, 1 stopped"
@@ -92,7 +92,7 @@ def _faults(bench, server):
 def _interleaved(bench, server, disturbances):
     """{name: [(quiet slice, disturbed one, quiet one)]}"""
     load, found = bench.load, {}
-    seconds, rounds = bench.scale((1.2, 2), (2.0, 6)) if mode_of(server) in OURS else (1.5, 1)
+    seconds, rounds = bench.scale((1.2, 3), (2.0, 6)) if mode_of(server) in OURS else (1.5, 1)
     load("target", server.port, "http")
     paced(load, 0.5)
     before = paced(load, seconds)
@@ -105,7 +105,19 @@ def _interleaved(bench, server, disturbances):
     return found
 
 
+def _steady(slices):
+    """Those whose quiet neighbours agree, if they are enough: then there is no doubt."""
+    def agree(before, after):
+        return max(before["p99"], after["p99"]) <= (1 + RESTLESS) * min(before["p99"], after["p99"])
+
+    good = [some for some in slices if agree(some[0], some[2])]
+    return good if len(good) >= max(2, (len(slices) + 1) // 2) else None
+
+
 def _report(bench, name, mode, slices, why):
+    good = _steady(slices)
+    if good and statistics.median(quiet["p99"] for quiet, _, _ in good) <= STARVED:
+        slices, why = good, ""
     ratios = [2 * hurt["p99"] / (before["p99"] + after["p99"]) for before, hurt, after in slices]
     low, middle, high = quartiles(ratios)
     p99 = statistics.median(hurt["p99"] for _, hurt, _ in slices) / 1e6

@@ -39,6 +39,7 @@ def _paired(bench, where, layout, kind, servers):
             lambda server: slices.keepalive(bench.load, server, kind, CLIENTS, SLICE),
             bench.scale(3, 8),
             lambda text: bench.say(f"{where}, {layout}: {text}"),
+            "cpu" if layout == "together" else "rate",
         )
 
 

@@ -52,23 +52,32 @@ def connect(load, server, clients, ms, idle=0):
             time.sleep(0.05)
 
 
-def paired(baseline, servers, measure, rounds, progress):
+def paired(baseline, servers, measure, rounds, progress, what="cpu"):
+    """So many good rounds. Where the baseline before and after differs too much, the machine
+    has changed meanwhile, and what was measured in between says nothing of a server: it is
+    measured again, up to half as often as there are rounds."""
     result = Paired()
-    order = list(servers)
     measure(baseline)  # warm up
-    for server in order:
+    for server in servers:
         measure(server)
+    left = {server.name: rounds for server in servers}
     before = measure(baseline)
-    for number in range(rounds):
+    for number in range(rounds + (rounds + 1) // 2):
+        order = [server for server in servers if left[server.name] > 0]
+        if not order:
+            break
         progress(f"round {number + 1}/{rounds}")
         random.shuffle(order)
         for at in range(0, len(order), 2):
             some = [(server.name, measure(server)) for server in order[at : at + 2]]
             after = measure(baseline)
+            steady = result.is_steady(before, after, what)
             for name, sample in some:
-                result.add(name, before, sample, after)
-            result.add_baseline(before, after)
+                result.add(name, before, sample, after, steady)
+                left[name] -= steady
+            result.add_baseline(before, after, steady)
             before = after
+    result.settle(rounds, left)
     return result
 
 

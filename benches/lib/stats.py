@@ -19,6 +19,8 @@ def spread(values):
     return (high - low) / middle if middle else 0.0
 
 
+# By how much the baseline may differ from one slice to its next.
+STEADY = 0.10
 # A p99 rests on one request of a hundred, so it varies more than a mean does.
 RESTLESS = 0.30
 
@@ -42,8 +44,18 @@ class Paired:
         self.drift = {"rate": [], "cpu": []}  # of the baseline from slice to slice
         self.baseline = []
         self.slices = {}  # server -> [Slice]
+        self._unsteady = []  # what to add if there is too little else
 
-    def add(self, server, before, sample, after):
+    @staticmethod
+    def is_steady(before, after, what):
+        """Has the machine stayed the same meanwhile? The servers have no part in this."""
+        first, second = getattr(before, what), getattr(after, what)
+        return abs(first - second) <= STEADY * min(first, second)
+
+    def add(self, server, before, sample, after, steady=True):
+        if not steady:
+            self._unsteady.append((self.add, server, before, sample, after))
+            return
         self.slices.setdefault(server, []).append(sample)
         for what in ("rate", "cpu"):
             base = (getattr(before, what) + getattr(after, what)) / 2
@@ -52,10 +64,21 @@ class Paired:
         caused = sample.cpu + sample.asking - (before.asking + after.asking) / 2
         self.ratios.setdefault((server, "caused"), []).append(caused / base)
 
-    def add_baseline(self, before, after):
+    def add_baseline(self, before, after, steady=True):
+        if not steady:
+            self._unsteady.append((self.add_baseline, before, after))
+            return
         self.baseline.append(after)
         for what in ("rate", "cpu"):
             self.drift[what].append(getattr(after, what) / getattr(before, what))
+
+    def settle(self, rounds, left):
+        """All is measured. Some servers may have too few good rounds, for all the tries: then
+        everything counts, and the spread of that decides whether there is a verdict."""
+        if any(missing > rounds // 2 for missing in left.values()):
+            for add, *what in self._unsteady:
+                add(*what)
+        self._unsteady.clear()
 
     def noise(self, what):
         return spread(self.drift[what])

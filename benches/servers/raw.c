@@ -3,13 +3,15 @@
  * limit that the others are held against.
  *
  * "token" is the limit of a schedule that hands the turn on: half of the workers stand
- * in the listener's queue, and who accepts puts the next one there and leaves it. The
- * next one is simply the next one: no load is looked at, no death is thought of.
+ * in the listener's queue, and who accepts puts there the least loaded of those that do
+ * not, and leaves it. No death is thought of, no limit, no other mode.
  */
 #define _GNU_SOURCE
 #include "prefork.h"
 
+#include <stdatomic.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 
 #define EVENTS 64
 
@@ -19,6 +21,12 @@ struct client {
 };
 
 static int epoll, epolls[WORKERS_MAX], token;
+
+/* What each worker knows of the others: a cache line of each. */
+static struct row {
+    _Alignas(64) atomic_uint load;
+    atomic_uint armed;
+} * rows;
 
 static void watch(int operation, int fd, uint32_t events, void *data)
 {
@@ -30,31 +38,62 @@ static void watch(int operation, int fd, uint32_t events, void *data)
     }
 }
 
+static int least_loaded(void)
+{
+    unsigned int load, least = UINT32_MAX;
+    int i, slot, found = prefork_index;
+
+    for (i = 1; i < prefork_workers; i++) {
+        slot = (prefork_index + i) % prefork_workers;
+        if (atomic_load(&rows[slot].armed))
+            continue;
+        load = atomic_load_explicit(&rows[slot].load, memory_order_relaxed);
+        if (load < least) {
+            least = load;
+            found = slot;
+        }
+    }
+    return found;
+}
+
+static void count(int clients)
+{
+    unsigned int load = atomic_load_explicit(&rows[prefork_index].load, memory_order_relaxed);
+
+    atomic_store_explicit(&rows[prefork_index].load, load + (unsigned int)clients,
+                          memory_order_relaxed);
+}
+
+/* With the two system calls that a schedule by tokens cannot do without. */
+static void hand_on(int listener)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+    int next = least_loaded();
+
+    if (next == prefork_index || atomic_exchange(&rows[next].armed, 1))
+        return; /* it is the next one once more */
+    epoll_ctl(epolls[next], EPOLL_CTL_ADD, listener, &event);
+    epoll_ctl(epoll, EPOLL_CTL_DEL, listener, NULL);
+    atomic_store(&rows[prefork_index].armed, 0); /* nobody puts it there before it has left */
+}
+
 /* One per report, so that the other workers get their share. */
-static int accept_one(int listener)
+static void accept_one(int listener)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     struct client *client;
 
     if (fd < 0)
-        return 0;
+        return;
     client = malloc(sizeof *client);
     client->fd = fd;
     client->waits_for = WORK_READ;
     client->conn.left = client->conn.used = 0;
+    if (token) {
+        count(1);
+        hand_on(listener);
+    }
     watch(EPOLL_CTL_ADD, fd, EPOLLIN, client);
-    return 1;
-}
-
-/* The two system calls that a schedule by tokens cannot do without. */
-static void hand_on(int listener)
-{
-    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
-    int tokens = prefork_workers > 1 ? prefork_workers / 2 : 1;
-    int next = (prefork_index + tokens) % prefork_workers;
-
-    if (next != prefork_index && epoll_ctl(epolls[next], EPOLL_CTL_ADD, listener, &event) == 0)
-        epoll_ctl(epoll, EPOLL_CTL_DEL, listener, NULL);
 }
 
 static void go_on(struct client *client)
@@ -64,6 +103,8 @@ static void go_on(struct client *client)
     if (next == WORK_DONE) {
         close(client->fd);
         free(client);
+        if (token)
+            count(-1);
     } else if (next != client->waits_for) {
         watch(EPOLL_CTL_MOD, client->fd, next == WORK_READ ? EPOLLIN : EPOLLOUT, client);
         client->waits_for = next;
@@ -76,15 +117,17 @@ static void serve(int listener)
     int i, n;
 
     epoll = token ? epolls[prefork_index] : epoll_create1(EPOLL_CLOEXEC);
-    if (!token || prefork_index < prefork_workers / 2 || prefork_index == 0)
+    if (!token || prefork_index < prefork_workers / 2 || prefork_index == 0) {
+        atomic_store(&rows[prefork_index].armed, 1);
         watch(EPOLL_CTL_ADD, listener, EPOLLIN | EPOLLEXCLUSIVE, NULL);
+    }
     for (;;) {
         n = epoll_wait(epoll, events, EVENTS, -1);
         for (i = 0; i < n; i++)
             if (events[i].data.ptr)
                 go_on(events[i].data.ptr);
-            else if (accept_one(listener) && token)
-                hand_on(listener);
+            else
+                accept_one(listener);
     }
 }
 
@@ -93,6 +136,10 @@ int main(int argc, char **argv)
     int i;
 
     token = argc == 4 && strcmp(argv[3], "token") == 0;
+    rows = mmap(NULL, WORKERS_MAX * sizeof *rows, PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (rows == MAP_FAILED)
+        return 1;
     for (i = 0; token && i < WORKERS_MAX; i++)
         epolls[i] = epoll_create1(EPOLL_CLOEXEC); /* everybody can reach everybody's */
     return prefork(argc, argv, serve);
