@@ -33,6 +33,19 @@ pub(crate) use table::attach_table;
 const CBPF: libc::c_int = libc::SO_ATTACH_REUSEPORT_CBPF;
 const EBPF: libc::c_int = libc::SO_ATTACH_REUSEPORT_EBPF;
 
+/// The kernel chooses again, as if there had never been a program. The socket has a place
+/// with the program's other sockets until the kernel has done away with that, which it
+/// does a little later.
+pub(crate) fn detach(group_member: BorrowedFd<'_>) {
+    // An error means that there is none.
+    let _ = set_option(
+        group_member,
+        libc::SO_DETACH_REUSEPORT_BPF,
+        &0,
+        "SO_DETACH_REUSEPORT_BPF",
+    );
+}
+
 fn set_option<T>(fd: BorrowedFd<'_>, option: libc::c_int, value: &T, name: &str) -> Result<()> {
     let len = libc::socklen_t::try_from(size_of::<T>()).unwrap_or_default();
     // SAFETY: each caller passes the type that its option reads; borrowed meanwhile.

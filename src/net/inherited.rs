@@ -12,7 +12,7 @@ use nix::sys::socket::{
     sockopt,
 };
 use std::cell::RefCell;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// The first descriptor that systemd passes.
 const FIRST: RawFd = 3;
@@ -91,6 +91,20 @@ impl Inherited {
         }
     }
 
+    /// Close what an earlier process of this service had stored and nobody has claimed; by
+    /// what name it is kept.
+    pub(crate) fn drop_stored(&self) -> Vec<String> {
+        let is_stored = |s: &mut Socket| s.from == From::Systemd { stored: true };
+        let mut sockets = self.0.borrow_mut();
+        let unclaimed: Vec<Socket> = sockets.extract_if(.., is_stored).collect();
+        let name = |socket: Socket| {
+            // Dropped, and so closed.
+            let _ = socket.fd.take();
+            socket.name
+        };
+        unclaimed.into_iter().map(name).collect()
+    }
+
     /// A socket of systemd's that is not used any more, or not yet. A later reload may.
     pub(super) fn give_back(&self, fd: OwnedFd, address: &Address) {
         let name = match address {
@@ -117,6 +131,10 @@ impl Inherited {
         let (from, doors) = (socket.from, socket.doors);
         let fd = socket.fd.take().context(format_args!("listen {address}"))?;
         check(&fd, address)?;
+        if matches!(from, From::Systemd { .. }) {
+            // It outlived a process that may have steered it.
+            crate::bpf::detach(fd.as_fd());
+        }
         Ok(Some((fd, Claimed { from, doors })))
     }
 

@@ -238,8 +238,12 @@ impl Runtime {
             .collect()
     }
 
-    /// Have the service manager keep what we have opened, in case this process dies.
+    /// Have the service manager keep what we have opened, in case this process dies; and no
+    /// more what an earlier one had opened and this one does not use.
     pub(crate) fn store_listeners(&self, manager: &crate::systemd::Manager) {
+        for name in self.inherited.drop_stored() {
+            manager.forget_named(&name);
+        }
         let listeners = self.listeners.borrow();
         let control = self.control.borrow();
         let services = listeners.serving().map(|(_, listener)| listener);

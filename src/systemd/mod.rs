@@ -84,7 +84,12 @@ impl Manager {
 
     /// It is closed.
     pub(crate) fn forget(&self, name: &str) {
-        let message = format!("FDSTOREREMOVE=1\nFDNAME={}", state::fd_name(name));
-        self.socket.send(&message, None);
+        self.forget_named(&state::fd_name(name));
+    }
+
+    /// The same, by the name that it is kept under.
+    pub(crate) fn forget_named(&self, name: &str) {
+        self.socket
+            .send(&format!("FDSTOREREMOVE=1\nFDNAME={name}"), None);
     }
 }

@@ -3,6 +3,7 @@
  * descriptors, and descriptors that are there at the start.
  * faults: N1
  */
+#include "modes.h"
 #include "peer.h"
 
 #include <errno.h>
@@ -253,15 +254,22 @@ static void restore(void)
     setenv("LISTEN_PID", number, 1);
 }
 
+static void restore_and_use(void)
+{
+    restore();
+    use_manager();
+}
+
 /* The listeners outlive the master: who connects meanwhile is served by the next. */
-static void listeners_outlive_a_crash(void)
+static void outlive_a_crash(uint32_t mode)
 {
     struct service service = managed(abstract());
     char path[160];
     snprintf(path, sizeof path, "unix:%s/socket", scratch());
     service.listen[1] = path;
-    service.config.accept_mode = DTM_ACCEPT_TOKEN;
+    service.config.accept_mode = mode;
     start(&service);
+    CHECK(serves());
     listen_to_it();
     CHECK_EQ(manager.stored_count, 3);
     CHECK_EQ(strncmp(manager.stored_name[0], "dtm-127.0.0.1_", 14), 0);
@@ -280,17 +288,64 @@ static void listeners_outlive_a_crash(void)
     next.listen[0] = address;
     next.listen[1] = path;
     next.before = restore;
+    next.config.accept_mode = mode;
     start(&next);
     for (int i = 0; i < 8; i++) {
         CHECK(hear(early[i]));
         hang_up(early[i]);
     }
+    CHECK(serves());
+    CHECK_EQ(logged("<1>"), 0); /* found in systemd: a socket that is steered already */
     /* The socket file is ours again, and removed at the end. */
     kill(shared->host, SIGTERM);
     CHECK_EQ(wait_host(), 0);
     check_no_survivors();
     CHECK(access(path + strlen("unix:"), F_OK) != 0);
     CHECK(access(control_path(), F_OK) != 0);
+    close_manager();
+}
+
+static void listeners_outlive_a_crash(void)
+{
+    outlive_a_crash(DTM_ACCEPT_TOKEN);
+}
+
+static void steered_listeners_outlive_a_crash(void)
+{
+    if (may_steer())
+        outlive_a_crash(DTM_ACCEPT_STEER);
+}
+
+/* The socket's file went with the crash, as in a RuntimeDirectory=: there is a new one, and
+ * the manager is not left with both. */
+static void file_gone(void)
+{
+    struct service service = managed(abstract());
+    char path[160];
+    snprintf(path, sizeof path, "unix:%s/socket", scratch());
+    service.listen[1] = path;
+    start(&service);
+    listen_to_it();
+    CHECK_EQ(manager.stored_count, 3);
+    CHECK_EQ(kill(shared->host, SIGKILL), 0);
+    wait_host();
+    WAIT(survivors(NULL, 0) == 0);
+    CHECK_EQ(unlink(path + strlen("unix:")), 0);
+    struct service next = a_service();
+    int from = manager.count;
+    next.listen[1] = path;
+    next.before = restore_and_use;
+    start(&next);
+    hang_up(dial_address(path));
+    int removed = heard("FDSTOREREMOVE=1", from), stored = heard("FDSTORE=1", from);
+    CHECK(from <= removed && removed < stored);
+    CHECK(strstr(manager.text[removed], "/socket"));
+    CHECK(strstr(manager.text[stored], "/socket"));
+    CHECK_EQ(count_heard("FDSTOREREMOVE=1"), 1); /* the others are in use */
+    CHECK_EQ(manager.stored_count, 4);
+    kill(shared->host, SIGTERM);
+    CHECK_EQ(wait_host(), 0);
+    check_no_survivors();
     close_manager();
 }
 
@@ -329,6 +384,8 @@ static const struct test tests[] = {
     {"nobody listens", nobody_listens},
     {"the watchdog", the_watchdog},
     {"listeners outlive a crash", listeners_outlive_a_crash},
+    {"steered listeners outlive a crash", steered_listeners_outlive_a_crash},
+    {"a file that did not outlive it", file_gone},
     {"passed by name", passed_by_name},
 };
 TEST_MAIN(tests)
