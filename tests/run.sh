@@ -68,14 +68,14 @@ stage_fmt() {
 
 stage_clippy() {
     gate "clippy" "mend what it names; the deny list is in Cargo.toml and clippy.toml" \
-        cargo clippy --locked --all-targets --features fault -- -D warnings
+        cargo clippy --locked --all-targets --features fault,store-etcd-tls -- -D warnings
     gate "clippy without features" "see above; look for #[cfg(feature = ...)]" \
         cargo clippy --locked --lib --no-default-features -- -D warnings
 }
 
 stage_cargo() {
     whole=0
-    run "cargo test" cargo test --locked --no-fail-fast --features fault || whole=1
+    run "cargo test" cargo test --locked --no-fail-fast --features fault,store-etcd-tls || whole=1
     results=$(awk '/^test result:/ { ok += $4; bad += $6 } END { print ok + 0, bad + 0 }' "$log")
     # Something that did not even run has no result line.
     [ "$whole" -eq 0 ] || [ "${results#* }" -ne 0 ] || results="${results% *} 1"

@@ -79,6 +79,8 @@ const BUILT_IN: &[(&str, Opener)] = &[
     ("sqlite", sqlite::open),
     #[cfg(feature = "store-etcd")]
     ("etcd", etcd::open),
+    #[cfg(feature = "store-etcd-tls")]
+    ("etcds", etcd::open),
 ];
 
 fn scheme(uri: &str) -> &str {

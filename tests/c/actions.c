@@ -31,6 +31,30 @@ void remove_store(void)
     }
 }
 
+bool is_store(int fd)
+{
+    char link[32], path[160];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, path, sizeof path - 1);
+    path[len > 0 ? len : 0] = 0;
+    return strstr(path, "/actions.db") != NULL;
+}
+
+FILE *sqlite(const char *mode)
+{
+    char line[256];
+    snprintf(line, sizeof line, "exec sqlite3 -batch %s", store_path());
+    FILE *pipe = popen(line, mode);
+    CHECK(pipe);
+    return pipe;
+}
+
+void sql(FILE *pipe, const char *text)
+{
+    fprintf(pipe, "%s\n", text);
+    fflush(pipe);
+}
+
 /* ---- in the controller ---------------------------------------------------- */
 
 static dtm_str_t text_of(const char *text)
@@ -124,7 +148,7 @@ static void fork_and_try(dtm_t *rt, const dtm_phase_t *phase)
 
 #ifdef HAVE_SQLITE
 /* G09: with the one SQLite that this process has. */
-static void sql(const dtm_phase_t *phase)
+static void native_sql(const dtm_phase_t *phase)
 {
     char text[128];
     void *db = dtm_txn_native(phase->txn);
@@ -185,7 +209,7 @@ static int32_t special(dtm_t *rt, const dtm_phase_t *phase)
         fork_and_try(rt, phase);
 #ifdef HAVE_SQLITE
     } else if (!strcmp(word, "sql")) {
-        sql(phase);
+        native_sql(phase);
         return (int)phase->attempt <= number ? -EIO : DTM_ACTION_NEXT;
 #endif
     } else if (!strcmp(word, "misuse")) {
@@ -282,20 +306,55 @@ struct service acting_service(void)
     return service;
 }
 
+void start_acting(void)
+{
+    struct service service = acting_service();
+    start(&service);
+}
+
+void finish_acting(void)
+{
+    finish();
+    remove_store();
+}
+
 /* ---- in the driver --------------------------------------------------------- */
 
-uint64_t begin_action(const char *format, ...)
+static uint64_t begin(const char *format, va_list list)
 {
     char line[256];
-    va_list list;
-    va_start(list, format);
     vsnprintf(line, sizeof line, format, list);
-    va_end(list);
     int id;
     WAIT((id = command("action %s", line)) != -EBUSY); /* the store is not open yet */
     if (id <= 0)
         fail_at(__FILE__, __LINE__, "action %s: %d %s", line, id, detail);
     return ledger->last_begun = (uint64_t)id;
+}
+
+uint64_t begin_action(const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    uint64_t id = begin(format, list);
+    va_end(list);
+    return id;
+}
+
+uint64_t begin_until(uint32_t state, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    uint64_t id = begin(format, list);
+    va_end(list);
+    WAIT_STATE(id, state);
+    return id;
+}
+
+void let_go(uint64_t id)
+{
+    CHECK_EQ(command("verb %d %d", (int)id, DTM_VERB_GO), DTM_OK);
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    check_promise(id, 3);
 }
 
 uint64_t surely_begin(const char *line)

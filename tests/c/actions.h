@@ -14,6 +14,8 @@
 
 #include "peer.h"
 
+#include <stdio.h>
+
 enum { EFFECTS = 8192, PHASES = 3 };
 
 /* One run of a callback. */
@@ -39,11 +41,19 @@ struct ledger {
 extern struct ledger *ledger;
 
 struct service acting_service(void);             /* a_service() with a store and the actions */
+void start_acting(void);                         /* acting_service(), started */
 void start_again(const struct service *service); /* after finish() or a kill */
+void finish_acting(void);                        /* finish(), and the store is removed */
 const char *store_path(void);
 void remove_store(void);
+bool is_store(int fd);          /* one of its files */
+FILE *sqlite(const char *mode); /* sqlite3 on it: an operator's, or somebody else's */
+void sql(FILE *pipe, const char *text);
 
 uint64_t begin_action(const char *format, ...) __attribute__((format(printf, 1, 2)));
+uint64_t begin_until(uint32_t state, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void let_go(uint64_t id); /* it waits for an operator's go: to its end, as promised */
 uint64_t surely_begin(const char *line); /* though the controller may be killed meanwhile */
 struct action *action_of(uint64_t id);   /* as the controller sees it */
 #define WAIT_STATE(id, wanted) WAIT(GET(action_of(id)->state) == (int)(wanted))

@@ -1,7 +1,7 @@
 /*
  * Durable actions: phases in order, waits, ends, operators, and who dies meanwhile.
  * flow: C10, C11, C12, L18
- * Faults: G08 G11 G12 G13, D07 from an action.
+ * Faults: G08 G11 G13, D07 from an action.
  */
 #include "actions.h"
 
@@ -13,8 +13,7 @@
 /* C10, C11 */
 static void phases_in_order(void)
 {
-    struct service service = acting_service();
-    start(&service);
+    start_acting();
     uint64_t first = begin_action("steps"), second = begin_action("careful x");
     CHECK(second > first);
     WAIT_STATE(first, DTM_INSTANCE_DONE);
@@ -24,11 +23,9 @@ static void phases_in_order(void)
     CHECK_EQ(nth_effect(second, 0)->callback, 0); /* the preaction */
     CHECK_EQ(command("action nosuch"), DTM_EINVAL);
     CHECK(strstr(detail, "nosuch"));
-    uint64_t odd = begin_action("steps misuse");
-    WAIT_STATE(odd, DTM_INSTANCE_DONE);
+    uint64_t odd = begin_until(DTM_INSTANCE_DONE, "steps misuse");
     check_promise(odd, 3);
-    finish();
-    remove_store();
+    finish_acting();
 }
 
 static void without_a_store(void)
@@ -52,10 +49,8 @@ static void with_an_unknown_store(void)
 
 static void waits(void)
 {
-    struct service service = acting_service();
-    start(&service);
-    uint64_t go = begin_action("steps go");
-    WAIT_STATE(go, DTM_INSTANCE_WAITING);
+    start_acting();
+    uint64_t go = begin_until(DTM_INSTANCE_WAITING, "steps go");
     CHECK_EQ(action_of(go)->wait, DTM_WAIT_GO);
     uint64_t timed = begin_action("steps wait 50"), limited = begin_action("steps go 50");
     WAIT_STATE(timed, DTM_INSTANCE_DONE);
@@ -69,20 +64,17 @@ static void waits(void)
     check_promise(go, 3);
     check_promise(timed, 3);
     check_promise(limited, 3);
-    finish();
-    remove_store();
+    finish_acting();
 }
 
 /* All workers updated: not before the one that is missing is back. */
 static void waits_for_workers(void)
 {
-    struct service service = acting_service();
-    start(&service);
+    start_acting();
     shared->update_agains = 1 << 30;
     end_kid(nth_open(0), SIGKILL);
     WAIT(count_events(DTM_EVENT_READY, DTM_ROLE_WORKER) == 4);
-    uint64_t id = begin_action("steps updated");
-    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    uint64_t id = begin_until(DTM_INSTANCE_WAITING, "steps updated");
     int passes = GET(shared->passes);
     WAIT(GET(shared->passes) > passes + 5);
     CHECK_EQ(action_of(id)->state, DTM_INSTANCE_WAITING);
@@ -95,22 +87,19 @@ static void waits_for_workers(void)
     CHECK(ask(busy, "busy"));
     CHECK_EQ(kill(shared->host, SIGHUP), 0);
     WAIT(shared->reloads == 1);
-    id = begin_action("steps drained");
-    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    id = begin_until(DTM_INSTANCE_WAITING, "steps drained");
     passes = GET(shared->passes);
     CHECK_EQ(command("store"), DTM_OK);
     WAIT(GET(shared->passes) > passes);
     CHECK_EQ(action_of(id)->state, DTM_INSTANCE_WAITING);
     hang_up(busy);
     WAIT_STATE(id, DTM_INSTANCE_DONE);
-    finish();
-    remove_store();
+    finish_acting();
 }
 
 static void ends(void)
 {
-    struct service service = acting_service();
-    start(&service);
+    start_acting();
     uint64_t jump = begin_action("steps jump 0"), again = begin_action("steps again 3"),
              done = begin_action("steps done"), fail = begin_action("steps fail"),
              falls = begin_action("careful fail"), mends = begin_action("careful fail mend"),
@@ -132,15 +121,13 @@ static void ends(void)
     WAIT_STATE(starts, DTM_INSTANCE_DONE);
     WAIT_STATE(starts + 1, DTM_INSTANCE_DONE);
     check_promise(starts + 1, 3);
-    finish();
-    remove_store();
+    finish_acting();
 }
 
 /* G11: attempts are counted before they begin; parked after the last, others go on. */
 static void parked(void)
 {
-    struct service service = acting_service();
-    start(&service);
+    start_acting();
     uint64_t errs = begin_action("steps error 1"), stays = begin_action("careful error 9"),
              kills = begin_action("steps kill 9");
     WAIT_STATE(kills, DTM_INSTANCE_PARKED);
@@ -157,8 +144,7 @@ static void parked(void)
     CHECK_EQ(nth_effect(stays, last)->callback, 2);
     CHECK_EQ(nth_effect(stays, last)->cause, -EIO);
     CHECK(strstr(action_of(stays)->text, "EIO"));
-    uint64_t after = begin_action("steps");
-    WAIT_STATE(after, DTM_INSTANCE_DONE);
+    begin_until(DTM_INSTANCE_DONE, "steps");
 
     /* Resumed: the same token, and further attempts. */
     CHECK_EQ(command("verb %d %d", (int)kills, DTM_VERB_GO), DTM_EREFUSED);
@@ -167,8 +153,7 @@ static void parked(void)
     CHECK_EQ(nth_effect(kills, 4)->attempt, 4);
     CHECK(!strcmp(nth_effect(kills, 4)->token, nth_effect(kills, 1)->token));
     WAIT_STATE(kills, DTM_INSTANCE_PARKED);
-    finish();
-    remove_store();
+    finish_acting();
 }
 
 /* G11: one that hangs holds up its controller only; whoever ends that one counts. */
@@ -184,14 +169,12 @@ static void hangs(void)
     WAIT_STATE(id, DTM_INSTANCE_DONE);
     CHECK_EQ(effects_of(id, 1), 2);
     check_promise(id, 3);
-    finish();
-    remove_store();
+    finish_acting();
 }
 
 static void in_the_background(void)
 {
-    struct service service = acting_service();
-    start(&service);
+    start_acting();
     uint64_t woken = begin_action("steps pending"), limited = begin_action("steps pending 50"),
              dies = begin_action("steps pending");
     WAIT(effects_of(woken, 1) == 1 && effects_of(dies, 1) == 1);
@@ -211,8 +194,7 @@ static void in_the_background(void)
     CHECK_EQ(command("wake %d 0", (int)dies), DTM_OK);
     WAIT_STATE(dies, DTM_INSTANCE_DONE);
     check_promise(dies, 3);
-    finish();
-    remove_store();
+    finish_acting();
 }
 
 static void operators(void)
@@ -233,8 +215,7 @@ static void operators(void)
     CHECK_EQ(command("verb %d %d", (int)id, DTM_VERB_RESUME), DTM_OK);
     WAIT_STATE(id, DTM_INSTANCE_DONE);
     check_promise(id, 3);
-    finish();
-    remove_store();
+    finish_acting();
 }
 
 /* L18: the whole service is killed in the middle of its work; the next run completes it. */
@@ -253,56 +234,14 @@ static void outlives_the_service(void)
     WAIT_STATE(hangs, DTM_INSTANCE_DONE);
     check_promise(hangs, 3);
     WAIT_STATE(waits, DTM_INSTANCE_WAITING);
-    CHECK_EQ(command("verb %d %d", (int)waits, DTM_VERB_GO), DTM_OK);
-    WAIT_STATE(waits, DTM_INSTANCE_DONE);
-    check_promise(waits, 3);
-    finish();
-    remove_store();
-}
-
-/* G12: many at once: a phase each, all in turn. */
-static void many_at_once(void)
-{
-    enum { MANY = 200 };
-    struct service service = acting_service();
-    start(&service);
-    uint64_t first = begin_action("steps hang 1");
-    WAIT(effects_of(first, 1) == 1);
-    char lines[MANY * 8] = "action steps";
-    for (int i = 1; i < MANY / 2; i++)
-        strcat(lines, "\naction steps");
-    int operators[] = {ask_command(lines), ask_command(lines)};
-    SET(ledger->release, 1);
-    for (int i = 0; i < MANY; i++)
-        CHECK(hear(operators[i % 2]));
-    hang_up(operators[0]);
-    hang_up(operators[1]);
-    WAIT_STATE(first + MANY, DTM_INSTANCE_DONE);
-    for (uint64_t id = first + 1; id <= first + MANY; id++)
-        check_promise(id, 3);
-    /* From when all are there: nobody has two turns before somebody who is not done has one. */
-    int at[MANY + 1] = {0}, turns[MANY + 1] = {0};
-    uint32_t from = 0;
-    while (ledger->effect[from].id != first + MANY)
-        from++;
-    for (uint32_t i = 0; i < GET(ledger->count); i++) {
-        uint64_t id = ledger->effect[i].id;
-        if (id <= first)
-            continue;
-        at[id - first] = ledger->effect[i].phase + 1;
-        turns[id - first] += i > from;
-        for (int other = 1; i > from && other <= MANY; other++)
-            CHECK(at[other] == PHASES || turns[id - first] - turns[other] <= 1);
-    }
-    finish();
-    remove_store();
+    let_go(waits);
+    finish_acting();
 }
 
 /* G13 */
 static void one_list_of_workers(void)
 {
-    struct service service = acting_service();
-    start(&service);
+    start_acting();
     uint64_t id = begin_action("steps workers");
     WAIT(GET(ledger->commands) == 1);
     end_kid(nth_open(0), SIGKILL);
@@ -312,15 +251,13 @@ static void one_list_of_workers(void)
     WAIT_STATE(id, DTM_INSTANCE_DONE);
     WAIT(shared->reloads == 1 && count_open(2) == 3);
     check_promise(id, 3);
-    finish();
-    remove_store();
+    finish_acting();
 }
 
 /* 3.9: no fork while an action forbids it; its death allows it again. */
 static void forbids_forking(void)
 {
-    struct service service = acting_service();
-    start(&service);
+    start_acting();
     uint64_t id = begin_action("steps nofork 60000");
     WAIT(GET(ledger->commands) == 1); /* the master has acknowledged it */
     CHECK_EQ(ledger->command_status, DTM_OK);
@@ -333,12 +270,10 @@ static void forbids_forking(void)
     end_kid(controller(), SIGKILL);
     WAIT(count_open(0) == 3);
     /* And by its own time. */
-    id = begin_action("steps nofork 300");
-    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    id = begin_until(DTM_INSTANCE_DONE, "steps nofork 300");
     end_kid(nth_open(0), SIGKILL);
     WAIT(count_open(0) == 3);
-    finish();
-    remove_store();
+    finish_acting();
 }
 
 /* G08: a process that a phase forks has no runtime, and so no store. */
@@ -346,22 +281,18 @@ static void forks_in_a_phase(void)
 {
     struct service service = acting_service();
     start(&service);
-    uint64_t id = begin_action("steps fork");
-    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    uint64_t id = begin_until(DTM_INSTANCE_DONE, "steps fork");
     check_promise(id, 3);
     CHECK_EQ(GET(ledger->release), 1);
-    finish();
-    remove_store();
+    finish_acting();
 }
 
 #ifdef HAVE_SQLITE
 /* G09: what the service does with the database's own handle commits with the phase. */
 static void native_handle(void)
 {
-    struct service service = acting_service();
-    start(&service);
-    uint64_t id = begin_action("steps sql 2");
-    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    start_acting();
+    uint64_t id = begin_until(DTM_INSTANCE_DONE, "steps sql 2");
     check_promise(id, 3);
     CHECK_EQ(effects_of(id, 1), 3);
     finish();
@@ -379,10 +310,8 @@ static void native_handle(void)
 /* What an operator can read about an action. */
 static void history(void)
 {
-    struct service service = acting_service();
-    start(&service);
-    uint64_t id = begin_action("careful error 1");
-    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    start_acting();
+    uint64_t id = begin_until(DTM_INSTANCE_DONE, "careful error 1");
     CHECK(command("history %d", (int)id) > 0);
     static const char *const lines[] = {"started",
                                         "preaction (attempt 1) done",
@@ -396,130 +325,7 @@ static void history(void)
         CHECK(at);
     }
     CHECK_EQ(command("history 999"), DTM_EGONE);
-    finish();
-    remove_store();
-}
-
-/* What a pass costs with so many that wait: printed, for the documents. */
-static double pass_us(uint32_t passes)
-{
-    char path[64];
-    unsigned long long before = 0, after = 0;
-    snprintf(path, sizeof path, "/proc/%d/schedstat", controller()->pid);
-    FILE *file = fopen(path, "re");
-    CHECK(file && fscanf(file, "%llu", &before) == 1);
-    fclose(file);
-    uint32_t from = (uint32_t)GET(shared->passes);
-    WAIT((uint32_t)GET(shared->passes) - from >= passes);
-    uint32_t done = (uint32_t)GET(shared->passes) - from;
-    CHECK((file = fopen(path, "re")) && fscanf(file, "%llu", &after) == 1);
-    fclose(file);
-    return (double)(after - before) / 1000 / done;
-}
-
-/* G12: many wait; those that do not have their turns all the same. */
-static void ten_thousand(void)
-{
-    struct service service = acting_service();
-    service.config.controller_tick_ms = 1;
-    start(&service);
-    uint64_t id = begin_action("steps");
-    WAIT_STATE(id, DTM_INSTANCE_DONE);
-    SET(shared->wants_actions, 0);
-    double none = pass_us(1000);
-    finish();
-    char line[256];
-    snprintf(line, sizeof line, "exec sqlite3 -batch %s", store_path());
-    FILE *other = popen(line, "w");
-    CHECK(other);
-    fprintf(other,
-            "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 10001) "
-            "INSERT INTO kv SELECT CAST(printf('i/%%016x', i) AS BLOB), CAST(printf('"
-            "dtm-instance 1\nid %%d\nname steps\nstate waiting\nstage action\nphase 0\n"
-            "step 1\nattempt 0\nforgiven 0\nfall -\nfalls 0\nbefore 0\n"
-            "wait %%s 3600000 9000000000000\ntimed-out 0\ncause 0\nfleet 0\nlines 0\n"
-            "started 1\nchanged 1\ntext \n\n', i, CASE i %% 2 WHEN 0 THEN 'time' ELSE 'go' END)"
-            " AS BLOB), (SELECT n FROM revision) FROM n;"
-            "UPDATE kv SET value = '10001' WHERE CAST(key AS TEXT) = 'sequence';");
-    CHECK_EQ(pclose(other), 0);
-    start_again(&service);
-    WAIT(logged("10000 actions to go on with"));
-    double many = pass_us(1000);
-    printf("# a pass: %.1f us with none, %.1f us with 10,000 that wait\n", none, many);
-    SET(shared->wants_actions, 1);
-    WAIT(GET(shared->action_count) == 10001);
-    SET(ledger->count, 0);
-    id = begin_action("steps");
-    CHECK_EQ(id, 10002);
-    WAIT(effects_of(id, 2) == 1);
-    CHECK_EQ(GET(ledger->count), 3); /* nobody else had a turn */
-    finish();
-    remove_store();
-}
-
-static void write_config(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "we");
-    CHECK(file && fputs(text, file) >= 0);
-    fclose(file);
-}
-
-static bool config_says(const char *path, const char *text)
-{
-    char line[256] = "";
-    FILE *file = fopen(path, "re");
-    CHECK(file && fgets(line, sizeof line, file));
-    fclose(file);
-    return strstr(line, text) != NULL;
-}
-
-/* dtm-rollout: a good file stays, one that the service refuses is taken back. */
-static void rollout(void)
-{
-    static char config[160], fresh[160];
-    struct service service = acting_service();
-    snprintf(config, sizeof config, "%s/config", scratch());
-    snprintf(fresh, sizeof fresh, "%s/fresh", scratch());
-    write_config(config, "# the first\n[dtm]\ndrain_timeout = 20s\n");
-    service.config.config_file = config;
-    start(&service);
-    write_config(fresh, "# the second\n[dtm]\ndrain_timeout = 10s\n");
-    uint64_t id = begin_action("dtm-rollout %s 1", fresh);
-    WAIT_STATE(id, DTM_INSTANCE_DONE);
-    CHECK(config_says(config, "second"));
-    WAIT(count_open(2) == 3 && count_open(0) == 3);
-
-    /* A setting that cannot be read. */
-    write_config(fresh, "# the third\n[dtm]\ndrain_timeout = never\n");
-    id = begin_action("dtm-rollout %s 1", fresh);
-    WAIT_STATE(id, DTM_INSTANCE_FAILED);
-    CHECK(config_says(config, "second"));
-    CHECK(serves());
-
-    /* A generation that comes up and then dies. */
-    write_config(fresh, "# the fourth\n[dtm]\ndrain_timeout = 5s\n");
-    int reloads = shared->reloads;
-    id = begin_action("dtm-rollout %s 60", fresh);
-    WAIT(shared->reloads == reloads + 1 && count_open(0) == 3);
-    CHECK(config_says(config, "fourth"));
-    WAIT(action_of(id)->phase == 2 && action_of(id)->step >= 3);
-    end_kid(nth_open(0), SIGKILL);
-    WAIT_STATE(id, DTM_INSTANCE_FAILED);
-    CHECK(config_says(config, "second"));
-    WAIT(count_open(0) == 3);
-
-    /* The controller dies in the middle of one. */
-    write_config(fresh, "# the fifth\n[dtm]\ndrain_timeout = 6s\n");
-    id = begin_action("dtm-rollout %s 2", fresh);
-    WAIT(action_of(id)->phase == 2);
-    end_kid(controller(), SIGKILL);
-    WAIT_STATE(id, DTM_INSTANCE_DONE);
-    CHECK(config_says(config, "fifth"));
-    CHECK_EQ(command("action dtm-nosuch"), DTM_EINVAL);
-    finish();
-    unlink(config);
-    unlink(fresh);
-    remove_store();
+    finish_acting();
 }
 
 /* At each step of a turn, in each phase. */
@@ -555,7 +361,6 @@ static const struct test tests[] = {
     {"in the background", in_the_background},
     {"operators", operators},
     {"outlives the service", outlives_the_service},
-    {"many at once", many_at_once},
     {"one list of workers", one_list_of_workers},
     {"forbids forking", forbids_forking},
     {"a process that it forks", forks_in_a_phase},
@@ -563,8 +368,6 @@ static const struct test tests[] = {
     {"native handle", native_handle},
 #endif
     {"history", history},
-    {"10,000 that wait", ten_thousand},
-    {"dtm-rollout", rollout},
     {"killed at each step", killed_at_each_step},
 };
 TEST_MAIN(tests)

@@ -20,15 +20,6 @@
 
 enum mode { BEFORE, HALF, AFTER };
 
-static bool is_store(int fd)
-{
-    char link[32], path[160];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t len = readlink(link, path, sizeof path - 1);
-    path[len > 0 ? len : 0] = 0;
-    return strstr(path, "/actions.db") != NULL;
-}
-
 /* Is this the write that is armed? */
 static bool is_last(int fd)
 {
@@ -95,10 +86,8 @@ ssize_t write(int fd, const void *data, size_t len)
 /* One action after the other, each killed one write later, until one is not killed. */
 static void enumerate(enum mode mode)
 {
-    struct service service = acting_service();
-    start(&service);
-    uint64_t id = begin_action("careful");
-    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    start_acting();
+    uint64_t id = begin_until(DTM_INSTANCE_DONE, "careful");
     int nth = 0, killed;
     do {
         SET(ledger->count, 0);

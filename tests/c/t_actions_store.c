@@ -21,12 +21,7 @@
 /* A flush of the store fails: by this program's own fdatasync(), in front of libc's. */
 static int flush(int fd, const char *name)
 {
-    char link[32], path[160];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t len = readlink(link, path, sizeof path - 1);
-    path[len > 0 ? len : 0] = 0;
-    if (ledger && strstr(path, "/actions.db") && GET(ledger->armed) > 0 &&
-        ADD(ledger->armed, -1) == 0) {
+    if (ledger && is_store(fd) && GET(ledger->armed) > 0 && ADD(ledger->armed, -1) == 0) {
         ADD(ledger->killed, 1);
         errno = EIO;
         return -1;
@@ -43,22 +38,6 @@ int fsync(int fd)
 int fdatasync(int fd)
 {
     return flush(fd, "fdatasync");
-}
-
-/* sqlite3, the program: an operator's, or somebody else's. */
-static FILE *sqlite(const char *mode)
-{
-    char line[256];
-    snprintf(line, sizeof line, "exec sqlite3 -batch %s", store_path());
-    FILE *pipe = popen(line, mode);
-    CHECK(pipe);
-    return pipe;
-}
-
-static void tell(FILE *pipe, const char *sql)
-{
-    fprintf(pipe, "%s\n", sql);
-    fflush(pipe);
 }
 
 #define WAIT_STORE(code, text)                                                                 \
@@ -87,10 +66,8 @@ static bool locked(void)
 /* G03: the phase does not run, the controller answers, and goes on afterwards. */
 static void locked_by_another(void)
 {
-    struct service service = acting_service();
-    start(&service);
-    uint64_t id = begin_action("steps go");
-    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    start_acting();
+    uint64_t id = begin_until(DTM_INSTANCE_WAITING, "steps go");
     FILE *other = lock_store();
     int code;
     /* While it is locked nothing moves, and every command is answered. */
@@ -100,34 +77,30 @@ static void locked_by_another(void)
         CHECK_EQ(command("pid"), controller()->pid);
     CHECK(serves());
     CHECK_EQ(effects_of(id, 2), 0);
-    tell(other, "COMMIT;");
+    sql(other, "COMMIT;");
     pclose(other);
     WAIT((code = command("action steps")) > 0);
     WAIT_STATE((uint64_t)code, DTM_INSTANCE_DONE);
     check_promise((uint64_t)code, 3);
-    finish();
-    remove_store();
+    finish_acting();
 }
 
 /* The same in the middle of an action: a phase whose turn comes waits. */
 static void locked_meanwhile(void)
 {
-    struct service service = acting_service();
-    start(&service);
-    uint64_t id = begin_action("steps wait 300");
-    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    start_acting();
+    uint64_t id = begin_until(DTM_INSTANCE_WAITING, "steps wait 300");
     FILE *other = lock_store();
     WAIT(locked());
     CHECK_EQ(effects_of(id, 2), 0);
     CHECK_EQ(command("pid"), controller()->pid);
-    tell(other, "COMMIT;");
+    sql(other, "COMMIT;");
     pclose(other);
     WAIT_STATE(id, DTM_INSTANCE_DONE);
     CHECK_EQ(nth_effect(id, 2)->attempt, 1);
     check_promise(id, 3);
     WAIT(logged("well again"));
-    finish();
-    remove_store();
+    finish_acting();
 }
 
 /* G04: a disk that is full, and has room again. */
@@ -145,8 +118,7 @@ static void full(void)
     snprintf(path, sizeof path, "%s", scratch());
     snprintf(filler, sizeof filler, "%s/filler", path);
     start(&service);
-    uint64_t id = begin_action("steps go");
-    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    uint64_t id = begin_until(DTM_INSTANCE_WAITING, "steps go");
     int fd = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     static char zeros[4096];
     while (write(fd, zeros, sizeof zeros) > 0)
@@ -173,8 +145,7 @@ static void full(void)
 /* G05: a flush fails, so nobody knows whether the commit counts: read before going on. */
 static void outcome_unknown(void)
 {
-    struct service service = acting_service();
-    start(&service);
+    start_acting();
     for (int nth = 1; nth <= 12; nth++) {
         uint64_t id = begin_action("careful");
         SET(ledger->killed, 0);
@@ -185,18 +156,15 @@ static void outcome_unknown(void)
     }
     CHECK_LE(1, logged("DB_UNKNOWN"));
     CHECK_EQ(shared->controller_inits, 1);
-    finish();
-    remove_store();
+    finish_acting();
 }
 
 /* G06: deleted, put back, replaced. */
 static void replaced(void)
 {
     char away[160];
-    struct service service = acting_service();
-    start(&service);
-    uint64_t id = begin_action("steps go");
-    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    start_acting();
+    uint64_t id = begin_until(DTM_INSTANCE_WAITING, "steps go");
     snprintf(away, sizeof away, "%s.away", store_path());
     CHECK_EQ(rename(store_path(), away), 0);
     CHECK_EQ(command("action steps"), -ESTALE);
@@ -213,11 +181,8 @@ static void replaced(void)
     CHECK_EQ(unlink(store_path()), 0);
     CHECK_EQ(rename(away, store_path()), 0);
     WAIT_STORE(DTM_OK, "");
-    CHECK_EQ(command("verb %d %d", (int)id, DTM_VERB_GO), DTM_OK);
-    WAIT_STATE(id, DTM_INSTANCE_DONE);
-    check_promise(id, 3);
-    finish();
-    remove_store();
+    let_go(id);
+    finish_acting();
 }
 
 static void write_file(const char *text)
@@ -244,29 +209,25 @@ static void not_a_store(void)
     /* Mended: it goes on by itself. */
     CHECK_EQ(unlink(store_path()), 0);
     WAIT_STORE(DTM_OK, "");
-    uint64_t id = begin_action("steps");
-    WAIT_STATE(id, DTM_INSTANCE_DONE);
-    finish();
-    remove_store();
+    begin_until(DTM_INSTANCE_DONE, "steps");
+    finish_acting();
 }
 
 static void of_another_program(void)
 {
     struct service service = acting_service();
     FILE *other = sqlite("w");
-    tell(other, "CREATE TABLE customers(name); INSERT INTO customers VALUES('kept');");
+    sql(other, "CREATE TABLE customers(name); INSERT INTO customers VALUES('kept');");
     pclose(other);
     start(&service);
     WAIT_STORE(DTM_ECONFIG, "something else");
     CHECK(serves());
     other = sqlite("w");
-    tell(other,
-         "DROP TABLE customers; PRAGMA application_id=1685351729; PRAGMA user_version=99;"
-         "CREATE TABLE kv(key);");
+    sql(other, "DROP TABLE customers; PRAGMA application_id=1685351729; PRAGMA user_version=99;"
+               "CREATE TABLE kv(key);");
     pclose(other);
     WAIT(command("store") == DTM_ECONFIG && strstr(detail, "schema 99"));
-    finish();
-    remove_store();
+    finish_acting();
 }
 
 /* G06: a record that was scribbled over by hand. */
@@ -274,16 +235,14 @@ static void damaged_record(void)
 {
     struct service service = acting_service();
     start(&service);
-    uint64_t id = begin_action("steps go");
-    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    begin_until(DTM_INSTANCE_WAITING, "steps go");
     finish();
     FILE *other = sqlite("w");
-    tell(other, "UPDATE kv SET value = 'x' WHERE CAST(key AS TEXT) LIKE 'i/%';");
+    sql(other, "UPDATE kv SET value = 'x' WHERE CAST(key AS TEXT) LIKE 'i/%';");
     pclose(other);
     start_again(&service);
     WAIT(command("store") == -EIO && strstr(detail, "cannot be read"));
-    finish();
-    remove_store();
+    finish_acting();
 }
 
 /* G07: not there at the start, and later. */
@@ -302,8 +261,7 @@ static void comes_later(void)
     CHECK_EQ(command("action steps"), -ETIMEDOUT);
     CHECK_EQ(mkdir(dir, 0700), 0);
     WAIT_STORE(DTM_OK, "");
-    uint64_t id = begin_action("steps");
-    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    uint64_t id = begin_until(DTM_INSTANCE_DONE, "steps");
     check_promise(id, 3);
     struct stat status;
     CHECK_EQ(stat(uri + strlen("sqlite:"), &status), 0);
@@ -332,26 +290,23 @@ static void read_only(void)
     CHECK(serves());
     CHECK_EQ(umount(store_path()), 0);
     WAIT_STORE(DTM_OK, "");
-    finish();
-    remove_store();
+    finish_acting();
 }
 
 /* G02: another controller takes over: the old one changes nothing any more, and leaves. */
 static void fenced(void)
 {
-    struct service service = acting_service();
-    start(&service);
-    uint64_t id = begin_action("steps go");
-    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    start_acting();
+    uint64_t id = begin_until(DTM_INSTANCE_WAITING, "steps go");
     int old = controller()->pid;
     kill(old, SIGSTOP);
     WAIT(state_of(old) == 'T');
     /* As a later controller of the same run signs. */
     FILE *other = sqlite("w");
-    tell(other,
-         "UPDATE revision SET n = n + 1; UPDATE kv SET version = (SELECT n FROM revision),"
-         " value = replace(value, 'epoch 1' || char(10), 'epoch 2' || char(10))"
-         " WHERE CAST(key AS TEXT) = 'owner';");
+    sql(other,
+        "UPDATE revision SET n = n + 1; UPDATE kv SET version = (SELECT n FROM revision),"
+        " value = replace(value, 'epoch 1' || char(10), 'epoch 2' || char(10))"
+        " WHERE CAST(key AS TEXT) = 'owner';");
     pclose(other);
     kill(old, SIGCONT);
     CHECK_EQ(command("verb %d %d", (int)id, DTM_VERB_GO), DTM_EGONE);
@@ -360,11 +315,8 @@ static void fenced(void)
     /* The next one has the epoch that was signed with. */
     WAIT(controller() && controller()->pid != old);
     WAIT_STORE(DTM_OK, "");
-    CHECK_EQ(command("verb %d %d", (int)id, DTM_VERB_GO), DTM_OK);
-    WAIT_STATE(id, DTM_INSTANCE_DONE);
-    check_promise(id, 3);
-    finish();
-    remove_store();
+    let_go(id);
+    finish_acting();
 }
 
 /* One store, two services: the second one waits for the end of the first. */
@@ -373,8 +325,7 @@ static void taken(void)
     char line[256];
     struct service service = acting_service();
     start(&service);
-    uint64_t id = begin_action("steps go");
-    WAIT_STATE(id, DTM_INSTANCE_WAITING);
+    uint64_t id = begin_until(DTM_INSTANCE_WAITING, "steps go");
     finish();
     /* The first is still alive: this very process signs. */
     FILE *stat = fopen("/proc/self/stat", "re"), *other = sqlite("w");
@@ -390,22 +341,19 @@ static void taken(void)
         "'run other') || 'pid %d' || char(10) || 'began %llu' || char(10) "
         "WHERE CAST(key AS TEXT) = 'owner';",
         (int)getpid(), began);
-    tell(other, line);
+    sql(other, line);
     pclose(other);
     start_again(&service);
     snprintf(line, sizeof line, "pid %d", (int)getpid());
     WAIT_STORE(DTM_EREFUSED, line);
     CHECK(serves());
     other = sqlite("w");
-    tell(other, "UPDATE kv SET value = replace(value, 'began ', 'began 1') "
-                "WHERE CAST(key AS TEXT) = 'owner';"); /* that process is gone */
+    sql(other, "UPDATE kv SET value = replace(value, 'began ', 'began 1') "
+               "WHERE CAST(key AS TEXT) = 'owner';"); /* that process is gone */
     pclose(other);
     WAIT_STORE(DTM_OK, "");
-    CHECK_EQ(command("verb %d %d", (int)id, DTM_VERB_GO), DTM_OK);
-    WAIT_STATE(id, DTM_INSTANCE_DONE);
-    check_promise(id, 3);
-    finish();
-    remove_store();
+    let_go(id);
+    finish_acting();
 }
 
 static const struct test tests[] = {

@@ -16,8 +16,8 @@ type Phase = unsafe extern "C-unwind" fn(*mut dtm_t, *const dtm_phase_t, *mut c_
 
 /// Names, phases, what they run, and what runs when they fail.
 const ALL: &[(&str, u32, Phase, dtm_phase_cb)] = &[
-    ("dtm-restart", restart::PHASES, restart, None),
-    ("dtm-recycle", restart::PHASES, restart, None),
+    (restart::ONCE, restart::PHASES, restart, None),
+    (restart::AGAIN, restart::PHASES, restart, None),
     ("dtm-rollout", rollout::PHASES, rollout, Some(roll_back)),
 ];
 
@@ -72,14 +72,19 @@ unsafe extern "C-unwind" fn roll_back(
     })
 }
 
-/// As if the service had called: through the border, with its errors as codes.
+/// As if the service had called: through the border, with its errors as codes. Arguments
+/// that are wrong are wrong the next time, too: it cannot succeed.
 fn on_phase(phase: *const dtm_phase_t, f: impl FnOnce(&Controller) -> Result<i32>) -> i32 {
     guard::enter(DTM_ROLE_CONTROLLER, |rt| {
-        f(rt.controller()?).inspect_err(|error| {
+        let done = f(rt.controller()?).inspect_err(|error| {
             // SAFETY: the phase lives during the call.
             let (id, number) = unsafe { ((*phase).id, (*phase).phase) };
             ::log::warn!("action {id}, phase {number}: {error}");
-        })
+        });
+        match done {
+            Err(error) if error.code == DTM_EINVAL => Ok(DTM_ACTION_FAIL),
+            other => other,
+        }
     })
 }
 

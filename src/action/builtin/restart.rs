@@ -10,7 +10,10 @@ use super::{args, ask};
 use crate::controller::Controller;
 use crate::error::{Error, Result};
 use crate::ffi::*;
+use std::ffi::CStr;
 
+pub(super) const ONCE: &str = "dtm-restart";
+pub(super) const AGAIN: &str = "dtm-recycle";
 pub(super) const PHASES: u32 = 3;
 const LIST: u32 = 0;
 const REPLACE: u32 = 1;
@@ -70,16 +73,23 @@ fn again_later(controller: &Controller, phase: &dtm_phase_t, period: Option<u64>
 
 /// The seconds of dtm-recycle.
 fn period(phase: &dtm_phase_t) -> Result<Option<u64>> {
+    // SAFETY: libdtm's own phase: its name is terminated.
+    let name = unsafe { CStr::from_ptr(phase.name) }.to_string_lossy();
     let text = args(phase)?;
-    if text.is_empty() {
-        return Ok(None);
+    if name == ONCE {
+        return match text.is_empty() {
+            true => Ok(None),
+            false => Err(Error::invalid(format!(
+                "'{text}': {ONCE} takes no arguments"
+            ))),
+        };
     }
     let seconds = text
         .parse()
         .ok()
         .filter(|s: &u64| (1..=31_536_000).contains(s));
-    let seconds =
-        seconds.ok_or_else(|| Error::invalid(format!("'{text}': seconds between two recycles")))?;
+    let seconds = seconds
+        .ok_or_else(|| Error::invalid(format!("'{text}': {AGAIN} SECONDS, from 1 to 31536000")))?;
     Ok(Some(seconds * 1_000))
 }
 

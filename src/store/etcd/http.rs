@@ -1,5 +1,6 @@
 //! As much HTTP/1.1 as one POST at a time needs, each with a deadline.
 
+use super::connection::{Connection, Security};
 use super::stream::Stream;
 use crate::store::Wait;
 use crate::store::resolve::Resolver;
@@ -17,7 +18,8 @@ pub(super) struct Http {
     timeout_ms: u64,
     /// The connection of the last request; whoever asks takes it out, so that a request
     /// that is given up takes its connection with it.
-    open: RefCell<Option<Stream>>,
+    open: RefCell<Option<Connection>>,
+    security: Security,
     resolver: Resolver,
     wait: Rc<Wait>,
 }
@@ -30,12 +32,18 @@ pub(super) enum Failed {
 }
 
 impl Http {
-    pub(super) fn new(servers: Vec<String>, timeout_ms: u32, wait: &Rc<Wait>) -> Self {
+    pub(super) fn new(
+        servers: Vec<String>,
+        security: Security,
+        timeout_ms: u32,
+        wait: &Rc<Wait>,
+    ) -> Self {
         Self {
             servers,
             current: Cell::new(0),
             timeout_ms: timeout_ms.into(),
             open: RefCell::default(),
+            security,
             resolver: Resolver::default(),
             wait: Rc::clone(wait),
         }
@@ -59,7 +67,7 @@ impl Http {
     ) -> std::result::Result<(u16, Vec<u8>), Failed> {
         let until = crate::sys::now_ms() + self.timeout_ms;
         let server = self.server();
-        let mut stream = match self.open.take().filter(Stream::is_idle) {
+        let mut stream = match self.open.take().filter(Connection::is_idle) {
             Some(kept) => kept.until(until),
             None => self.connect(server, until).await.map_err(|error| {
                 self.turn_away();
@@ -82,12 +90,12 @@ impl Http {
         Ok((status, body))
     }
 
-    async fn connect(&self, server: &str, until: u64) -> Result<Stream> {
+    async fn connect(&self, server: &str, until: u64) -> Result<Connection> {
         let mut last = Error::other("no such host");
         let addresses = self.resolver.addresses(&self.wait, server, until).await?;
         for address in addresses {
             match Stream::connect(address, &self.wait, until).await {
-                Ok(stream) => return Ok(stream),
+                Ok(stream) => return self.security.greet(stream, server).await,
                 Err(error) => last = error,
             }
         }
@@ -96,7 +104,7 @@ impl Http {
 }
 
 /// Status, body, and whether the connection can be used again.
-async fn exchange(stream: &mut Stream, request: &[u8]) -> Result<(u16, Vec<u8>, bool)> {
+async fn exchange(stream: &mut Connection, request: &[u8]) -> Result<(u16, Vec<u8>, bool)> {
     stream.send(request).await?;
     let mut input = Vec::new();
     let bad = || Error::other("the answer is no HTTP that is understood");
@@ -128,7 +136,7 @@ async fn exchange(stream: &mut Stream, request: &[u8]) -> Result<(u16, Vec<u8>, 
     Ok((status, body, keep))
 }
 
-async fn chunks(stream: &mut Stream, mut input: Vec<u8>) -> Result<Vec<u8>> {
+async fn chunks(stream: &mut Connection, mut input: Vec<u8>) -> Result<Vec<u8>> {
     let bad = || Error::other("the answer's chunks cannot be read");
     let (mut body, mut at) = (Vec::new(), 0);
     loop {
@@ -156,7 +164,7 @@ async fn chunks(stream: &mut Stream, mut input: Vec<u8>) -> Result<Vec<u8>> {
     }
 }
 
-async fn more(stream: &mut Stream, input: &mut Vec<u8>) -> Result<()> {
+async fn more(stream: &mut Connection, input: &mut Vec<u8>) -> Result<()> {
     match stream.receive(input).await? {
         0 => Err(Error::other("the server hung up")),
         _ if input.len() > ANSWER_MAX => Err(Error::other("the answer is too long")),

@@ -1,13 +1,18 @@
 //! `etcd://host:port[,host:port...][/prefix]`: a store of many hosts, by etcd's v3 JSON
-//! gateway (3.4 and later). One write is one etcd transaction; versions are revisions.
+//! gateway (3.4 and later); over TLS as `etcds://`, see `tls`. One write is one etcd
+//! transaction; versions are revisions.
 //!
 //! Numbers of 64 bits come as strings, and what is false, zero or empty is left out.
 
+mod connection;
 mod http;
 mod json;
 mod stream;
+#[cfg(feature = "store-etcd-tls")]
+mod tls;
 
 use super::{Call, Change, Expect, Kind, Opening, Outcome, Record, Store, Trouble, Write};
+use connection::Security;
 use http::{Failed, Http};
 use json::{Json, encode};
 use std::cell::Cell;
@@ -26,15 +31,32 @@ pub(super) fn open<'a>(opening: &'a Opening<'a>) -> Call<'a, Rc<dyn Store>> {
 }
 
 async fn connect(opening: &Opening<'_>) -> Outcome<Rc<dyn Store>> {
-    let rest = opening.uri.strip_prefix("etcd://").unwrap_or_default();
+    let wrong = |why: &str| {
+        let text = format!("store = {}: {why}", opening.uri);
+        Trouble::new(Kind::Schema, text)
+    };
+    let (rest, query) = match opening.uri.split_once('?') {
+        Some((rest, query)) => (rest, Some(query)),
+        None => (opening.uri, None),
+    };
+    let (rest, security) = match (rest.strip_prefix("etcds://"), query) {
+        (Some(rest), query) => {
+            let security = Security::tls(query.unwrap_or_default());
+            (rest, security.map_err(|why| wrong(&why))?)
+        }
+        (None, Some(_)) => return Err(wrong("what stands behind ? is for etcds://")),
+        (None, None) => (
+            rest.strip_prefix("etcd://").unwrap_or_default(),
+            Security::Plain,
+        ),
+    };
     let (servers, prefix) = rest.split_once('/').unwrap_or((rest, "dtm"));
     let servers: Vec<String> = servers.split(',').map(str::to_owned).collect();
     if servers.iter().any(|s| !s.contains(':') || s.ends_with(':')) {
-        let text = format!("store = {}: write etcd://HOST:PORT[/PREFIX]", opening.uri);
-        return Err(Trouble::new(Kind::Schema, text));
+        return Err(wrong("write etcd://HOST:PORT[/PREFIX]"));
     }
     let store = Etcd {
-        http: Http::new(servers, opening.timeout_ms, opening.wait),
+        http: Http::new(servers, security, opening.timeout_ms, opening.wait),
         prefix: format!("{}/", prefix.trim_end_matches('/')).into_bytes(),
         lease: Cell::new(0),
     };
@@ -274,3 +296,6 @@ impl Store for Etcd {
         true
     }
 }
+
+#[cfg(all(test, feature = "store-etcd-tls"))]
+mod tests;
