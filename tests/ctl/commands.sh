@@ -112,6 +112,27 @@ complete() {
 [ "$(complete dtmctl rel)" = reload ] || fail 'completion of rel'
 [ "$(complete dtmctl -s /x shutdown n)" = now ] || fail 'completion of shutdown n'
 [ "$(complete dtmctl status --ch)" = --check ] || fail 'completion of status --ch'
+if command -v fish >/dev/null; then
+    fish_says() { fish -N -c "source '$dir/completion.fish'; complete -C '$1'" | cut -f 1 | tr '\n' ' '; }
+    [ "$(fish_says 'dtmctl rel')" = 'reload ' ] || fail "fish: $(fish_says 'dtmctl rel')"
+    [ "$(fish_says 'dtmctl -s /x shutdown n')" = 'now ' ] || fail 'fish: shutdown n'
+    [ "$(fish_says 'dtmctl status --ch')" = '--check ' ] || fail 'fish: status --ch'
+    [ "$(fish_says 'dtmctl --color ne')" = 'never ' ] || fail 'fish: --color ne'
+else
+    echo 'no fish here: its completion is not tried'
+fi
+if command -v zsh >/dev/null; then
+    mkdir "$dir/zsh"
+    cp "$dir/completion.zsh" "$dir/zsh/_dtmctl"
+    zsh_says() { python3 "$(dirname "$0")/zsh.py" "$dir/zsh" "$1"; }
+    for case in 'dtmctl rel:dtmctl reload' 'dtmctl -s /x shutdown n:dtmctl -s /x shutdown now' \
+        'dtmctl status --ch:dtmctl status --check' 'dtmctl --color ne:dtmctl --color never'; do
+        said=$(zsh_says "${case%%:*}")
+        [ "$said" = "${case#*:}" ] || fail "zsh: ${case%%:*} becomes $said"
+    done
+else
+    echo 'no zsh here: its completion is not tried'
+fi
 
 # The new binary takes over: the same console, another master.
 master=$(field master_pid)

@@ -74,10 +74,26 @@ says '503' curl -s -o /dev/null -w '%{http_code}' --unix-socket "$metrics" http:
 says '^stopped' page /readyz
 cli start >/dev/null
 wait_for ready
+page /metrics >"$dir/page"
 if command -v promtool >/dev/null; then
-    page /metrics >"$dir/page"
     promtool check metrics <"$dir/page" >"$dir/lint" 2>&1 || fail "promtool: $(cat "$dir/lint")"
     [ ! -s "$dir/lint" ] || fail "promtool: $(cat "$dir/lint")"
+fi
+# What is documented, and what the dashboard draws, is what a scrape has.
+docs=$here/../../docs
+listed() { grep -oE '^\| `dtm_[a-z_]+' "$docs/console.md" | tr -d '|` ' | sort; }
+told() { sed -n 's/^# TYPE \(dtm_[a-z_]*\) .*/\1/p' "$dir/page" | grep -v '^dtm_service_' | sort; }
+[ -s "$dir/page" ] || fail 'no page of metrics'
+# That of the store is there only where one is.
+[ "$(listed | grep -vE '^dtm_(store|actions|service)_')" = "$(told)" ] ||
+    fail "docs/console.md does not list what there is: $(listed >"$dir/listed"; told | diff "$dir/listed" -)"
+for name in $(grep -oE 'dtm_[a-z_]+' "$docs/grafana.json" | sort -u); do
+    grep -q "^# TYPE $name " "$dir/page" || fail "docs/grafana.json draws $name, which there is not"
+done
+if command -v promtool >/dev/null; then
+    # Its expressions as rules: promtool reads their syntax.
+    /usr/bin/python3 "$here/rules.py" "$docs/grafana.json" >"$dir/rules.yml"
+    promtool check rules "$dir/rules.yml" >"$dir/lint" 2>&1 || fail "promtool: $(cat "$dir/lint")"
 fi
 kill -TERM "$service"
 wait "$service" || fail "exit status $?"

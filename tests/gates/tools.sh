@@ -40,7 +40,7 @@ python3 python3
 LIST
 }
 
-useful() { # the same of libraries that some examples are built with
+useful() { # the same of what some examples and tests can do without
     while read -r library package; do
         pkg-config --exists "$library" 2>/dev/null || echo "$package"
     done <<LIST | sort -u | tr '\n' ' '
@@ -50,6 +50,10 @@ libuv libuv1-dev
 libevent_core libevent-dev
 hiredis libhiredis-dev
 LIST
+    # Shells that dtmctl has completion for.
+    for shell in zsh fish; do
+        command -v $shell >/dev/null || echo $shell
+    done | tr '\n' ' '
     # A Redis client of Python's, for the console's test.
     /usr/bin/python3 -c 'import redis' 2>/dev/null || echo python3-redis | tr '\n' ' '
 }
@@ -64,7 +68,7 @@ if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
             apt-get install -y --no-install-recommends $packages
 fi
 packages=$(useful)
-[ -z "$packages" ] || echo "examples that need these packages are left out: $packages"
+[ -z "$packages" ] || echo "what needs these packages is left out: $packages"
 packages=$(missing)
 [ -z "$packages" ] && exit 0
 echo "please install: apt-get install $packages"

@@ -144,7 +144,7 @@ fn zsh() -> String {
         r#"#compdef dtmctl
 # dtmctl completion zsh
 _dtmctl() {{
-    local -a commands
+    local -a commands line
     local state
     commands=(
 {commands}    )
@@ -153,12 +153,18 @@ _dtmctl() {{
     case $state in
     command) _describe command commands ;;
     more)
-        case $words[2] in
+        # Without the options in front of it.
+        case $line[1] in
         help) _describe command commands ;;
 {cases}        esac ;;
     esac
 }}
-_dtmctl "$@"
+# From a file of $fpath, or by source <(dtmctl completion zsh).
+if [[ $funcstack[1] == _dtmctl ]]; then
+    _dtmctl "$@"
+else
+    compdef _dtmctl dtmctl
+fi
 "#
     )
 }
@@ -168,9 +174,10 @@ fn fish() -> String {
     let mut out = String::from("# dtmctl completion fish\ncomplete -c dtmctl -f\n");
     for o in OPTIONS {
         let short = o.short.map_or_else(String::new, |c| format!(" -s {c}"));
-        let value = match o.value {
-            "" => "",
-            "PATH" | "FILE" => " -r -F",
+        let value = match (o.value, o.long) {
+            ("", _) => "",
+            ("PATH" | "FILE", _) => " -r -F",
+            (_, "color") => " -x -a 'auto always never'",
             _ => " -x",
         };
         let users: Vec<&str> = COMMANDS
