@@ -47,6 +47,19 @@ must_be workers_open 4
 ctl scale 2 --wait >"$dir/said"
 must_be workers_open 2
 
+# One worker is replaced; --wait ends when the old one has left.
+worker_pids() { ctl workers --json | python3 -c 'import json, sys; print(*sorted(w["pid"] for w in json.load(sys.stdin) if w["pid"]))'; }
+slot_of() { ctl workers --json | python3 -c 'import json, sys; print([w["slot"] for w in json.load(sys.stdin) if w["pid"]][0])'; }
+for quiet in '' -q; do
+    slot=$(slot_of)
+    before=$(worker_pids)
+    expect 0 "recycle slot $slot: .*; all workers serve, none drains" ctl recycle "$slot" --wait $quiet
+    after=$(worker_pids)
+    both=$(printf '%s\n' $before $after | sort | uniq -d | wc -l)
+    [ "$(echo "$after" | wc -w)" -eq 2 ] && [ "$both" -eq 1 ] || fail "recycle: $before became $after"
+done
+expect 1 'no worker' ctl recycle 31
+
 expect 0 '' ctl nofork 60
 expect 0 'no forks for' ctl status
 # A reload waits for the end of the ban.
@@ -93,6 +106,18 @@ pids="$drain $pids"
 kill "$holder"
 wait "$drain" || fail 'drain'
 grep -q 'no worker drains' "$dir/drained" || fail "drain: $(cat "$dir/drained")"
+
+# A crash is kept: its number, signal and stack.
+victim=$(worker_pids | cut -d ' ' -f 1)
+kill -SEGV "$victim"
+has_report() { ctl reports | grep -q "crash *worker.* $victim "; }
+wait_for has_report
+wait_for ctl status --check
+expect 0 '^signal *11$' ctl report last
+has_stack() { ctl report last | grep -q '^  #0 '; }
+wait_for has_stack
+ctl report last --json | python3 -c 'import json, sys; r = json.load(sys.stdin); sys.exit(r["pid"] != int(sys.argv[1]) or not r["stack"])' "$victim" ||
+    fail 'report --json'
 
 expect 0 'stop' ctl stop
 expect 1 '' ctl status --check

@@ -37,13 +37,7 @@ pub(crate) fn run(session: &mut Session, words: &[String]) -> Result<Code> {
 fn finish(session: &mut Session, mut show: Show, answer: &Value) -> Result<Code> {
     if let Value::Error(text) = answer {
         let fail = Fail::answered(text);
-        if session.options.json {
-            session.json(&show.result(false, &fail.text))?;
-        }
-        return Err(Fail::new(
-            fail.code,
-            format!("{}: {}", show.name, fail.text),
-        ));
+        return show.fail(session, fail.code, &fail.text);
     }
     let mut text = answer.shown();
     // The end of these is the end of the connection: the old service's controller leaves last.
@@ -69,16 +63,22 @@ fn finish(session: &mut Session, mut show: Show, answer: &Value) -> Result<Code>
         let workers = show.ask(session, "WORKERS")?;
         show.progress.look(&workers);
         let settled = follow(session, &mut show, |show, _| {
-            show.progress.is_settled(wanted).then_some(Value::Null)
+            let in_vain = show.progress.is_in_vain();
+            let over = in_vain || show.progress.is_settled(wanted);
+            over.then_some(Value::Bool(!in_vain))
         });
         show.clear(session)?;
-        settled.map_err(|fail| match fail.code {
+        let settled = settled.map_err(|fail| match fail.code {
             Code::Timeout | Code::Interrupted => {
                 let text = format!("{}: {text}; but workers drain or start still", show.name);
                 Fail::new(fail.code, text)
             }
             _ => fail,
         })?;
+        if settled == Value::Bool(false) {
+            let text = "its successor did not live: it serves on; see dtmctl reports";
+            return show.fail(session, Code::Failed, text);
+        }
         text += "; all workers serve, none drains";
     }
     show.clear(session)?;
@@ -161,7 +161,11 @@ impl Show {
             true => 1,
             false => wanted(&status),
         };
-        if !session.options.quiet {
+        let mut progress = Progress::new(starts.then_some(wanted), &workers);
+        if let ("recycle", [_, key, value]) = (words[0].to_lowercase().as_str(), words) {
+            progress.replaces(&workers, &key.to_lowercase(), value);
+        }
+        if !session.options.quiet || session.options.wait {
             // Events may be forbidden, or have other names: it goes without them.
             let _ = session
                 .link()?
@@ -169,7 +173,7 @@ impl Show {
         }
         Ok(Self {
             name,
-            progress: Progress::new(starts.then_some(wanted), &workers),
+            progress,
             began: Instant::now(),
             live: session.out.terminal && !session.options.json && !session.options.quiet,
             drawn: false,
@@ -256,6 +260,14 @@ impl Show {
             true => session.out.bytes(b"\r\x1b[K"),
             false => Ok(()),
         }
+    }
+
+    /// The end, if it is a bad one.
+    fn fail(&self, session: &Session, code: Code, text: &str) -> Result<Code> {
+        if session.options.json {
+            session.json(&self.result(false, text))?;
+        }
+        Err(Fail::new(code, format!("{}: {text}", self.name)))
     }
 
     fn result(&self, ok: bool, text: &str) -> Value {

@@ -19,6 +19,10 @@ pub(crate) struct Progress {
     serving: BTreeSet<i64>,
     /// New ones that did not live.
     lost: usize,
+    /// The one that is to be replaced: it leaves when its successor is open.
+    leaving: Option<i64>,
+    /// At the last look nobody was on his way, and nothing has happened since.
+    still: bool,
     /// What those that drain wait for, as WORKERS last said.
     clients: Option<i64>,
 }
@@ -47,10 +51,17 @@ impl Progress {
         }
     }
 
+    /// This one of the workers is being replaced: `key` (slot, pid, spawn) has this value.
+    pub(crate) fn replaces(&mut self, workers: &Value, key: &str, value: &str) {
+        let is_it = |(_, w): &(i64, &Value)| w.get(key).shown() == value;
+        self.leaving = spawns(workers).find(is_it).map(|(spawn, _)| spawn);
+    }
+
     pub(crate) fn hear(&mut self, event: &Value) {
         let (Some(spawn), true) = (event.get("spawn").int(), event.get("role").is("worker")) else {
             return;
         };
+        self.still = false;
         let is_old = self.old.contains(&spawn);
         match event.get("event").shown().as_str() {
             "fork" => drop(self.forked.insert(spawn)),
@@ -84,13 +95,21 @@ impl Progress {
         // An event may have been missed.
         self.draining = in_state(workers, "draining");
         self.serving = in_state(workers, "open");
+        self.still = workers.items().iter().all(|w| w.get("state").is("open"));
         self.left
             .extend(self.old.iter().filter(|spawn| !living.contains(spawn)));
     }
 
     /// So many workers serve, and no other is on its way out.
     pub(crate) fn is_settled(&self, wanted: usize) -> bool {
-        self.draining.is_empty() && self.serving.len() == wanted
+        let has_left = self.leaving.is_none_or(|spawn| self.left.contains(&spawn));
+        has_left && self.draining.is_empty() && self.serving.len() == wanted
+    }
+
+    /// The successor died and was given up: the one that was to leave serves on.
+    pub(crate) fn is_in_vain(&self) -> bool {
+        let stays = |spawn| self.serving.contains(&spawn);
+        self.still && self.lost > 0 && self.leaving.is_some_and(stays)
     }
 
     pub(crate) fn line(&self) -> Line {
@@ -187,6 +206,25 @@ mod tests {
         progress.look(&Value::List(vec![worker(3, "open")]));
         assert!(progress.is_settled(1) && !progress.is_settled(2));
         assert!(shown(&progress).ends_with("left 2/2"));
+    }
+
+    #[test]
+    fn a_worker_is_replaced_or_stays() {
+        let before = Value::List(vec![worker(1, "open"), worker(2, "open")]);
+        let mut progress = Progress::new(Some(1), &before);
+        progress.replaces(&before, "pid", "102");
+        progress.look(&before);
+        assert!(!progress.is_settled(2), "its successor is not there yet");
+        progress.hear(&event("fork", 3));
+        progress.hear(&event("exit", 3));
+        assert!(!progress.is_in_vain(), "it may be tried again");
+        progress.look(&before);
+        assert!(progress.is_in_vain() && !progress.is_settled(2));
+        progress.hear(&event("open", 4));
+        progress.hear(&event("draining", 2));
+        assert!(!progress.is_in_vain() && !progress.is_settled(2));
+        progress.hear(&event("exit", 2));
+        assert!(progress.is_settled(2));
     }
 
     #[test]
