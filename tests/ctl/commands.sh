@@ -3,7 +3,7 @@
 # exit codes.
 . "$(dirname "$0")/common.sh"
 
-printf '[dtm]\n' >"$dir/conf"
+printf '[dtm]\nstore = sqlite:%s/actions\n' "$dir" >"$dir/conf"
 serve --config "$dir/conf"
 
 # Everything that can be looked at is valid JSON, and plain in a pipe.
@@ -39,7 +39,7 @@ printf '[dtm]\nworkers = many\n' >"$dir/conf"
 expect 1 'workers' ctl reload
 must_be generation $((generation + 3))
 expect 1 'workers' ctl loadconf
-printf '[dtm]\n' >"$dir/conf"
+printf '[dtm]\nstore = sqlite:%s/actions\n' "$dir" >"$dir/conf"
 expect 0 '' ctl loadconf
 
 expect 0 'all workers serve' ctl scale 4 --wait
@@ -106,6 +106,31 @@ pids="$drain $pids"
 kill "$holder"
 wait "$drain" || fail 'drain'
 grep -q 'no worker drains' "$dir/drained" || fail "drain: $(cat "$dir/drained")"
+
+# Durable actions: what was done, and when.
+if ctl actions | grep -q '^store NONE'; then
+    echo 'built without SQLite: no actions are started'
+else
+    expect 0 '^store OPEN, 0 unfinished$' ctl actions
+    expect 0 '^dtm-restart$' ctl actions names
+    before=$(worker_pids)
+    expect 0 '^1$' ctl actions start dtm-restart
+    has_ended() { ctl actions | grep -q ' dtm-restart .* done '; }
+    wait_for has_ended
+    [ "$(printf '%s\n' $before $(worker_pids) | sort | uniq -d | wc -l)" -eq 0 ] || fail 'dtm-restart'
+    expect 0 '  done action phase' ctl actions history 1
+    expect 0 '^2$' ctl actions start dtm-recycle 3600
+    expect 0 '' ctl actions pause 2
+    expect 0 ' dtm-recycle  3600  paused' ctl actions
+    ctl actions --json | python3 -c 'import json, sys; sys.exit([a["state"] for a in json.load(sys.stdin)["actions"]] != ["done", "paused"])' ||
+        fail "actions --json: $(ctl actions --json)"
+    expect 0 '' ctl actions resume 2
+    expect 0 '' ctl actions cancel 2
+    expect 0 '^store OPEN, 0 unfinished$' ctl actions
+    expect 1 'no action named' ctl actions start nosuch
+    expect 1 'no action 99' ctl actions pause 99
+fi
+wait_for ctl status --check
 
 # A crash is kept: its number, signal and stack.
 victim=$(worker_pids | cut -d ' ' -f 1)

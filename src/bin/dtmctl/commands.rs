@@ -111,7 +111,7 @@ commands! {
     Change "shutdown" "[now]" [] ["now"] Run::Operate,
         "Stop the service: gracefully, or now"
         "Ends when the service has.";
-    Look "actions" "[ARGUMENT...]" [] ["names" "start" "pause" "resume" "cancel" "go" "history"] Run::Ask,
+    Look "actions" "[ARGUMENT...]" [] ["names" "start" "pause" "resume" "cancel" "go" "history"] Run::Own(run::actions::run),
         "Durable actions: how they stand; start, pause, resume, cancel, go"
         "dtmctl actions                  all that there are, and how it is with their store\ndtmctl actions names            what can be started\ndtmctl actions start NAME ARGS  answers its number\ndtmctl actions history N        a line for each change\ndtmctl actions pause N          or resume, cancel, go";
     Other "commands" "[NAME]" [] [] Run::Ask,

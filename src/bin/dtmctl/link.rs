@@ -45,6 +45,14 @@ pub(crate) struct Link {
     place: Place,
 }
 
+/// Does anybody listen there? A service's socket goes when the last of its processes has.
+pub(crate) fn listens(place: &Place) -> bool {
+    match place {
+        Place::Unix(path) => connect_unix(path).is_ok(),
+        Place::Tcp(host, port) => connect_tcp(host, *port).is_ok(),
+    }
+}
+
 impl Link {
     /// Connect, speak RESP3, show the password.
     pub(crate) fn open(place: &Place, password: Option<&str>) -> Result<Self> {

@@ -63,7 +63,8 @@ fn map(pairs: &[(Value, Value)], paper: Paper) -> Vec<Line> {
         match value {
             Value::Map(_) | Value::List(_) if !is_empty(value) => {
                 lines.push(Line::of(Colour::Dim, name.as_str()));
-                let inner = show(value, &[], paper);
+                let room = paper.room.map(|room| room.saturating_sub(2));
+                let inner = show(value, &[], Paper { room, ..paper });
                 lines.extend(inner.into_iter().map(|line| Line::plain("  ").append(line)));
             }
             _ => {

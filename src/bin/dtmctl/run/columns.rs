@@ -77,6 +77,25 @@ pub(crate) fn draining() -> Vec<Column> {
     .into()
 }
 
+/// Durable actions.
+pub(crate) fn actions() -> Vec<Column> {
+    [
+        ("id", "ID", 0),
+        ("name", "NAME", 0),
+        ("args", "ARGS", 4),
+        ("state", "STATE", 0),
+        ("phase", "PHASE", 1),
+        ("step", "STEP", 6),
+        ("attempt", "ATTEMPT", 3),
+        ("wait", "WAIT", 2),
+        ("started_ms", "STARTED", 5),
+        ("changed_ms", "CHANGED", 1),
+        ("text", "TEXT", 0),
+    ]
+    .map(|(key, title, rank)| column(key, title, rank))
+    .into()
+}
+
 /// The clients of a worker.
 pub(crate) fn clients() -> Vec<Column> {
     [

@@ -1,5 +1,6 @@
 //! What the commands do.
 
+pub(crate) mod actions;
 pub(crate) mod clients;
 pub(crate) mod columns;
 pub(crate) mod drain;

@@ -3,7 +3,7 @@
 use super::progress::Progress;
 use super::{Session, events};
 use crate::fail::{Code, Fail, Result};
-use crate::link::Link;
+use crate::link::{self, Link};
 use crate::text::{Colour, Line};
 use crate::value::{Value, map};
 use crate::wait::{self, For};
@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 const FRAME: Duration = Duration::from_millis(120);
 /// WORKERS tells so often what those that drain wait for.
 const LOOK: Duration = Duration::from_secs(1);
+/// What a master does behind its last child takes milliseconds.
+const LAST_STEPS: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(session: &mut Session, words: &[String]) -> Result<Code> {
     wait::catch_signals();
@@ -54,7 +56,10 @@ fn finish(session: &mut Session, mut show: Show, answer: &Value) -> Result<Code>
             Err(fail) if fail.code == Code::Connect && show.name == "upgrade" => {
                 text += &format!("; {what}");
             }
-            Err(fail) if fail.code == Code::Connect => text = what.into(),
+            Err(fail) if fail.code == Code::Connect => {
+                await_end(session);
+                text = what.into();
+            }
             Err(fail) => return Err(fail),
             Ok(_) => {}
         }
@@ -91,6 +96,16 @@ fn finish(session: &mut Session, mut show: Show, answer: &Value) -> Result<Code>
         session.out.lines(&[line.and(Colour::Dim, seconds)])?;
     }
     Ok(Code::Done)
+}
+
+/// The controller hangs up, then the master takes its leave: whoever starts the service
+/// again shall not find it there. Somebody who restarts it at once may be quicker than this.
+fn await_end(session: &Session) {
+    let end = Instant::now() + LAST_STEPS;
+    let listens = || session.options.place.as_ref().is_some_and(link::listens);
+    while !wait::stopped() && Instant::now() < end && listens() {
+        wait::wait([], Some(Instant::now() + Duration::from_millis(20)));
+    }
 }
 
 fn wanted(status: &Value) -> usize {
