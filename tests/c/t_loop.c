@@ -151,14 +151,21 @@ static void client_ended(dtm_t *rt, dtm_client_t *client, int32_t reason, void *
     ADD(shared->closed[reason], 1);
 }
 
-/* DTM_TAKEN: the service polls its clients itself; libdtm counts and drains them. */
-static void taken(void)
+/* It polls its clients itself, beside libdtm's descriptor. */
+static struct service polling(void)
 {
     struct service service = a_service();
     service.callbacks.worker_main = own_loop;
     service.callbacks.client_open = take_client;
     service.callbacks.client_step = NULL;
     service.callbacks.client_close = client_ended;
+    return service;
+}
+
+/* DTM_TAKEN: the service polls its clients itself; libdtm counts and drains them. */
+static void taken(void)
+{
+    struct service service = polling();
     start(&service);
     int a = dial(shared->port[0]), b = dial(shared->port[0]);
     CHECK(!strcmp(ask(a, "echo"), "echo") && !strcmp(ask(b, "echo"), "echo"));
@@ -178,11 +185,7 @@ static void taken(void)
 /* What the others know of a worker is true although it makes no pass. */
 static void load_between_passes(void)
 {
-    struct service service = a_service();
-    service.callbacks.worker_main = own_loop;
-    service.callbacks.client_open = take_client;
-    service.callbacks.client_step = NULL;
-    service.callbacks.client_close = client_ended;
+    struct service service = polling();
     service.config.workers = 1;
     start(&service);
     int a = dial(shared->port[0]), b = dial(shared->port[0]);
@@ -199,11 +202,7 @@ static void load_between_passes(void)
 /* dtm_leave() in the service's own loop, where no pass of libdtm's is under way. */
 static void leaving(void)
 {
-    struct service service = a_service();
-    service.callbacks.worker_main = own_loop;
-    service.callbacks.client_open = take_client;
-    service.callbacks.client_step = NULL;
-    service.callbacks.client_close = client_ended;
+    struct service service = polling();
     start(&service);
     int fd = dial(shared->port[0]);
     ask(fd, "leave");
@@ -228,11 +227,7 @@ static struct kid *who_has(int fd)
  * for it to do in that worker, and kills nobody who has nothing to do, or does it. */
 static void hang_outside(bool idle)
 {
-    struct service service = a_service();
-    service.callbacks.worker_main = own_loop;
-    service.callbacks.client_open = take_client;
-    service.callbacks.client_step = NULL;
-    service.callbacks.client_close = client_ended;
+    struct service service = polling();
     service.config.hang_timeout_ms = 500;
     service.config.kill_grace_ms = 10000;
     start(&service);

@@ -1,5 +1,6 @@
 /*
- * What a service must not do, and what it gets for it: I01 to I12 of the fault list.
+ * What a service must not do, and what it gets for it: I01 to I03, I08 and I10 to
+ * I12 of the fault list.
  * flow: M12, M14, M21
  */
 #include "peer.h"
@@ -149,58 +150,7 @@ static void *from_a_thread(void *data)
     return (void *)code;
 }
 
-/* In a process that the service forked by itself: nothing works, and its exit
- * takes nothing with it. */
-static int from_a_fork(dtm_t *rt, dtm_client_t *client)
-{
-    int status;
-    pid_t pid = fork();
-    if (pid == 0) {
-        dtm_self_t self;
-        int wrong = dtm_self(rt, &self, sizeof self) != DTM_EFORKED ||
-                    dtm_client_fd(client) != DTM_EFORKED || dtm_client_data(client) ||
-                    dtm_client_set_busy(client, 0) != DTM_EFORKED ||
-                    dtm_client_set_busy(client, 1) != DTM_EFORKED ||
-                    dtm_client_close(client) != DTM_EFORKED ||
-                    dtm_client_release(client) != DTM_EFORKED || dtm_leave(rt) != DTM_EFORKED ||
-                    dtm_request(DTM_CMD_SHUTDOWN) != DTM_EFORKED ||
-                    dtm_run(rt, NULL, 0) != DTM_EFORKED;
-        dtm_free(rt);
-        exit(wrong);
-    }
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    return status;
-}
-
-/* A fork that goes on where its parent does: with the parent's state, and its epoll. */
-enum { STRAYS, LAST_STRAY, STRAYS_GONE };
-
-static bool fork_a_stray(void)
-{
-    pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (pid > 0) {
-        SET(shared->custom[LAST_STRAY], (int)pid);
-        ADD(shared->custom[STRAYS], 1);
-    }
-    return pid == 0;
-}
-
-/* A fork that keeps all that is open, until it is killed. */
-static void fork_a_keeper(void)
-{
-    pid_t pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0)
-        for (;;)
-            pause();
-    SET(shared->custom[LAST_STRAY], (int)pid);
-}
-
-static jmp_buf back;
-static dtm_client_t *jumper, *stale;
-static bool asks_about_jumper;
+static dtm_client_t *stale;
 
 static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *reply,
                        size_t size)
@@ -232,16 +182,6 @@ static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *
         CHECK_EQ(pthread_create(&thread, NULL, from_a_thread, &owned), 0);
         CHECK_EQ(pthread_join(thread, &result), 0);
         code = (int)(intptr_t)result;
-    } else if (!strcmp(line, "keeper")) {
-        fork_a_keeper();
-    } else if (!strcmp(line, "fork")) {
-        code = from_a_fork(rt, client);
-    } else if (!strcmp(line, "stray")) {
-        if (fork_a_stray())
-            return NO_REPLY;
-    } else if (!strcmp(line, "bury")) {
-        CHECK_EQ(waitpid(GET(shared->custom[LAST_STRAY]), &code, WNOHANG),
-                 GET(shared->custom[LAST_STRAY]));
     } else if (!strcmp(line, "handles")) {
         int rubbish[64] = {0};
         char text[8];
@@ -267,16 +207,6 @@ static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *
         sigprocmask(SIG_SETMASK, &all, NULL);
         umask(0777);
         CHECK_EQ(chdir("/"), 0);
-    } else if (!strcmp(line, "close all")) {
-        for (int fd = 3; fd < 1024; fd++)
-            if (fd != dtm_client_fd(client))
-                close(fd);
-    } else if (!strcmp(line, "close own")) {
-        close(dtm_client_fd(client));
-        return NO_REPLY;
-    } else if (!strcmp(line, "jump")) {
-        jumper = client;
-        longjmp(back, 1);
     } else if (!strcmp(line, "nonsense")) {
         return 0x12340000;
     } else {
@@ -356,189 +286,6 @@ static void signal_handler(void)
     finish();
 }
 
-static void forked_by_the_service(void)
-{
-    struct stat st;
-    struct service service = misused();
-    start(&service);
-    int fd = dial(shared->port[0]);
-    CHECK_EQ(atoi(ask(fd, "fork")), 0);
-    CHECK_EQ(stat(control_path(), &st), 0);
-    who(fd);
-    hang_up(fd);
-    CHECK_EQ(command("pid"), controller()->pid);
-    finish();
-    CHECK_EQ(shared->result.deaths, 0);
-}
-
-/* A child of the service's own that comes back from the callback must not go on as
- * the worker: both would serve the same clients. */
-static void stray_worker(void)
-{
-    struct service service = misused();
-    start(&service);
-    int fd = dial(shared->port[0]);
-    struct kid *kid = kid_at(fd);
-    for (int i = 0; i < 3; i++) {
-        CHECK_EQ(atoi(ask(fd, "stray")), 0);
-        WAIT(state_of(GET(shared->custom[LAST_STRAY])) == 'Z');
-        int status = atoi(ask(fd, "bury"));
-        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == DTM_EXIT_BROKEN);
-    }
-    for (int i = 0; i < 10; i++)
-        CHECK(serves());
-    int other = dial_worker(kid);
-    CHECK_EQ(who(other).pid, kid->pid);
-    CHECK_EQ(who(fd).pid, kid->pid);
-    hang_up(fd), hang_up(other);
-    finish();
-    CHECK_EQ(shared->result.deaths, 0);
-    CHECK_EQ(shared->custom[STRAYS], 3);
-}
-
-static dtm_event_cb base_event;
-
-static void event_that_strays(dtm_t *rt, const dtm_event_t *event, void *user_data)
-{
-    base_event(rt, event, user_data);
-    fork_a_stray();
-}
-
-/* A client that a fork of the service's own has, too, is not reported for ever when
- * it is gone here. */
-static void kept_client(void)
-{
-    struct service service = misused();
-    service.config.workers = 1;
-    start(&service);
-    pid_t worker = nth_open(0)->pid;
-    int fd = dial(shared->port[0]);
-    ask(fd, "keeper");
-    hang_up(fd);
-    WAIT(GET(shared->closed[DTM_CLOSE_DONE]) + GET(shared->closed[DTM_CLOSE_PEER]) > 0);
-    for (int asleep = 0; asleep < 50; asleep++) {
-        WAIT(state_of(worker) == 'S');
-        observe(1);
-        CHECK_EQ(state_of(worker), 'S');
-    }
-    CHECK(serves());
-    kill(GET(shared->custom[LAST_STRAY]), SIGKILL);
-    finish();
-}
-
-/* All that dtm_run() leaves is what the service itself forked. */
-static int32_t run_and_bury(dtm_t *rt)
-{
-    int status;
-    int32_t code = dtm_run(rt, &shared->result, sizeof shared->result);
-    while (waitpid(-1, &status, 0) > 0) {
-        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == DTM_EXIT_BROKEN);
-        ADD(shared->custom[STRAYS_GONE], 1);
-    }
-    return code;
-}
-
-/* The same in the master: there is never a second one. */
-static void stray_master(void)
-{
-    struct service service = a_service();
-    base_event = service.callbacks.event;
-    service.callbacks.event = event_that_strays;
-    service.run = run_and_bury;
-    start(&service);
-    end_kid(nth_open(0), SIGKILL);
-    WAIT(count_open(1) == 3);
-    CHECK(serves());
-    CHECK_EQ(command("reload"), DTM_OK);
-    WAIT(state_of(GET(shared->custom[LAST_STRAY])) == 'Z');
-    CHECK(serves());
-    finish();
-    CHECK_EQ(shared->result.forks, 4 + 1 + 3);
-    CHECK_EQ(shared->result.deaths, 1);
-    CHECK_EQ(shared->last_spawn, 4 + 1 + 3);
-    CHECK(shared->custom[STRAYS] >= 4 * 4);
-    CHECK_EQ(shared->custom[STRAYS_GONE], shared->custom[STRAYS]);
-}
-
-/* I05: atexit handlers, exit in a callback: the socket files stay the master's. */
-static void exit_in_a_callback(void)
-{
-    struct stat st;
-    struct service service = misused();
-    start(&service);
-    int fd = dial(shared->port[0]);
-    struct kid *kid = kid_at(fd);
-    say(fd, "exit 0");
-    WAIT(has(kid, DTM_EVENT_EXIT));
-    hang_up(fd);
-    CHECK_EQ(stat(control_path(), &st), 0);
-    WAIT(count_open(1) == 3);
-    finish();
-}
-
-static int32_t run_with_a_way_back(dtm_t *rt)
-{
-    if (setjmp(back) == 0)
-        return dtm_run(rt, &shared->result, sizeof shared->result);
-    dtm_self_t self; /* a worker is here now, above the frames that it has left */
-    if (asks_about_jumper)
-        dtm_client_fd(jumper);
-    else
-        dtm_self(rt, &self, sizeof self);
-    ADD(shared->wrong_calls, 1); /* never reached */
-    for (;;)
-        pause();
-}
-
-/* I06: a callback left by longjmp. The C++ exception is in t_throw.cpp. */
-static void longjmp_out(void)
-{
-    struct service service = misused();
-    service.run = run_with_a_way_back;
-    start(&service);
-    int fd = dial(shared->port[0]);
-    struct kid *kid = kid_at(fd);
-    say(fd, "jump");
-    WAIT(has(kid, DTM_EVENT_EXIT));
-    CHECK(WIFEXITED(kid->status) && WEXITSTATUS(kid->status) == DTM_EXIT_BROKEN);
-    hang_up(fd);
-    WAIT(count_open(1) == 3);
-    finish();
-    CHECK_EQ(shared->result.deaths, 1);
-}
-
-/* The same, noticed by a call that is quick because it is about the step's own client. */
-static void longjmp_and_ask(void)
-{
-    asks_about_jumper = true;
-    longjmp_out();
-    asks_about_jumper = false;
-}
-
-/* I07: descriptors of the runtime closed behind its back. */
-static void closed_descriptors(void)
-{
-    struct service service = misused();
-    start(&service);
-    int fd = dial(shared->port[0]);
-    struct kid *kid = kid_at(fd);
-    ask(fd, "close all");
-    WAIT(has(kid, DTM_EVENT_EXIT));
-    CHECK(WIFEXITED(kid->status) && WEXITSTATUS(kid->status) == DTM_EXIT_FDS);
-    hang_up(fd);
-    WAIT(count_open(1) == 3);
-
-    fd = dial(shared->port[0]);
-    kid = kid_at(fd);
-    say(fd, "close own"); /* only its own client suffers */
-    int other = dial_worker(kid);
-    who(other);
-    hang_up(fd), hang_up(other);
-    CHECK(!has(kid, DTM_EVENT_EXIT));
-    finish();
-    CHECK_EQ(shared->result.deaths, 1);
-}
-
 /* A step result that means nothing closes the client, and only it. */
 static void nonsense_result(void)
 {
@@ -597,6 +344,8 @@ static int32_t run_twice(dtm_t *rt)
     return code;
 }
 
+static dtm_event_cb base_event;
+
 static void event_that_calls(dtm_t *rt, const dtm_event_t *event, void *user_data)
 {
     dtm_listen_t listen = DTM_LISTEN_INIT;
@@ -624,57 +373,6 @@ static void event_that_wanders(dtm_t *rt, const dtm_event_t *event, void *user_d
     CHECK_EQ(chdir("/"), 0);
     umask(0777);
     base_event(rt, event, user_data);
-}
-
-/* I09: an internal error in a child costs that child only. */
-static void panic_in_a_child(void)
-{
-    struct service service = a_service();
-    service.fault = "child.ready=panic@2";
-    start(&service);
-    CHECK(serves());
-    int broken = 0;
-    for (uint64_t spawn = 1; spawn <= shared->last_spawn; spawn++) {
-        struct kid *kid = kid_of(spawn);
-        if (has(kid, DTM_EVENT_EXIT)) {
-            CHECK(WIFEXITED(kid->status) && WEXITSTATUS(kid->status) == DTM_EXIT_BROKEN);
-            broken++;
-        }
-    }
-    CHECK_EQ(broken, 1);
-    finish();
-    CHECK_EQ(shared->result.deaths, 1);
-    CHECK_EQ(shared->result.forks, 5);
-}
-
-static int32_t run_alone_afterwards(dtm_t *rt)
-{
-    int32_t code = dtm_run(rt, &shared->result, sizeof shared->result);
-    CHECK(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD);
-    return code;
-}
-
-/* In the master it ends dtm_run(), which still leaves nothing behind. */
-static void panic_in_the_master(void)
-{
-    for (int n = 3; n <= 5; n++) {
-        char fault[32];
-        struct service service = a_service();
-        snprintf(fault, sizeof fault, "fork=panic@%d", n);
-        service.fault = fault;
-        service.run = run_alone_afterwards;
-        if (n <= 4) { /* while it starts */
-            launch(&service);
-        } else { /* while it serves */
-            start(&service);
-            kill(nth_open(0)->pid, SIGKILL);
-        }
-        CHECK_EQ(wait_host(), 0);
-        CHECK_EQ(shared->run_code, DTM_EPANIC);
-        CHECK(!shared->signals_changed);
-        CHECK_EQ(shared->fds_after, shared->fds_before);
-        check_no_survivors();
-    }
 }
 
 /* I11: cwd, umask and signal mask changed in callbacks. */
@@ -722,18 +420,8 @@ static const struct test tests[] = {
     {"I03 wrong process, wrong thread", wrong_role},
     {"I03 stale handle", stale_handle},
     {"I03 signal handler", signal_handler},
-    {"I04 a fork of the service's own", forked_by_the_service},
-    {"I04 a fork that keeps a client", kept_client},
-    {"I04 a fork that returns from its step", stray_worker},
-    {"I04 a fork that returns from the event callback", stray_master},
-    {"I05 exit in a callback", exit_in_a_callback},
-    {"I06 longjmp out of a callback", longjmp_out},
-    {"I06 and then a call about its client", longjmp_and_ask},
-    {"I07 closed descriptors", closed_descriptors},
     {"a step result that means nothing", nonsense_result},
     {"I08 threads at fork", threads},
-    {"I09 a panic in a child", panic_in_a_child},
-    {"I09 a panic in the master", panic_in_the_master},
     {"I10 re-entrance", reentrance},
     {"I11 cwd, umask, signal mask", changed_environment},
     {"I12 a slow callback in the master", slow_master},
