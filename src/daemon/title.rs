@@ -138,7 +138,6 @@ fn page() -> Result<*mut AtomicU8> {
     Ok(PLACE.load(Relaxed).cast())
 }
 
-#[allow(dead_code)] // the upgrade's
 /// The arguments that the program was started with, NUL after each, whatever its title.
 pub(crate) fn command_line() -> Vec<u8> {
     let kept = BEFORE.with_borrow(|before| before.as_ref().map(|b| b.command_line.clone()));

@@ -97,7 +97,7 @@
  *     INT            fast shutdown                 ignored (the group gets it)
  *     HUP            reload                        ignored
  *     USR1           reopen logs                   drain and leave
- *     USR2           upgrade (later version)       ignored
+ *     USR2           upgrade of the binary         ignored
  *     WINCH          reload, without a terminal    ignored
  *     ALRM           loadconf                      ignored
  *     TTIN, TTOU     one worker more, less         ignored

@@ -243,6 +243,12 @@ impl Master {
         match self.upgrade.into_link() {
             Some((pid, link)) if init::must_stay() => {
                 ::log::info!("process 1 stays; pid {pid} serves");
+                // Nothing of the service is to live on in here: a client that was passed on
+                // would not see its connection end, nor the next binary's last word on an
+                // address free it.
+                drop((self.passing, self.pairs, self.epoll, self.shared));
+                self.rt.close_listeners();
+                self.rt.set_shared(None);
                 let status = init::stay(pid, &link);
                 (result, outcome.and_then(|()| upgrading::outcome_of(status)))
             }

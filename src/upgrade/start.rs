@@ -2,6 +2,7 @@
 //! the next binary in the same way.
 
 use super::VARIABLE;
+use crate::daemon::title;
 use crate::error::{Context, Error, Result};
 use crate::process::exit_now;
 use crate::process::fork::{Forked, fork};
@@ -26,7 +27,7 @@ impl Start {
     pub(crate) fn note() -> Result<Self> {
         let program = std::fs::read_link("/proc/self/exe").context("/proc/self/exe")?;
         let program = terminated(program.into_os_string())?;
-        let arguments = std::fs::read("/proc/self/cmdline").context("/proc/self/cmdline")?;
+        let arguments = title::command_line();
         let arguments = arguments.strip_suffix(b"\0").unwrap_or(&arguments);
         let arguments = arguments.split(|byte| *byte == 0);
         let environment = std::env::vars_os().filter(|(name, _)| !is_its_own(name));

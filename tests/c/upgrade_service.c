@@ -39,6 +39,29 @@ static bool trouble(const char *what)
     return is;
 }
 
+/* The address in DIRECTORY/extra, as long as it is there. */
+static int32_t on_config(dtm_t *rt, const char *path, void *user_data)
+{
+    static int32_t extra = -1;
+    char address[220] = "";
+    dtm_self_t self;
+    (void)path, (void)user_data;
+    dtm_self(rt, &self, sizeof self);
+    if (self.role != DTM_ROLE_MASTER)
+        return 0;
+    FILE *file = fopen(in_directory("extra"), "re");
+    if (file) {
+        dtm_listen_t listen = DTM_LISTEN_INIT;
+        bool is = fgets(address, sizeof address, file) != NULL;
+        fclose(file);
+        listen.address = address;
+        return is ? extra = dtm_listen(rt, &listen) : -EIO;
+    }
+    int32_t code = extra < 0 ? 0 : dtm_unlisten(rt, (uint32_t)extra);
+    extra = -1;
+    return code;
+}
+
 static int32_t on_init(dtm_t *rt, void *user_data)
 {
     (void)user_data;
@@ -129,6 +152,7 @@ int main(int argc, char **argv)
     config.log_level = DTM_LOG_DEBUG;
     config.pid_file = in_directory("pid");
     config.upgrade_timeout_ms = trouble("late") ? 1000 : 20000;
+    callbacks.config_load = on_config;
     callbacks.worker_init = on_init;
     callbacks.worker_health = on_health;
     callbacks.client_open = on_open;
