@@ -189,10 +189,14 @@ static int32_t give_back(dtm_t *rt, const dtm_phase_t *phase, void *data)
     static dtm_worker_t workers[WORKERS_MAX];
     char text[VALUE_MAX] = "none";
     size_t len = 4;
-    int32_t status = dtm_txn_get(phase->txn, value_key, text, sizeof text, &len);
+    int32_t status = dtm_txn_fetch(phase->txn, value_key);
     uint32_t count = 0, i;
 
     (void)data;
+    if (status == -EAGAIN) /* called again when it has been read */
+        return DTM_ACTION_PENDING;
+    if (status == DTM_OK)
+        status = dtm_txn_get(phase->txn, value_key, text, sizeof text, &len);
     if (status != DTM_OK && status != -ENOENT)
         return status;
     dtm_workers(rt, workers, sizeof workers[0], WORKERS_MAX, &count);

@@ -3821,8 +3821,8 @@ DTM_API int32_t dtm_action_wait(const dtm_phase_t *phase, uint32_t kind, uint64_
  * `*ret_len` is the value's length. -ENOENT: no such key; -ENOSPC: `size` is too small.
  * What was read still holds when the phase commits, or the attempt is repeated.
  *
- * This is the one call that waits for a store elsewhere: the first time that an attempt
- * reads a key, for at most `store_timeout`, while operators and workers wait, too; then
+ * The value of a key that was not fetched, see dtm_txn_fetch(), is waited for if the store
+ * is elsewhere: at most for `store_timeout`, and operators and workers wait, too; then
  * -ETIMEDOUT, or what else is wrong with the store.
  *
  * Process: controller (in a phase)
@@ -3837,6 +3837,22 @@ int32_t dtm_txn_get(dtm_txn_t *txn,
                     void *ret_value,
                     size_t size,
                     size_t *ret_len);
+
+/**
+ * In a phase: have a key read without waiting for it. DTM_OK: it is there, dtm_txn_get()
+ * has it at once. -EAGAIN: end the phase with DTM_ACTION_PENDING; then the key is read, and
+ * the callback is called again from its beginning, in the same attempt, as if it had not
+ * been called: what it did through its transaction, its waits and jumps are forgotten, and
+ * `resumed` is what it was. So fetch first, and act afterwards. A store on this machine
+ * always answers DTM_OK. -ENOSPC: DTM_TXN_KEYS_MAX.
+ *
+ * Process: controller (in a phase)
+ * Thread: owner
+ * Signal: unsafe
+ * Fork: not inherited; DTM_EFORKED in a process the service forked
+ * Owns: key is copied
+ */
+DTM_API int32_t dtm_txn_fetch(dtm_txn_t *txn, dtm_str_t key);
 
 /**
  * In a phase: write a key, in a space that all actions of this store share. It takes

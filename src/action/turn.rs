@@ -4,8 +4,8 @@ use super::book::{Entry, Seen};
 use super::instance::{Fall, Instance, Stage, State};
 use super::machine;
 use super::owner::Owner;
-use super::session::{Place, Session};
-use super::txn::Running;
+use super::session::{Place, Session, data_key};
+use super::txn::{Fetched, Running};
 use super::{Action, wall_ms};
 use crate::child::Cause;
 use crate::controller::Controller;
@@ -246,17 +246,20 @@ impl Controller {
     /// The attempt is counted: call, and store what it came to.
     async fn attempt(&self, session: &Rc<Session>, action: &Action, entry: &Entry) -> Outcome<()> {
         let id = entry.instance.id;
-        let native = session.store.begin().await?;
-        // The control lock or the lease may be gone since the call began.
-        if !self.acting() {
-            return Err(Trouble::new(Kind::Down, "this controller acts no more"));
-        }
-        session.may_act(self.rt.config().store_timeout.into())?;
-        #[cfg(feature = "fault")]
-        crate::fault::hit("action.call");
-        let (code, running) = self.call(session, action, entry, native);
-        #[cfg(feature = "fault")]
-        crate::fault::hit("action.called");
+        let mut fetched = Fetched::new();
+        let (code, running) = loop {
+            let (code, mut running) = self.begin_call(session, action, entry, fetched).await?;
+            if code != DTM_ACTION_PENDING || running.wanted.is_empty() {
+                break (code, running);
+            }
+            // It is called again with what it has asked for: at most once for each key.
+            session.store.rollback().await?;
+            fetched = std::mem::take(&mut running.fetched);
+            for key in std::mem::take(&mut running.wanted) {
+                let found = session.store.get(&data_key(&key)).await?;
+                fetched.insert(key, found);
+            }
+        };
         if code == DTM_ACTION_PENDING {
             let resumed = entry.pending.map_or(0, |p| p.resumed) + 1;
             let now = crate::sys::now_ms();
@@ -276,6 +279,28 @@ impl Controller {
             false => ("done", Some(running)),
         };
         self.conclude(session, entry, next, what, writes).await
+    }
+
+    /// Call it inside of a transaction, with what was read before.
+    async fn begin_call(
+        &self,
+        session: &Rc<Session>,
+        action: &Action,
+        entry: &Entry,
+        fetched: Fetched,
+    ) -> Outcome<(i32, Running)> {
+        let native = session.store.begin().await?;
+        // The control lock or the lease may be gone since the call began.
+        if !self.acting() {
+            return Err(Trouble::new(Kind::Down, "this controller acts no more"));
+        }
+        session.may_act(self.rt.config().store_timeout.into())?;
+        #[cfg(feature = "fault")]
+        crate::fault::hit("action.call");
+        let called = self.call(session, action, entry, native, fetched);
+        #[cfg(feature = "fault")]
+        crate::fault::hit("action.called");
+        Ok(called)
     }
 
     async fn conclude(
@@ -353,6 +378,7 @@ impl Controller {
         action: &Action,
         entry: &Entry,
         native: Option<*mut std::ffi::c_void>,
+        fetched: Fetched,
     ) -> (i32, Running) {
         let instance = &*entry.instance;
         let token = instance.token(&session.name);
@@ -386,7 +412,8 @@ impl Controller {
             (Fall::No, Stage::Run) => calls.action,
         };
         let address = &raw const phase as usize;
-        let running = Running::new(Rc::clone(session), address, action.phases, native);
+        let mut running = Running::new(Rc::clone(session), address, action.phases, native);
+        running.fetched = fetched;
         self.actions.running.replace(Some(running));
         let rt = self.rt.handle();
         let code = match function {

@@ -7,7 +7,7 @@ use super::session::{Session, data_key};
 use crate::controller::Controller;
 use crate::error::{Error, Result};
 use crate::ffi::*;
-use crate::store::{Change, Expect, Write};
+use crate::store::{Change, Expect, Record, Write};
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::rc::Rc;
@@ -20,11 +20,18 @@ pub(super) struct Running {
     pub(super) phases: u32,
     pub(super) native: *mut c_void,
     keys: BTreeMap<Vec<u8>, Touched>,
+    /// Read before the callback began.
+    pub(super) fetched: Fetched,
+    /// To be read before it is called again.
+    pub(super) wanted: Vec<Vec<u8>>,
     jump: Option<u32>,
     wait: Option<(For, u64)>,
     /// Instances that it starts: they begin with its transition, or not at all.
     pub(super) started: Vec<Instance>,
 }
+
+/// Keys and what was found.
+pub(super) type Fetched = BTreeMap<Vec<u8>, Option<Record>>;
 
 /// A key that the phase has read or changed.
 struct Touched {
@@ -47,6 +54,8 @@ impl Running {
             phases,
             native: native.unwrap_or(std::ptr::null_mut()),
             keys: BTreeMap::new(),
+            fetched: BTreeMap::new(),
+            wanted: Vec::new(),
             jump: None,
             wait: None,
             started: Vec::new(),
@@ -112,12 +121,33 @@ impl Running {
         Ok(())
     }
 
+    /// False: it has to be read first, and is, if the phase ends with DTM_ACTION_PENDING.
+    fn fetch(&mut self, key: &[u8]) -> Result<bool> {
+        self.room(key)?;
+        if self.session.store.answers_at_once()
+            || self.keys.contains_key(key)
+            || self.fetched.contains_key(key)
+        {
+            return Ok(true);
+        }
+        let most = usize::try_from(DTM_TXN_KEYS_MAX).unwrap_or(0);
+        if self.wanted.len() + self.fetched.len() + self.keys.len() >= most {
+            let text = format!("more than {DTM_TXN_KEYS_MAX} keys in one transaction");
+            return Err(Error::new(-libc::ENOSPC, text));
+        }
+        self.wanted.push(key.to_vec());
+        Ok(false)
+    }
+
     fn get(&mut self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         self.room(key)?;
         if let Some(touched) = self.keys.get(key) {
             return Ok(touched.value.clone());
         }
-        let record = self.session.get_now(&data_key(key))?;
+        let record = match self.fetched.remove(key) {
+            Some(found) => found,
+            None => self.session.get_now(&data_key(key))?,
+        };
         let touched = Touched {
             read: Some(Expect::of(record.as_ref())),
             value: record.map(|r| r.value),
@@ -180,6 +210,11 @@ impl Controller {
             running.wait = Some((what, ms));
             Ok(())
         })
+    }
+
+    /// dtm_txn_fetch()
+    pub(crate) fn txn_fetch(&self, txn: *const dtm_txn_t, key: &[u8]) -> Result<bool> {
+        self.with_txn(txn, |running| running.fetch(key))
     }
 
     pub(crate) fn txn_get(&self, txn: *const dtm_txn_t, key: &[u8]) -> Result<Option<Vec<u8>>> {

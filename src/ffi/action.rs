@@ -348,8 +348,8 @@ pub unsafe extern "C" fn dtm_action_wait(phase: *const dtm_phase_t, kind: u32, m
 /// `*ret_len` is the value's length. -ENOENT: no such key; -ENOSPC: `size` is too small.
 /// What was read still holds when the phase commits, or the attempt is repeated.
 ///
-/// This is the one call that waits for a store elsewhere: the first time that an attempt
-/// reads a key, for at most `store_timeout`, while operators and workers wait, too; then
+/// The value of a key that was not fetched, see dtm_txn_fetch(), is waited for if the store
+/// is elsewhere: at most for `store_timeout`, and operators and workers wait, too; then
 /// -ETIMEDOUT, or what else is wrong with the store.
 ///
 /// Process: controller (in a phase)
@@ -371,6 +371,33 @@ pub unsafe extern "C" fn dtm_txn_get(
         let value = rt.controller()?.txn_get(txn, key)?;
         // SAFETY: the caller says that `size` bytes are there.
         unsafe { give(value, ret_value, size, ret_len) }
+    })
+}
+
+/// In a phase: have a key read without waiting for it. DTM_OK: it is there, dtm_txn_get()
+/// has it at once. -EAGAIN: end the phase with DTM_ACTION_PENDING; then the key is read, and
+/// the callback is called again from its beginning, in the same attempt, as if it had not
+/// been called: what it did through its transaction, its waits and jumps are forgotten, and
+/// `resumed` is what it was. So fetch first, and act afterwards. A store on this machine
+/// always answers DTM_OK. -ENOSPC: DTM_TXN_KEYS_MAX.
+///
+/// Process: controller (in a phase)
+/// Thread: owner
+/// Signal: unsafe
+/// Fork: not inherited; DTM_EFORKED in a process the service forked
+/// Owns: key is copied
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dtm_txn_fetch(txn: *mut dtm_txn_t, key: dtm_str_t) -> i32 {
+    enter(DTM_ROLE_CONTROLLER, |rt| {
+        // SAFETY: the caller says that `len` bytes are there.
+        let key = unsafe { bytes(key.ptr.cast(), key.len) }?;
+        match rt.controller()?.txn_fetch(txn, key)? {
+            true => Ok(()),
+            false => Err(Error::new(
+                -libc::EAGAIN,
+                "end the phase with DTM_ACTION_PENDING",
+            )),
+        }
     })
 }
 

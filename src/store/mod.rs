@@ -56,6 +56,10 @@ pub(crate) trait Store {
     fn is_shared(&self) -> bool {
         false
     }
+    /// No call of it ever has to be waited for.
+    fn answers_at_once(&self) -> bool {
+        false
+    }
 }
 
 /// How a store is opened, wherever that happens.

@@ -100,4 +100,8 @@ impl Store for Scoped {
     fn is_shared(&self) -> bool {
         true
     }
+
+    fn answers_at_once(&self) -> bool {
+        self.inner.answers_at_once()
+    }
 }

@@ -83,12 +83,27 @@ static void note(const dtm_phase_t *phase, int callback)
     ledger->effect[at] = effect;
 }
 
+static const char *counter(const dtm_phase_t *phase)
+{
+    static char key[32];
+    snprintf(key, sizeof key, "count-%" PRIu64, phase->id);
+    return key;
+}
+
+/* Has the counter to be read first? Then the callback is called once more. */
+static bool must_fetch(const dtm_phase_t *phase)
+{
+    int32_t code = dtm_txn_fetch(phase->txn, text_of(counter(phase)));
+    CHECK(code == DTM_OK || code == -EAGAIN);
+    return code == -EAGAIN;
+}
+
 /* One more in the transaction: lost or doubled, it would not be what is expected. */
 static int count(const dtm_phase_t *phase)
 {
-    char key[32], value[16];
+    char value[16];
+    const char *key = counter(phase);
     size_t len = 0;
-    snprintf(key, sizeof key, "count-%" PRIu64, phase->id);
     int32_t code = dtm_txn_get(phase->txn, text_of(key), value, sizeof value - 1, &len);
     CHECK(code == DTM_OK || code == -ENOENT);
     value[code == DTM_OK ? len : 0] = 0;
@@ -218,6 +233,8 @@ static int32_t special(dtm_t *rt, const dtm_phase_t *phase)
         CHECK_EQ(dtm_action_jump(phase, PHASES), DTM_EINVAL);
         CHECK_EQ(dtm_action_wait(phase, 99, 0), DTM_EINVAL);
         CHECK_EQ(dtm_txn_put(NULL, text_of("a"), text_of("b")), DTM_EROLE);
+        CHECK_EQ(dtm_txn_fetch(NULL, text_of("a")), DTM_EROLE);
+        CHECK_EQ(dtm_txn_fetch(phase->txn, text_of("")), DTM_EINVAL);
         CHECK_EQ(dtm_txn_put(phase->txn, text_of(""), text_of("b")), DTM_EINVAL);
         CHECK_EQ(dtm_action_control(rt, phase->id, DTM_VERB_PAUSE, NULL, NULL), DTM_EROLE);
         CHECK_EQ(dtm_action_start(rt, "steps", text_of(""), no_answer, NULL, NULL), DTM_EINVAL);
@@ -229,16 +246,22 @@ static int32_t special(dtm_t *rt, const dtm_phase_t *phase)
 static int32_t act(dtm_t *rt, const dtm_phase_t *phase, void *data)
 {
     CHECK(data == ledger);
+    if (must_fetch(phase))
+        return DTM_ACTION_PENDING;
+    SET(ledger->in_phase, 1);
     note(phase, 1);
     int32_t code = phase->phase == 1 ? special(rt, phase) : DTM_ACTION_NEXT;
     if (code != DTM_ACTION_PENDING)
         ledger->counted[phase->id % EFFECTS] = count(phase);
+    SET(ledger->in_phase, 0);
     return code;
 }
 
 static int32_t prepare(dtm_t *rt, const dtm_phase_t *phase, void *data)
 {
     (void)rt, (void)data;
+    if (must_fetch(phase))
+        return DTM_ACTION_PENDING;
     note(phase, 0);
     count(phase);
     return DTM_ACTION_NEXT;
@@ -258,7 +281,7 @@ static int32_t mend(dtm_t *rt, const dtm_phase_t *phase, void *data)
 
 /* ---- in the host ----------------------------------------------------------- */
 
-static void register_actions(dtm_t *rt)
+void register_actions(dtm_t *rt)
 {
     dtm_action_t action = DTM_ACTION_INIT;
     CHECK_EQ(dtm_action_register(rt, &action), DTM_EINVAL); /* no name */

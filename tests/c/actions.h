@@ -31,6 +31,7 @@ struct ledger {
     struct effect effect[EFFECTS];
     int counted[EFFECTS]; /* by id: the value of "count-ID" when its last phase ran */
     int release;          /* a phase that hangs goes on */
+    int in_phase;         /* one is running */
     int commands, command_status;
     uint64_t epoch_before, epoch_after;
     /* The store's writes, see t_actions_kill.c. */
@@ -43,6 +44,7 @@ extern struct ledger *ledger;
 struct service acting_service(void);             /* a_service() with a store and the actions */
 void start_acting(void);                         /* acting_service(), started */
 void start_again(const struct service *service); /* after finish() or a kill */
+void register_actions(dtm_t *rt);                /* its `setup` */
 void finish_acting(void);                        /* finish(), and the store is removed */
 const char *store_path(void);
 void remove_store(void);

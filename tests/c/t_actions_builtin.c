@@ -1,6 +1,6 @@
 /*
  * The ready-made actions, and what is told of actions to who subscribes.
- * flow: C10, C11
+ * flow: C11
  */
 #include "actions.h"
 #include "console.h"

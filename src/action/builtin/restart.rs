@@ -35,6 +35,9 @@ pub(super) fn run(controller: &Controller, phase: &dtm_phase_t) -> Result<i32> {
             Ok(DTM_ACTION_NEXT)
         }
         REPLACE => {
+            if !controller.txn_fetch(phase.txn, key(phase).as_bytes())? {
+                return Ok(DTM_ACTION_PENDING);
+            }
             let list = list(controller, phase)?;
             let Some(spawn) = list.first().copied() else {
                 return again_later(controller, phase, period);

@@ -96,6 +96,9 @@ fn install(plan: &Plan) -> Result<()> {
 
 fn watch(controller: &Controller, phase: &dtm_phase_t, plan: &Plan) -> Result<i32> {
     let key = format!("dtm-rollout-{}", phase.id);
+    if !controller.txn_fetch(phase.txn, key.as_bytes())? {
+        return Ok(DTM_ACTION_PENDING);
+    }
     let before = controller.txn_get(phase.txn, key.as_bytes())?;
     let text = String::from_utf8(before.unwrap_or_default()).unwrap_or_default();
     let mut words = text.split(' ');

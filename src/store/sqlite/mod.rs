@@ -345,6 +345,10 @@ impl Store for Sqlite {
             Ok(())
         })
     }
+
+    fn answers_at_once(&self) -> bool {
+        true
+    }
 }
 
 impl Drop for Sqlite {
