@@ -118,6 +118,9 @@ impl Master {
             }
             Note::Deferred { what } => {
                 ::log::info!("{what} waits until forking is allowed");
+                if *what == "reload" {
+                    self.tell_deferred_reload();
+                }
             }
             Note::Ending { fast } => {
                 self.tell_end(*fast);

@@ -15,6 +15,7 @@ impl Master {
 
     /// How many serve, and of which generation.
     pub(super) fn tell_standing(&mut self) {
+        let replaces_one = self.replaces_one();
         let Some(manager) = &mut self.systemd else {
             return;
         };
@@ -33,7 +34,11 @@ impl Master {
             0 => String::new(),
             n => format!(", {n} old ones drain"),
         };
-        let status = format!("{open} workers of generation {serving} serve{draining}");
+        let before = match replaces_one {
+            true => ", the binary before this one drains",
+            false => "",
+        };
+        let status = format!("{open} workers of generation {serving} serve{draining}{before}");
         manager.stands(self.policy.serves(), &status);
     }
 
@@ -44,6 +49,14 @@ impl Master {
         let within = config.start_timeout.map(|ms| 2 * ms + config.kill_grace);
         if let Some(manager) = &mut self.systemd {
             manager.reload_begins(within);
+        }
+    }
+
+    /// Who asked for it by a signal is to hear at once that it was heard: it cannot begin
+    /// before a ban on forking ends.
+    pub(super) fn tell_deferred_reload(&mut self) {
+        if let Some(manager) = &mut self.systemd {
+            manager.reload_begins(None);
         }
     }
 

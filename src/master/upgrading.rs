@@ -450,6 +450,11 @@ impl Master {
         }
     }
 
+    /// The binary before this one has not left yet.
+    pub(super) fn replaces_one(&self) -> bool {
+        self.upgrade.last.is_some() && !self.upgrade.waits()
+    }
+
     /// The service manager has been told of us.
     fn introduce(&mut self) {
         let over = self.upgrade.new.as_ref().is_some_and(New::is_over);

@@ -69,6 +69,11 @@ impl State {
                 out.push(format!("STATUS=starting\n{more}"));
             }
             Event::Stands { serves, status } => self.stands(serves, status, &mut out),
+            // It was deferred, and begins now.
+            Event::ReloadBegins { within_ms, .. } if self.phase == Phase::Reloading => {
+                let more = self.needs(within_ms, now);
+                out.push(format!("STATUS=reloading\n{more}"));
+            }
             Event::ReloadBegins { now_us, within_ms } if self.ready => {
                 self.phase = Phase::Reloading;
                 let more = self.needs(within_ms, now);
@@ -188,6 +193,31 @@ mod tests {
             serves,
             status: if serves { "3 serve" } else { "0 serve" },
         }
+    }
+
+    /// Who waits for a ban on forking to end is heard at once, and extends its time.
+    #[test]
+    fn a_reload_that_has_to_wait() {
+        let mut state = State::new(None, 0);
+        state.step(stands(true), 0);
+        let (now_us, within_ms) = (7, None);
+        let told = state.step(Event::ReloadBegins { now_us, within_ms }, 0);
+        assert!(told[0].starts_with("RELOADING=1\nMONOTONIC_USEC=7\n"));
+        assert_eq!(
+            state.step(Event::Tick, EXTENSION_MS / 2),
+            ["EXTEND_TIMEOUT_USEC=60000000"]
+        );
+        let (now_us, within_ms) = (8, Some(1_000));
+        assert_eq!(
+            state.step(Event::ReloadBegins { now_us, within_ms }, 40_000),
+            ["STATUS=reloading\nEXTEND_TIMEOUT_USEC=6000000"]
+        );
+        assert_eq!(state.next(), None);
+        let outcome = "done";
+        assert_eq!(
+            state.step(Event::ReloadEnds { outcome }, 41_000),
+            ["READY=1\nSTATUS=done"]
+        );
     }
 
     #[test]

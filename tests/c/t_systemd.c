@@ -3,102 +3,16 @@
  * descriptors, and descriptors that are there at the start.
  * faults: N1
  */
+#include "manager.h"
 #include "modes.h"
 #include "peer.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
-
-enum { STORE = 8, MESSAGES = 256 };
-
-/* What the manager has heard, in order, and what it keeps. */
-static struct {
-    int socket;
-    char name[108];
-    char text[MESSAGES][512];
-    int count;
-    int stored[STORE], stored_count;
-    char stored_name[STORE][128];
-} manager;
-
-static void open_manager(const char *name)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
-    memset(&manager, 0, sizeof manager);
-    manager.socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    snprintf(manager.name, sizeof manager.name, "%s", name);
-    strncpy(address.sun_path, name, sizeof address.sun_path - 1);
-    if (name[0] == '@')
-        address.sun_path[0] = 0;
-    else
-        len = sizeof address;
-    CHECK_EQ(bind(manager.socket, (struct sockaddr *)&address, len), 0);
-}
-
-static void close_manager(void)
-{
-    if (manager.name[0] == '/')
-        CHECK_EQ(unlink(manager.name), 0);
-    close(manager.socket);
-    for (int i = 0; i < manager.stored_count; i++)
-        close(manager.stored[i]);
-}
-
-/* Take what has come. */
-static void listen_to_it(void)
-{
-    for (;;) {
-        char *text = manager.text[manager.count % MESSAGES];
-        char control[CMSG_SPACE(sizeof(int) * 4)];
-        struct iovec part = {text, sizeof manager.text[0] - 1};
-        struct msghdr message = {.msg_iov = &part,
-                                 .msg_iovlen = 1,
-                                 .msg_control = control,
-                                 .msg_controllen = sizeof control};
-        ssize_t n = recvmsg(manager.socket, &message, MSG_CMSG_CLOEXEC);
-        if (n < 0) {
-            CHECK_EQ(errno, EAGAIN);
-            return;
-        }
-        text[n] = 0;
-        manager.count++;
-        struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-        if (head && head->cmsg_type == SCM_RIGHTS) {
-            int at = manager.stored_count++;
-            CHECK(at < STORE);
-            memcpy(&manager.stored[at], CMSG_DATA(head), sizeof(int));
-            CHECK(sscanf(text, "FDSTORE=1\nFDNAME=%127s", manager.stored_name[at]) == 1);
-        }
-    }
-}
-
-/* The first message at or after `from` in which this is a line; -1: none. */
-static int heard(const char *line, int from)
-{
-    listen_to_it();
-    for (int i = from; i < manager.count; i++) {
-        const char *text = manager.text[i], *at = strstr(text, line);
-        if (at && (at == text || at[-1] == '\n'))
-            return i;
-    }
-    return -1;
-}
-
-static int count_heard(const char *line)
-{
-    int count = 0;
-    for (int at = heard(line, 0); at >= 0; at = heard(line, at + 1))
-        count++;
-    return count;
-}
 
 static const char *watchdog_usec;
 
@@ -234,26 +148,6 @@ static void the_watchdog(void)
     close_manager();
 }
 
-/* The manager starts the service with what it keeps. */
-static void restore(void)
-{
-    char number[16], names[512] = "";
-    int high[STORE];
-    for (int i = 0; i < manager.stored_count; i++)
-        high[i] = fcntl(manager.stored[i], F_DUPFD, 100);
-    for (int i = 0; i < manager.stored_count; i++) {
-        CHECK_EQ(dup2(high[i], 3 + i), 3 + i);
-        close(high[i]);
-        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? ":" : "",
-                 manager.stored_name[i]);
-    }
-    snprintf(number, sizeof number, "%d", manager.stored_count);
-    setenv("LISTEN_FDS", number, 1);
-    setenv("LISTEN_FDNAMES", names, 1);
-    snprintf(number, sizeof number, "%d", (int)getpid());
-    setenv("LISTEN_PID", number, 1);
-}
-
 static void restore_and_use(void)
 {
     restore();
@@ -342,7 +236,7 @@ static void file_gone(void)
     CHECK(strstr(manager.text[removed], "/socket"));
     CHECK(strstr(manager.text[stored], "/socket"));
     CHECK_EQ(count_heard("FDSTOREREMOVE=1"), 1); /* the others are in use */
-    CHECK_EQ(manager.stored_count, 4);
+    CHECK_EQ(manager.stored_count, 3);           /* in its place */
     kill(shared->host, SIGTERM);
     CHECK_EQ(wait_host(), 0);
     check_no_survivors();
@@ -378,6 +272,63 @@ static void passed_by_name(void)
     close_manager();
 }
 
+/* It was heard, though it has to wait: the manager is told so at once. */
+static void a_deferred_reload(void)
+{
+    struct service service = managed(abstract());
+    start(&service);
+    WAIT(heard("READY=1", 0) >= 0);
+    CHECK_EQ(command("nofork 60000"), DTM_OK);
+    int before = manager.count;
+    kill(shared->host, SIGHUP);
+    WAIT(heard("RELOADING=1", before) >= 0);
+    int begun = heard("RELOADING=1", before);
+    CHECK(strstr(manager.text[begun], "MONOTONIC_USEC="));
+    CHECK(strstr(manager.text[begun], "EXTEND_TIMEOUT_USEC="));
+    observe(100);
+    CHECK_EQ(heard("READY=1", before), -1);
+    CHECK_EQ(command("fork"), DTM_OK);
+    WAIT(heard("READY=1", before) >= 0);
+    int done = heard("READY=1", before);
+    CHECK(strstr(manager.text[done], "generation 2 serves"));
+    CHECK_EQ(heard("RELOADING=1", begun + 1), -1); /* said once */
+    finish();
+    close_manager();
+}
+
+/* What a reload brings is kept, what it takes away is not. */
+static int32_t another_listener(dtm_t *rt, const char *path, void *user_data)
+{
+    static int32_t index = -1;
+    dtm_listen_t listen = DTM_LISTEN_INIT;
+    dtm_self_t self;
+    (void)path, (void)user_data;
+    dtm_self(rt, &self, sizeof self);
+    if (self.role != DTM_ROLE_MASTER || ADD(shared->custom[0], 1) == 1)
+        return 0;
+    listen.address = "unix:@dtm-test-another";
+    if (shared->custom[0] == 2)
+        return index = dtm_listen(rt, &listen);
+    return dtm_unlisten(rt, (uint32_t)index);
+}
+
+static void stored_as_it_stands(void)
+{
+    struct service service = managed(abstract());
+    service.callbacks.config_load = another_listener;
+    start(&service);
+    WAIT(heard("READY=1", 0) >= 0);
+    int before = manager.stored_count;
+    CHECK(!keeps("dtm-unix_@dtm-test-another"));
+    CHECK_EQ(command("reload"), DTM_OK);
+    WAIT(keeps("dtm-unix_@dtm-test-another"));
+    CHECK_EQ(command("reload"), DTM_OK);
+    WAIT(!keeps("dtm-unix_@dtm-test-another"));
+    CHECK_LE(before, manager.stored_count);
+    finish();
+    close_manager();
+}
+
 static const struct test tests[] = {
     {"a life, told to a path", with_a_path},
     {"a life, told to an abstract name", with_an_abstract_name},
@@ -387,5 +338,7 @@ static const struct test tests[] = {
     {"steered listeners outlive a crash", steered_listeners_outlive_a_crash},
     {"a file that did not outlive it", file_gone},
     {"passed by name", passed_by_name},
+    {"a deferred reload", a_deferred_reload},
+    {"stored as it stands", stored_as_it_stands},
 };
 TEST_MAIN(tests)

@@ -3,6 +3,7 @@
  * flow: L2, L10
  * faults: U1, U2
  */
+#include "manager.h"
 #include "upgrade.h"
 
 #include <stdio.h>
@@ -242,6 +243,13 @@ static void it_takes_too_long(void)
     end();
 }
 
+static int version_at(const char *address)
+{
+    int fd = dial_address(address), version = who(fd).version;
+    hang_up(fd);
+    return version;
+}
+
 /* What a reload has brought and taken away is what the next binary gets. */
 static void after_other_listeners(void)
 {
@@ -252,14 +260,10 @@ static void after_other_listeners(void)
     for (int i = 0; i < 2; i++) {
         write_file("extra", extra);
         CHECK_EQ(operate("reload"), 0);
-        int before = dial_address(extra);
-        CHECK_EQ(who(before).version, 1 + i);
-        hang_up(before);
+        CHECK_EQ(version_at(extra), 1 + i);
         install(2 - i);
         CHECK_EQ(operate("upgrade"), 0);
-        int after = dial_address(extra);
-        CHECK_EQ(who(after).version, 2 - i);
-        hang_up(after);
+        WAIT(version_at(extra) == 2 - i); /* the old one may have been about to accept */
         WAIT(nth_end(i + 1).version == 1 + i);
         unlink(at("extra"));
         CHECK_EQ(operate("reload"), 0);
@@ -268,6 +272,57 @@ static void after_other_listeners(void)
     load_stop(load);
     check_load(load);
     end();
+}
+
+/* The service manager follows: MAINPID, and from then on it hears the new one only. */
+static void under_a_manager(void)
+{
+    char line[64];
+    a_service();
+    snprintf(line, sizeof line, "@dtm-test-%d", (int)getpid());
+    open_manager(line);
+    setenv("NOTIFY_SOCKET", line, 1);
+    setenv("WATCHDOG_USEC", "200000", 1);
+    start_with(1, "0", "2");
+    WAIT(heard("READY=1", 0) >= 0);
+    install_script("exit 3");
+    int before = manager.count;
+    CHECK_EQ(operate("upgrade"), -1);
+    WAIT(heard("WATCHDOG=1", before) >= 0);
+    CHECK_EQ(heard("MAINPID=", before), -1); /* a failure does not move it */
+    int busy = dial(shared->port[0]);
+    ask(busy, "busy");
+    for (int i = 0; i < 2; i++) {
+        int old = pid_in_file();
+        install(2 - i);
+        before = manager.count;
+        CHECK_EQ(operate("upgrade"), 0);
+        CHECK(pid_in_file() != old);
+        snprintf(line, sizeof line, "MAINPID=%d", pid_in_file());
+        WAIT(heard(line, before) >= 0);
+        int told = heard(line, before);
+        CHECK(strstr(manager.text[told], "READY=1"));
+        if (i == 0) {
+            WAIT(
+                heard(
+                    "STATUS=2 workers of generation 2 serve, the binary before this one drains",
+                    told) >= 0);
+            hang_up(busy); /* then it can leave */
+        }
+        WAIT(nth_end(i + 1).version == 1 + i);
+        snprintf(line, sizeof line, "STATUS=2 workers of generation %d serve", 2 + i);
+        WAIT(heard(line, told) >= 0);
+        int at = manager.count; /* the new one says that its loop runs */
+        WAIT(heard("WATCHDOG=1", at) >= 0);
+        CHECK_EQ(heard("STOPPING=1", 0), -1); /* the service does not end */
+    }
+    CHECK_EQ(kill(pid_in_file(), SIGHUP), 0);
+    WAIT(heard("RELOADING=1", 0) >= 0);
+    WAIT(heard("READY=1", heard("RELOADING=1", 0)) >= 0);
+    end();
+    WAIT(heard("STOPPING=1", 0) >= 0);
+    CHECK_EQ(count_heard("STOPPING=1"), 1);
+    close_manager();
 }
 
 /* What may not be, and what ends one. */
@@ -323,6 +378,7 @@ static const struct test tests[] = {
     {"it ends, or says no", it_ends_or_says_no},
     {"it takes too long", it_takes_too_long},
     {"after other listeners", after_other_listeners},
+    {"under a service manager", under_a_manager},
     {"refused and ended", meanwhile},
     {"the old one dies", the_old_one_dies},
 };

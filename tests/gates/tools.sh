@@ -32,6 +32,7 @@ sqlite3 sqlite3
 pg_ctlcluster postgresql
 faketime faketime
 unshare util-linux
+systemd-socket-activate systemd
 setpriv util-linux
 curl curl
 promtool prometheus

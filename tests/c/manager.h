@@ -1,0 +1,28 @@
+/* The service manager, as a service sees it: a datagram socket that takes messages and
+ * descriptors, and descriptors that are there at the start. */
+#ifndef MANAGER_H
+#define MANAGER_H
+
+#include "harness.h"
+
+enum { STORE = 16, MESSAGES = 256 };
+
+/* What it has heard, in order, and what it keeps. */
+extern struct manager {
+    int socket;
+    char name[108];
+    char text[MESSAGES][512];
+    int count;
+    int stored[STORE], stored_count;
+    char stored_name[STORE][128];
+} manager;
+
+void open_manager(const char *name); /* NOTIFY_SOCKET: a path, or @name */
+void close_manager(void);
+void listen_to_it(void);               /* take what has come */
+int heard(const char *line, int from); /* the first message from there with it; -1 */
+int count_heard(const char *line);
+void restore(void); /* in the service, before it starts: what the manager keeps */
+bool keeps(const char *name);
+
+#endif
