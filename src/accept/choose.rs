@@ -16,12 +16,8 @@ pub(super) struct Candidate {
 pub(super) struct Survey {
     /// How many have a token.
     pub(super) armed: usize,
-    /// How many could have one.
-    pub(super) eligible: usize,
-    /// The least loaded that could have one and has none, and its load.
-    pub(super) best: Option<(usize, u32)>,
-    /// The least load of all but the one who looks.
-    pub(super) rival: Option<u32>,
+    /// The least loaded that could have one and has none.
+    pub(super) best: Option<usize>,
 }
 
 /// Who looks, when it is no worker.
@@ -46,22 +42,22 @@ pub(super) fn survey(candidates: impl Iterator<Item = Candidate>, me: usize) -> 
         u64::from(worker.load) << TURN_BITS | slot.wrapping_sub(first) & TURN
     };
     let none_if = |out: bool| 0u64.wrapping_sub(out.into());
-    let (mut armed, mut eligible, mut best, mut rival) = (0, 0, NOBODY, NOBODY);
+    let (mut armed, mut best) = (0, NOBODY);
     for worker in candidates {
-        eligible += usize::from(!worker.paused);
         armed += usize::from(!worker.paused & worker.armed);
         best = best.min(key(&worker) | none_if(worker.paused | worker.armed));
-        let is_me = worker.slot == me;
-        rival = rival.min(u64::from(worker.load) | none_if(worker.paused | is_me));
     }
     let slot = |key: u64| usize::try_from((key & TURN).wrapping_add(first) & TURN).unwrap_or(0);
-    let load = |key: u64| u32::try_from(key >> TURN_BITS).unwrap_or(u32::MAX);
     Survey {
         armed,
-        eligible,
-        best: (best != NOBODY).then(|| (slot(best), load(best))),
-        rival: u32::try_from(rival).ok(),
+        best: (best != NOBODY).then(|| slot(best)),
     }
+}
+
+/// The least load of all but slot `me`.
+pub(super) fn rival(candidates: impl Iterator<Item = Candidate>, me: usize) -> Option<u32> {
+    let others = candidates.filter(|worker| !worker.paused && worker.slot != me);
+    others.map(|worker| worker.load).min()
 }
 
 /// What a worker does with the token in its hand after it accepted a client.
@@ -78,12 +74,19 @@ pub(super) enum Turn {
 }
 
 /// `load` is the load of slot `me`, the client just accepted included. The
-/// survey is its own, and counts it among those without a token.
-pub(super) fn turn(me: usize, load: u32, survey: Survey, limit: usize) -> Turn {
+/// survey is its own, and counts it among those without a token. `rival`, as above, is
+/// asked for only when it matters.
+pub(super) fn turn(
+    me: usize,
+    load: u32,
+    survey: Survey,
+    limit: usize,
+    rival: impl FnOnce() -> Option<u32>,
+) -> Turn {
     match survey.best {
         _ if survey.armed >= limit => Turn::Drop,
-        Some((slot, _)) if slot != me => Turn::Pass(slot),
-        _ if survey.rival.is_some_and(|rival| rival <= load) => Turn::Requeue,
+        Some(slot) if slot != me => Turn::Pass(slot),
+        _ if rival().is_some_and(|rival| rival <= load) => Turn::Requeue,
         _ => Turn::Keep,
     }
 }
@@ -119,20 +122,24 @@ mod tests {
             world
         }
 
-        fn survey(&self, after: usize) -> Survey {
+        fn candidates(&self) -> impl Iterator<Item = Candidate> {
             let candidate = |slot| Candidate {
                 slot,
                 load: self.load[slot],
                 armed: self.queue.contains(&slot),
                 paused: self.paused[slot],
             };
-            survey((0..self.load.len()).map(candidate), after)
+            (0..self.load.len()).map(candidate)
+        }
+
+        fn survey(&self, after: usize) -> Survey {
+            survey(self.candidates(), after)
         }
 
         fn top_up(&mut self) {
             while let Survey {
                 armed,
-                best: Some((slot, _)),
+                best: Some(slot),
                 ..
             } = self.survey(MASTER)
                 && armed < self.k + self.extra
@@ -145,7 +152,7 @@ mod tests {
         fn arrive(&mut self) -> Option<usize> {
             while self.queue.iter().all(|slot| self.busy[*slot]) {
                 // The sentinel: one more token.
-                let (slot, _) = self.survey(MASTER).best?;
+                let slot = self.survey(MASTER).best?;
                 self.extra += 1;
                 self.queue.push_back(slot);
             }
@@ -153,7 +160,8 @@ mod tests {
             let slot = self.queue.remove(place)?;
             self.load[slot] += 1;
             let limit = self.k + self.extra;
-            match turn(slot, self.load[slot], self.survey(slot), limit) {
+            let rival = || rival(self.candidates(), slot);
+            match turn(slot, self.load[slot], self.survey(slot), limit, rival) {
                 Turn::Pass(next) => self.queue.push_back(next),
                 Turn::Drop => {}
                 Turn::Requeue => self.queue.push_back(slot),
@@ -180,7 +188,7 @@ mod tests {
                 }
                 Act::Calm => self.extra = 0,
             }
-            let eligible = self.survey(MASTER).eligible;
+            let eligible = self.paused.iter().filter(|paused| !**paused).count();
             prop_assert!(self.queue.len() >= self.k.min(eligible), "{:?}", self);
             Ok(())
         }
@@ -250,31 +258,33 @@ mod tests {
     fn equals_take_turns() {
         let all = [0, 1, 2].map(|slot| candidate(slot, 5));
         let best = |me| survey(all.into_iter(), me).best;
-        assert_eq!(best(0), Some((1, 5)));
-        assert_eq!(best(1), Some((2, 5)));
-        assert_eq!(best(2), Some((0, 5)));
-        assert_eq!(best(MASTER), Some((0, 5)));
+        assert_eq!(best(0), Some(1));
+        assert_eq!(best(1), Some(2));
+        assert_eq!(best(2), Some(0));
+        assert_eq!(best(MASTER), Some(0));
     }
 
     #[test]
     fn the_token_goes_to_the_least_loaded_or_stays() {
-        let all = |mine: u32| {
+        let turn = |mine: u32, limit| {
             let others = [(1, 5, true), (2, 6, false), (3, 7, false)];
             let of = |(slot, load, armed)| Candidate {
                 armed,
                 ..candidate(slot, load)
             };
-            survey(others.into_iter().map(of).chain([candidate(0, mine)]), 0)
+            let all = || others.into_iter().map(of).chain([candidate(0, mine)]);
+            turn(0, mine, survey(all(), 0), limit, || rival(all(), 0))
         };
-        assert_eq!(turn(0, 4, all(4), 2), Turn::Keep);
-        assert_eq!(turn(0, 5, all(5), 2), Turn::Requeue);
-        assert_eq!(turn(0, 6, all(6), 2), Turn::Pass(2));
-        assert_eq!(turn(0, 4, all(4), 1), Turn::Drop);
+        assert_eq!(turn(4, 2), Turn::Keep);
+        assert_eq!(turn(5, 2), Turn::Requeue);
+        assert_eq!(turn(6, 2), Turn::Pass(2));
+        assert_eq!(turn(4, 1), Turn::Drop);
     }
 
     #[test]
     fn the_lone_worker_keeps_its_token() {
-        let alone = survey([candidate(0, 9)].into_iter(), 0);
-        assert_eq!(turn(0, 9, alone, 1), Turn::Keep);
+        let alone = || [candidate(0, 9)].into_iter();
+        let next = turn(0, 9, survey(alone(), 0), 1, || rival(alone(), 0));
+        assert_eq!(next, Turn::Keep);
     }
 }

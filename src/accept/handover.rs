@@ -9,7 +9,7 @@
 //! behind is put right by the master. A registration without a bit costs its
 //! worker one look at the door.
 
-use super::choose::{Candidate, MASTER, Survey, Turn, survey, turn};
+use super::choose::{Candidate, MASTER, Survey, Turn, rival, survey, turn};
 use super::door::Door;
 use super::mode::Mode;
 
@@ -117,7 +117,7 @@ pub(super) trait HandOver {
         for _ in 0..self.slots() {
             let seen = self.survey(door, me);
             match seen.best {
-                Some((slot, _)) if seen.armed < self.limit(door) => {
+                Some(slot) if seen.armed < self.limit(door) => {
                     given += usize::from(self.arm(slot, door));
                 }
                 _ => break,
@@ -169,7 +169,8 @@ pub(super) trait HandOver {
             let next = if self.mode(door.listener) == Mode::Shared {
                 Turn::Requeue
             } else {
-                turn(me, load, self.survey(door, me), limit)
+                let rival = || rival(self.candidates(door), me);
+                turn(me, load, self.survey(door, me), limit, rival)
             };
             match next {
                 Turn::Pass(next) if self.arm(next, door) => {

@@ -161,6 +161,7 @@ impl HandOver for Pool {
         self.words.is_open(slot)
     }
 
+    #[inline(always)]
     fn candidates(&self, door: Door) -> impl Iterator<Item = Candidate> {
         let group = match door.kind {
             Kind::Shared { group } if self.is_inet(door.listener) => Some(group),

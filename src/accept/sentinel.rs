@@ -292,7 +292,7 @@ impl Schedule {
             );
             self.set_limits();
             self.pool.top_up(door, MASTER);
-        } else if seen.eligible > 0 {
+        } else if seen.armed > 0 {
             self.pool.kick(door);
         } else {
             // All of this group are away.

@@ -158,6 +158,7 @@ impl Words {
 
     // --- Rules ---
 
+    #[inline(always)]
     fn open_bits(&self, group: Option<usize>) -> &[AtomicU64] {
         let n = self.slots.div_ceil(64);
         let start = group.map_or(0, |group| (1 + group) * n);
@@ -212,6 +213,7 @@ impl Words {
     }
 
     /// Open workers of this group, or of all.
+    #[inline(always)]
     pub(super) fn open_in(&self, group: Option<usize>) -> impl Iterator<Item = usize> {
         let words = self.open_bits(group);
         let left = words[0].load(SeqCst);
