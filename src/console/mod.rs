@@ -4,12 +4,12 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `resp`, `value` | commands as bytes, answers as bytes; pure |
+//! | `resp`, `value`, `json` | commands as bytes, answers as bytes; pure |
 //! | `conn` | one connection: unread input, unsent output, who it is |
 //! | `access`, `place` | who may do what, and where it may listen |
 //! | `table` | all commands: name, words, right, help; the one way to find one |
 //! | `run/` | what each of them does |
-//! | `status`, `proc` | the one model of the service's state, for all replies |
+//! | `status`, `names`, `proc` | the one model of the service's state, for all replies |
 //! | `metrics`, `http`, `prometheus` | the same over HTTP, for scrapers and health checks |
 //! | `questions` | asking workers for their clients |
 //! | `life` | life events, for subscribers and for who waits for a command |
@@ -18,8 +18,10 @@ mod access;
 mod conn;
 mod glob;
 mod http;
+mod json;
 mod life;
 mod metrics;
+mod names;
 mod place;
 mod proc;
 mod prometheus;

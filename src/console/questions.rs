@@ -4,7 +4,8 @@
 
 use super::Console;
 use super::conn::Waiting;
-use super::status::{millis, state_name};
+use super::names::state_name;
+use super::status::millis;
 use super::value::Value;
 use crate::channel::{ClientFacts, Clients, Kind, MOST_CLIENTS};
 use crate::controller::Controller;

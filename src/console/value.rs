@@ -1,6 +1,6 @@
 //! What is answered, apart from how it is written: RESP2, RESP3 or JSON.
 
-use std::fmt::Write;
+use super::json;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
@@ -101,45 +101,36 @@ impl Value {
     }
 
     fn write_json(&self, out: &mut String) {
-        let list = |out: &mut String, values: &[Value]| {
-            out.push('[');
-            for (i, value) in values.iter().enumerate() {
-                out.push_str(if i > 0 { "," } else { "" });
-                value.write_json(out);
-            }
-            out.push(']');
-        };
+        let write = |out: &mut String, value: &Value| value.write_json(out);
         match self {
             Self::Null => out.push_str("null"),
             Self::Bool(yes) => out.push_str(if *yes { "true" } else { "false" }),
             Self::Int(n) => out.push_str(&n.to_string()),
             Self::Double(n) if n.is_finite() => out.push_str(&number(*n)),
             Self::Double(_) => out.push_str("null"),
-            Self::Line(text) | Self::Text(text) | Self::Error(text) => json_text(out, text),
-            Self::Bulk(bytes) => json_text(out, &String::from_utf8_lossy(bytes)),
-            Self::Array(values) | Self::Push(values) => list(out, values),
+            Self::Line(text) | Self::Text(text) | Self::Error(text) => json::text(out, text),
+            Self::Bulk(bytes) => json::text(out, &String::from_utf8_lossy(bytes)),
+            Self::Array(values) | Self::Push(values) => {
+                json::joined(out, json::LIST, values, write);
+            }
             Self::Pairs(parts) => {
-                out.push('{');
-                for (i, pair) in parts.chunks_exact(2).enumerate() {
-                    out.push_str(if i > 0 { "," } else { "" });
+                let pair = |out: &mut String, pair: &[Value]| {
                     match &pair[0] {
-                        Self::Bulk(name) => json_text(out, &String::from_utf8_lossy(name)),
-                        other => json_text(out, &other.json()),
+                        Self::Bulk(name) => json::text(out, &String::from_utf8_lossy(name)),
+                        other => json::text(out, &other.json()),
                     }
                     out.push(':');
                     pair[1].write_json(out);
-                }
-                out.push('}');
+                };
+                json::joined(out, json::OBJECT, parts.chunks_exact(2), pair);
             }
             Self::Map(pairs) => {
-                out.push('{');
-                for (i, (name, value)) in pairs.iter().enumerate() {
-                    out.push_str(if i > 0 { "," } else { "" });
-                    json_text(out, name);
+                let pair = |out: &mut String, (name, value): &(&str, Value)| {
+                    json::text(out, name);
                     out.push(':');
                     value.write_json(out);
-                }
-                out.push('}');
+                };
+                json::joined(out, json::OBJECT, pairs, pair);
             }
         }
     }
@@ -188,24 +179,6 @@ fn array(out: &mut Vec<u8>, kind: char, values: &[Value], resp: Resp) {
     for value in values {
         value.encode(resp, out);
     }
-}
-
-fn json_text(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if u32::from(c) < 0x20 => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 #[cfg(test)]

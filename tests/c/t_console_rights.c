@@ -91,12 +91,50 @@ static const char *const operators[] = {
     "CONFIG SET workers 9",
     "CLIENT KILL ID 1",
     "UPGRADE",
+    "RESET SLOTS",
+    "ACCEPT TOKENS SET 3",
+    "ACTIONS START x",
+    "ACTIONS PAUSE 1",
+    "ACTIONS RESUME 1",
+    "ACTIONS CANCEL 1",
+    "ACTIONS GO 1",
+    "FLEET START skip x",
+    "FLEET CANCEL 1",
 };
+
+/* Is there one in the list for each that HELP marks? */
+static void all_are_tried(int fd)
+{
+    static char help[1 << 16];
+    snprintf(help, sizeof help, "%s", tell(fd, "HELP"));
+    int marked = 0;
+    for (char *line = strtok(help + 1, "\n"); line; line = strtok(NULL, "\n")) {
+        if (line[0] != '*' || !strcmp(line, "* for operators"))
+            continue;
+        bool known = false;
+        for (size_t i = 0; i < sizeof operators / sizeof operators[0]; i++) {
+            /* Its words in capitals are the command's name. */
+            size_t len = 0;
+            const char *o = operators[i];
+            while (o[len] && (o[len] == ' ' || (o[len] >= 'A' && o[len] <= 'Z')))
+                len++;
+            while (len > 0 && o[len - 1] == ' ')
+                len--;
+            if (!o[len] || o[len] == ' ')
+                known = known || !strncmp(line + 2, o, len);
+        }
+        if (!known)
+            fail_at(__FILE__, __LINE__, "nobody tries '%s'", line);
+        marked++;
+    }
+    CHECK(marked >= 20);
+}
 
 /* H09: an observer may look and nothing else, in whatever syntax he asks. */
 static void only_look(int fd)
 {
     char command[512], word[64];
+    all_are_tried(fd);
     for (int resp = 2; resp <= 3; resp++) {
         snprintf(command, sizeof command, "HELLO %d", resp);
         CHECK(tell(fd, "%s", command));
@@ -163,6 +201,31 @@ static void another_user_let_in(void)
 static void is_an_operator(void)
 {
     CHECK(begins(console_says("SCALE 2"), "+2 workers"));
+}
+
+static void finds_no_room(void)
+{
+    int fd = console();
+    CHECK(begins(reply(fd), "-ERR max number of clients reached"));
+    CHECK(!reply(fd));
+    hang_up(fd);
+}
+
+/* H06: the connection that is kept free is the owner's alone. */
+static void no_room_for_others(void)
+{
+    if (geteuid() != 0)
+        return;
+    struct service service = at(to_everybody);
+    service.config.control_clients = 1;
+    start(&service);
+    int fd = console();
+    CHECK(begins(tell(fd, "PING"), "+PONG"));
+    CHECK_EQ(as_user(NOBODY, finds_no_room), 0);
+    CHECK(begins(console_says("PING"), "+PONG"));
+    CHECK(begins(tell(fd, "PING"), "+PONG"));
+    hang_up(fd);
+    finish();
 }
 
 static void named_operators(void)
@@ -274,6 +337,7 @@ static void a_folder_of_everybody(void)
 static const struct test tests[] = {
     {"H05: another user", another_user},
     {"H09: another user who is let in", another_user_let_in},
+    {"no room for others", no_room_for_others},
     {"named operators", named_operators},
     {"TCP without a password", tcp_without_a_password},
     {"TCP with a password", tcp_with_a_password},

@@ -207,7 +207,7 @@ mod tests {
             );
             for option in command.options {
                 assert!(
-                    crate::args::OPTIONS
+                    crate::options::OPTIONS
                         .iter()
                         .any(|o| o.long == *option && !o.global)
                 );

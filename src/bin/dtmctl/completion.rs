@@ -1,8 +1,8 @@
 //! Completion for shells, from the table of commands.
 
-use crate::args::OPTIONS;
 use crate::commands::COMMANDS;
 use crate::fail::{Code, Fail, Result};
+use crate::options::OPTIONS;
 use crate::run::Session;
 
 /// `completion bash|zsh|fish`

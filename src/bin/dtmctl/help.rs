@@ -1,8 +1,8 @@
 //! `--help`, from the table of commands.
 
-use crate::args::{OPTIONS, Opt};
 use crate::commands::{COMMANDS, Command, Group, find};
 use crate::fail::{Code, Result};
+use crate::options::{OPTIONS, Opt};
 use crate::run::Session;
 use crate::text::{Colour, Line, pad, wrap};
 

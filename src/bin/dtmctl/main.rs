@@ -3,8 +3,8 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `args`, `commands`, `help`, `completion` | the command line, and the one table of commands |
-//! | `link`, `resp`, `value`, `json`, `wait` | the connection, and what comes over it |
+//! | `args`, `options`, `commands`, `help`, `completion` | the command line, and the one table of commands |
+//! | `link`, `resp`, `value`, `json`, `writing`, `wait` | the connection, and what comes over it |
 //! | `text`, `human`, `table`, `show` | from values to lines of text; pure |
 //! | `out`, `term` | pipes and terminals |
 //! | `run/` | what the commands do |
@@ -17,6 +17,7 @@ mod help;
 mod human;
 mod json;
 mod link;
+mod options;
 mod out;
 mod resp;
 mod run;
@@ -26,6 +27,9 @@ mod term;
 mod text;
 mod value;
 mod wait;
+/// The same as the console's.
+#[path = "../../console/json.rs"]
+mod writing;
 
 use commands::Run;
 use fail::{Code, Fail, Result};

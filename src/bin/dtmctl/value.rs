@@ -1,6 +1,6 @@
 //! What the console answers, and its JSON.
 
-use std::fmt::Write;
+use crate::writing;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
@@ -96,25 +96,19 @@ impl Value {
             Self::Int(n) => out.push_str(&n.to_string()),
             Self::Double(n) if n.is_finite() => out.push_str(&n.to_string()),
             Self::Double(_) => out.push_str("null"),
-            Self::Text(bytes) => quote(out, &String::from_utf8_lossy(bytes)),
-            Self::Error(text) => quote(out, text),
+            Self::Text(bytes) => writing::text(out, &String::from_utf8_lossy(bytes)),
+            Self::Error(text) => writing::text(out, text),
             Self::List(items) | Self::Push(items) => {
-                out.push('[');
-                for (i, item) in items.iter().enumerate() {
-                    out.push_str(if i > 0 { "," } else { "" });
-                    item.write_json(out);
-                }
-                out.push(']');
+                let item = |out: &mut String, item: &Value| item.write_json(out);
+                writing::joined(out, writing::LIST, items, item);
             }
             Self::Map(pairs) => {
-                out.push('{');
-                for (i, (key, value)) in pairs.iter().enumerate() {
-                    out.push_str(if i > 0 { "," } else { "" });
-                    quote(out, &key.shown());
+                let pair = |out: &mut String, (key, value): &(Value, Value)| {
+                    writing::text(out, &key.shown());
                     out.push(':');
                     value.write_json(out);
-                }
-                out.push('}');
+                };
+                writing::joined(out, writing::OBJECT, pairs, pair);
             }
         }
     }
@@ -123,22 +117,6 @@ impl Value {
 /// A map written down with its keys.
 pub(crate) fn map<const N: usize>(pairs: [(&str, Value); N]) -> Value {
     Value::Map(pairs.map(|(key, value)| (Value::text(key), value)).into())
-}
-
-fn quote(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            c if u32::from(c) < 0x20 => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
 }
 
 #[cfg(test)]

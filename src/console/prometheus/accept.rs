@@ -1,6 +1,7 @@
 //! The accept schedule.
 
-use super::super::status::{Status, mode_name, ratio};
+use super::super::names::mode_name;
+use super::super::status::{Status, ratio};
 use super::text::Text;
 
 pub(super) fn write(s: &Status, out: &mut Text) {

@@ -1,6 +1,7 @@
 //! Workers and their slots. What a slot has counted goes on over all of its processes.
 
-use super::super::status::{CLASSES, GENERATION_STATES, Status, Worker, millis, state_name};
+use super::super::names::{CLASSES, state_name};
+use super::super::status::{GENERATION_STATES, Status, Worker, millis};
 use super::text::{Text, label};
 use crate::ffi::*;
 

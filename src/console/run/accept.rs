@@ -1,6 +1,7 @@
 //! The accept schedule.
 
-use super::super::status::{mode_name, ratio};
+use super::super::names::mode_name;
+use super::super::status::ratio;
 use super::*;
 use crate::config::Config;
 

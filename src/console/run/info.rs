@@ -1,6 +1,7 @@
 //! INFO: sections of key:value lines, as Redis and Stark have them.
 
-use super::super::status::{Status, mode_name, ratio, state_name};
+use super::super::names::{mode_name, state_name};
+use super::super::status::{Status, ratio};
 use super::*;
 use crate::ffi::{DTM_WORKER_DRAINING, DTM_WORKER_OPEN};
 use crate::shm::Count;

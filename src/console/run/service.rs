@@ -130,7 +130,7 @@ pub(super) fn worker(call: &Call<'_>, at: usize) -> Result<dtm_worker_t, String>
     let what = call.text(at).to_lowercase();
     let worker = found
         .ok_or_else(|| format!("GONE there is no worker with {what} {number}: see WORKERS"))?;
-    let state = crate::console::status::state_name(worker.state);
+    let state = crate::console::names::state_name(worker.state);
     match worker.state {
         DTM_WORKER_STARTING | DTM_WORKER_DEAD | DTM_WORKER_FAILED => Err(format!(
             "ERR the worker with {what} {number} is {state}: it hears nothing"

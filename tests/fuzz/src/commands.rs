@@ -1,7 +1,7 @@
 //! Commands to the console. H01, H02: any split of the bytes gives the same commands; no
 //! more is kept than a command may have; a command in array form is read as it was written.
 
-#[path = "../../../src/console/resp.rs"]
+#[path = "../../../src/console/resp/mod.rs"]
 mod resp;
 
 use super::Cuts;

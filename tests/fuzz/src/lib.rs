@@ -20,6 +20,8 @@ mod ffi;
 mod json;
 #[path = "../../../src/bin/dtmctl/value.rs"]
 mod value;
+#[path = "../../../src/console/json.rs"]
+mod writing;
 
 /// How a stream is cut: the first bytes of the input say how large the pieces are, the
 /// last of them again and again.

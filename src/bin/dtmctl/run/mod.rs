@@ -1,6 +1,7 @@
 //! What the commands do.
 
 pub(crate) mod actions;
+pub(crate) mod choice;
 pub(crate) mod clients;
 pub(crate) mod columns;
 pub(crate) mod drain;

@@ -1,7 +1,8 @@
 //! `top`: a look at the service every few seconds.
 
+use super::choice::{Choice, Wish};
 use super::sample::{Sample, View};
-use super::screen::{Choice, Size, Wish, lines, table};
+use super::screen::{Size, lines, table};
 use super::{Session, columns};
 use crate::fail::{Code, Fail, Result};
 use crate::term::{self, Screen};
