@@ -86,6 +86,14 @@ impl Session {
     ) -> Outcome<(Self, Book)> {
         let store = Scoped::wrap(store::open(opening).await?, place.service, place.host);
         let asked = crate::sys::now_ms();
+        // No phase begins with less than store_timeout of the lease left.
+        if store.is_shared() && place.lease_ms <= opening.timeout_ms {
+            let text = format!(
+                "fleet_lease ({} ms) must be longer than store_timeout ({} ms)",
+                place.lease_ms, opening.timeout_ms
+            );
+            return Err(Trouble::new(Kind::Schema, text));
+        }
         let key = lease_key(place.host);
         store.lease(&key, me.run.as_bytes(), place.lease_ms).await?;
         let name = store.get(b"store").await?.map(|r| r.value);

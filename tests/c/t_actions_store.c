@@ -18,16 +18,40 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A flush of the store fails: by this program's own fdatasync(), in front of libc's. */
+/* Is this the one that fails? A flush or a write of the store, by this program's own
+ * fdatasync() and pwrite(), in front of libc's. */
+enum { FLUSHES, WRITES };
+
+static bool fails(int fd, int what)
+{
+    if (!ledger || GET(ledger->mode) != what || GET(ledger->armed) <= 0 || !is_store(fd) ||
+        ADD(ledger->armed, -1) != 0)
+        return false;
+    ADD(ledger->killed, 1);
+    errno = EIO;
+    return true;
+}
+
 static int flush(int fd, const char *name)
 {
-    if (ledger && is_store(fd) && GET(ledger->armed) > 0 && ADD(ledger->armed, -1) == 0) {
-        ADD(ledger->killed, 1);
-        errno = EIO;
+    if (fails(fd, FLUSHES))
         return -1;
-    }
     int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
     return real(fd);
+}
+
+ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
+{
+    if (fails(fd, WRITES))
+        return -1;
+    return ((__typeof__(&pwrite))dlsym(RTLD_NEXT, "pwrite"))(fd, data, len, offset);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t len, off64_t offset)
+{
+    if (fails(fd, WRITES))
+        return -1;
+    return ((__typeof__(&pwrite64))dlsym(RTLD_NEXT, "pwrite64"))(fd, data, len, offset);
 }
 
 int fsync(int fd)
@@ -142,11 +166,12 @@ static void full(void)
     CHECK_EQ(umount(path), 0);
 }
 
-/* G05: a flush fails, so nobody knows whether the commit counts: read before going on. */
-static void outcome_unknown(void)
+/* G05: a flush or a write fails, so nobody knows whether the commit counts: read before
+ * going on. */
+static void fail_each(int what, int most)
 {
-    start_acting();
-    for (int nth = 1; nth <= 12; nth++) {
+    SET(ledger->mode, what);
+    for (int nth = 1; nth <= most; nth++) {
         uint64_t id = begin_action("careful");
         SET(ledger->killed, 0);
         SET(ledger->armed, nth);
@@ -154,8 +179,22 @@ static void outcome_unknown(void)
         SET(ledger->armed, 0);
         check_promise(id, 4);
     }
-    CHECK_LE(1, logged("DB_UNKNOWN"));
     CHECK_EQ(shared->controller_inits, 1);
+}
+
+static void outcome_unknown(void)
+{
+    start_acting();
+    fail_each(FLUSHES, 12);
+    CHECK_LE(1, logged("DB_UNKNOWN"));
+    finish_acting();
+}
+
+static void a_write_fails(void)
+{
+    start_acting();
+    fail_each(WRITES, 24);
+    CHECK_LE(1, logged("store: DB_"));
     finish_acting();
 }
 
@@ -362,6 +401,7 @@ static const struct test tests[] = {
     {"locked meanwhile", locked_meanwhile},
     {"full", full},
     {"outcome unknown", outcome_unknown},
+    {"a write fails", a_write_fails},
     {"deleted or replaced", replaced},
     {"not a store", not_a_store},
     {"of another program", of_another_program},

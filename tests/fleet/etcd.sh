@@ -1,5 +1,5 @@
 #!/bin/sh
-# Hosts share an etcd: see hosts.sh, frozen.sh. flow: C12
+# Hosts share an etcd: see hosts.sh, frozen.sh, many.sh. flow: C12
 . "$(dirname "$0")/common.sh"
 command -v etcd >/dev/null || exit 77
 

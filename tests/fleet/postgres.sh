@@ -1,5 +1,6 @@
 #!/bin/sh
-# Hosts share a PostgreSQL, by the plug-in c-examples/store_postgres.h: see hosts.sh, frozen.sh.
+# Hosts share a PostgreSQL, by the plug-in c-examples/store_postgres.h: see
+# hosts.sh, frozen.sh, many.sh.
 # flow: C12
 . "$(dirname "$0")/common.sh"
 [ -x "$bin/rollout_pg" ] || exit 77
