@@ -150,11 +150,13 @@ impl Schedule {
         open.filter(|slot| self.pool.takes_clients(*slot))
     }
 
-    /// The same for longer than a doubt lasts.
+    /// Open workers that new connections may be sent to until this is asked again: what
+    /// keeps them away is nothing that passes by itself, without a word to the master.
     pub(super) fn selectable(&self) -> impl Iterator<Item = usize> {
         let words = &self.pool.words;
+        let passing = away::DOUBTED | away::FULL;
         let open = words.open_slots();
-        open.filter(|slot| words.row(*slot).away() & !away::DOUBTED == 0)
+        open.filter(move |slot| words.row(*slot).away() & !passing == 0)
     }
 
     /// Has it been busy for so long that others are better?

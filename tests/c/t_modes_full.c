@@ -154,6 +154,11 @@ static void one_is_full(void)
     come(&crowd, 10);
     CHECK_EQ(share(&crowd, kid), 5);
     CHECK_EQ(schedule().willing, 0);
+    /* And it is not left out afterwards, because it was full when the others came back. */
+    part(&crowd, NULL);
+    settle(&crowd);
+    for (int tries = 0; mode->all && one_more(&crowd) != kid; tries++)
+        CHECK_LE(tries, 200);
     leave();
 }
 
