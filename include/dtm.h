@@ -109,6 +109,7 @@
  * managers send it to stop a service. Of the others, DTM_SIGNALS_DTM knows only TERM,
  * WINCH, ALRM and CHLD; all else is ignored. DTM_SIGNALS_GUNICORN differs in two: QUIT is a
  * fast shutdown, and WINCH without a terminal stops all workers (`start` brings them back).
+ * With DTM_SIGNALS_DTM_UPGRADE, WINCH is an upgrade, as the original service's reload was.
  * Who comes from HAProxy: its USR1 is TERM here, and its USR2 is HUP, or USR2 for a new
  * binary, too.
  *
@@ -603,6 +604,13 @@
  * shutdown, and SIGWINCH without a terminal stops the workers (DTM_CMD_STOP).
  */
 #define DTM_SIGNALS_GUNICORN 2
+
+/**
+ * Signal table as DTM_SIGNALS_DTM, but SIGWINCH (without a terminal) is an upgrade: the
+ * original service's reload executed its program anew, so that the operator who has
+ * installed another one gets it. The new binary loads the configuration, too.
+ */
+#define DTM_SIGNALS_DTM_UPGRADE 3
 
 /**
  * A drain closes idle clients at once.

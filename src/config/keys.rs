@@ -156,6 +156,7 @@ const SIGNALS: &[(&str, u32)] = &[
     ("default", DTM_SIGNALS_DEFAULT),
     ("dtm", DTM_SIGNALS_DTM),
     ("gunicorn", DTM_SIGNALS_GUNICORN),
+    ("dtm-upgrade", DTM_SIGNALS_DTM_UPGRADE),
 ];
 const IDLE: &[(&str, u32)] = &[("close", DTM_IDLE_CLOSE), ("keep", DTM_IDLE_KEEP)];
 const NO_YES: &[(&str, u32)] = &[("no", 0), ("yes", 1)];

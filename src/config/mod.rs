@@ -149,6 +149,7 @@ pub(crate) enum SignalTable {
     Default,
     Dtm,
     Gunicorn,
+    DtmUpgrade,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -367,6 +368,7 @@ impl From<Settings> for Config {
             signals: match v.signals {
                 DTM_SIGNALS_DTM => SignalTable::Dtm,
                 DTM_SIGNALS_GUNICORN => SignalTable::Gunicorn,
+                DTM_SIGNALS_DTM_UPGRADE => SignalTable::DtmUpgrade,
                 _ => SignalTable::Default,
             },
             orphan: if v.orphan == DTM_ORPHAN_EXIT {

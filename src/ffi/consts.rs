@@ -208,6 +208,10 @@ pub const DTM_SIGNALS_DTM: u32 = 1;
 /// Signal table for who is used to gunicorn: as the default one, but SIGQUIT is a fast
 /// shutdown, and SIGWINCH without a terminal stops the workers (DTM_CMD_STOP).
 pub const DTM_SIGNALS_GUNICORN: u32 = 2;
+/// Signal table as DTM_SIGNALS_DTM, but SIGWINCH (without a terminal) is an upgrade: the
+/// original service's reload executed its program anew, so that the operator who has
+/// installed another one gets it. The new binary loads the configuration, too.
+pub const DTM_SIGNALS_DTM_UPGRADE: u32 = 3;
 
 /// A drain closes idle clients at once.
 pub const DTM_IDLE_CLOSE: u32 = 0;

@@ -109,6 +109,7 @@
  * managers send it to stop a service. Of the others, DTM_SIGNALS_DTM knows only TERM,
  * WINCH, ALRM and CHLD; all else is ignored. DTM_SIGNALS_GUNICORN differs in two: QUIT is a
  * fast shutdown, and WINCH without a terminal stops all workers (`start` brings them back).
+ * With DTM_SIGNALS_DTM_UPGRADE, WINCH is an upgrade, as the original service's reload was.
  * Who comes from HAProxy: its USR1 is TERM here, and its USR2 is HUP, or USR2 for a new
  * binary, too.
  *

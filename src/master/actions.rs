@@ -64,10 +64,8 @@ impl Master {
         mut text: String,
         blame: Option<usize>,
     ) {
-        let words = blame.map_or_else(Vec::new, |slot| self.shared.words.read(slot));
-        if !words.is_empty() {
-            text.push_str("; its last words: ");
-            text.push_str(&words.join(" | "));
+        if let Some(slot) = blame {
+            text.push_str(&self.last_words(slot));
         }
         for asker in askers {
             self.reply(asker, code, &text);

@@ -54,7 +54,7 @@ impl Master {
                 let text = format!("{} {how}; {next}", describe(*exit));
                 let status = death::encode(*exit);
                 if !*asked {
-                    self.start_fails(who, &text);
+                    self.start_fails(*slot, who, &text);
                 }
                 self.announce(DTM_EVENT_EXIT, Some((*slot, who)), status, &text, !*asked);
                 if who.job == Job::Controller {
@@ -148,16 +148,25 @@ impl Master {
         self.announce(DTM_EVENT_CONFIG, None, code, text, code < 0);
     }
 
+    /// What the last process of this slot complained of, to be put behind a text.
+    pub(super) fn last_words(&self, slot: usize) -> String {
+        match self.shared.words.read(slot).join(" | ").as_str() {
+            "" => String::new(),
+            words => format!("; its last words: {words}"),
+        }
+    }
+
     /// Whoever waits for the service to come up is told of the first death before it has,
     /// and then there is to be no service.
-    fn start_fails(&mut self, who: &Who, text: &str) {
+    fn start_fails(&mut self, slot: usize, who: &Who, text: &str) {
         if self.start_failed.is_some() || self.rt.waiting.borrow().is_none() {
             return;
         }
         let name = self.name(who.job);
         let text = format!(
-            "cannot start: {name} pid {}: {text}; the log says why",
-            who.pid
+            "cannot start: {name} pid {}: {text}{}; the log says more",
+            who.pid,
+            self.last_words(slot)
         );
         ::log::error!("{text}");
         self.start_failed = Some(text);

@@ -13,7 +13,7 @@
 //! | CHLD | look for deaths | the service's own |
 //!
 //! The table of the old service knows of these only TERM, WINCH, ALRM (and CHLD) in the
-//! master; gunicorn's takes QUIT for a fast shutdown and WINCH for a stop of the workers.
+//! master, and WINCH may be an upgrade there, as it was; gunicorn's takes QUIT for a fast shutdown and WINCH for a stop of the workers.
 //!
 //! "Nothing" is ignored and logged, never half done.
 
@@ -66,10 +66,11 @@ pub(crate) fn meaning(style: SignalTable, role: u32, signal: i32, terminal: bool
         SIGCHLD => Meaning::ChildDied,
         SIGTERM => Meaning::Shutdown,
         SIGWINCH if style == SignalTable::Gunicorn && !terminal => Meaning::Stop,
+        SIGWINCH if style == SignalTable::DtmUpgrade && !terminal => Meaning::Upgrade,
         // A terminal sends it with every change of its size.
         SIGWINCH if !terminal => Meaning::Reload,
         SIGALRM => Meaning::LoadConfig,
-        _ if style == SignalTable::Dtm => Meaning::Nothing,
+        _ if matches!(style, SignalTable::Dtm | SignalTable::DtmUpgrade) => Meaning::Nothing,
         SIGQUIT if style == SignalTable::Gunicorn => Meaning::ShutdownNow,
         SIGQUIT => Meaning::Shutdown,
         SIGINT => Meaning::ShutdownNow,
@@ -140,6 +141,14 @@ mod tests {
             assert_eq!(of(SIGWINCH), Meaning::Reload);
             assert_eq!(of(SIGALRM), Meaning::LoadConfig);
         }
+        let upgrade = |s, terminal| {
+            let table = SignalTable::DtmUpgrade;
+            meaning(table, DTM_ROLE_MASTER, s, terminal)
+        };
+        assert_eq!(upgrade(SIGWINCH, false), Meaning::Upgrade);
+        assert_eq!(upgrade(SIGWINCH, true), Meaning::Nothing);
+        assert_eq!(upgrade(SIGHUP, false), Meaning::Nothing);
+        assert_eq!(upgrade(SIGALRM, false), Meaning::LoadConfig);
         assert_eq!(
             meaning(SignalTable::Default, DTM_ROLE_MASTER, SIGWINCH, true),
             Meaning::Nothing

@@ -60,7 +60,8 @@ pub(crate) enum Message {
     Client {
         address: String,
     },
-    /// To process 1: this one is the master now.
+    /// To process 1, and to the one it names: that is the master now, also for the service
+    /// manager.
     Main {
         pid: i32,
     },

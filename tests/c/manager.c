@@ -64,7 +64,8 @@ bool keeps(const char *name)
 void listen_to_it(void)
 {
     for (;;) {
-        char *text = manager.text[manager.count % MESSAGES];
+        CHECK(manager.count < MESSAGES);
+        char *text = manager.text[manager.count];
         char control[CMSG_SPACE(sizeof(int) * 4)];
         struct iovec part = {text, sizeof manager.text[0] - 1};
         struct msghdr message = {.msg_iov = &part,
@@ -129,4 +130,11 @@ void restore(void)
     setenv("LISTEN_FDNAMES", names, 1);
     snprintf(number, sizeof number, "%d", (int)getpid());
     setenv("LISTEN_PID", number, 1);
+}
+
+void tell_heard(void)
+{
+    for (int i = 0; i < manager.count; i++)
+        if (strcmp(manager.text[i], "WATCHDOG=1"))
+            fprintf(stderr, "# manager %d: %s\n", i, manager.text[i]);
 }

@@ -5,7 +5,7 @@
 
 #include "harness.h"
 
-enum { STORE = 16, MESSAGES = 256 };
+enum { STORE = 16, MESSAGES = 4096 };
 
 /* What it has heard, in order, and what it keeps. */
 extern struct manager {
@@ -22,7 +22,8 @@ void close_manager(void);
 void listen_to_it(void);               /* take what has come */
 int heard(const char *line, int from); /* the first message from there with it; -1 */
 int count_heard(const char *line);
-void restore(void); /* in the service, before it starts: what the manager keeps */
+void restore(void);    /* in the service, before it starts: what the manager keeps */
+void tell_heard(void); /* to stderr, but for the watchdog */
 bool keeps(const char *name);
 
 #endif

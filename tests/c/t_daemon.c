@@ -273,7 +273,8 @@ static void background_that_fails(void)
     WAIT(ended(started, &status));
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 1);
     const char *text = said();
-    if (!strstr(text, "test: cannot start: worker") || !strstr(text, "the log says why"))
+    if (!strstr(text, "test: cannot start: worker") ||
+        !strstr(text, "its last words: the init callback has trouble"))
         fail_at(__FILE__, __LINE__, "it said: %s", text);
     WAIT(ended(GET(shared->host), &status));
     CHECK_EQ(shared->run_code, DTM_EFAILED);

@@ -6,6 +6,7 @@
 #include "manager.h"
 #include "upgrade.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,7 +275,32 @@ static void after_other_listeners(void)
     end();
 }
 
+/* The original service's reload. */
+static void by_sigwinch(void)
+{
+    a_service();
+    snprintf(directory, sizeof directory, "%s", scratch());
+    write_file("trouble", "winch");
+    int no_terminal = open("/dev/null", O_RDONLY);
+    CHECK_EQ(dup2(no_terminal, 0), 0);
+    close(no_terminal);
+    start_with(1, "0", "2");
+    install(2);
+    CHECK_EQ(kill(first, SIGUSR2), 0); /* not in that table */
+    CHECK_EQ(kill(first, SIGWINCH), 0);
+    WAIT(who_serves().version == 2);
+    WAIT(ended(first, NULL));
+    CHECK_EQ(nth_end(1).reason, DTM_END_UPGRADED);
+    end();
+}
+
 /* The service manager follows: MAINPID, and from then on it hears the new one only. */
+static void tell_both(void)
+{
+    tell_log();
+    tell_heard();
+}
+
 static void under_a_manager(void)
 {
     char line[64];
@@ -284,6 +310,7 @@ static void under_a_manager(void)
     setenv("NOTIFY_SOCKET", line, 1);
     setenv("WATCHDOG_USEC", "200000", 1);
     start_with(1, "0", "2");
+    on_failure = tell_both;
     WAIT(heard("READY=1", 0) >= 0);
     install_script("exit 3");
     int before = manager.count;
@@ -378,6 +405,7 @@ static const struct test tests[] = {
     {"it ends, or says no", it_ends_or_says_no},
     {"it takes too long", it_takes_too_long},
     {"after other listeners", after_other_listeners},
+    {"by SIGWINCH", by_sigwinch},
     {"under a service manager", under_a_manager},
     {"refused and ended", meanwhile},
     {"the old one dies", the_old_one_dies},

@@ -95,7 +95,7 @@ int in_log(const char *text)
     return count;
 }
 
-static void tell_log(void)
+void tell_log(void)
 {
     char line[1024];
     FILE *file = fopen(at("log"), "re");

@@ -23,6 +23,7 @@ struct who who_serves(void);
 extern char answer[1024];
 int operate(const char *line);   /* to the console: 0 or -1, `answer` beside it */
 double metric(const char *name); /* of a scrape, with its labels; -1: nothing */
+void tell_log(void);             /* to stderr */
 void clean(void);                /* the files that a test leaves */
 void end(void);                  /* SIGTERM to whoever is the master now */
 

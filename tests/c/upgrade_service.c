@@ -151,6 +151,8 @@ int main(int argc, char **argv)
     config.log_target = log;
     config.log_level = DTM_LOG_DEBUG;
     config.pid_file = in_directory("pid");
+    if (trouble("winch"))
+        config.signals = DTM_SIGNALS_DTM_UPGRADE;
     config.upgrade_timeout_ms = trouble("late") ? 1000 : 20000;
     callbacks.config_load = on_config;
     callbacks.worker_init = on_init;
