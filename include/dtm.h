@@ -975,7 +975,8 @@
 /**
  * Action phase result: this attempt goes on in the background. The callback is called
  * again, in the same attempt, after dtm_action_wake() or at the limit that
- * dtm_action_wait() set. What it has put into the transaction is dropped.
+ * dtm_action_wait() set, or when what dtm_txn_fetch() has asked for is there. What it has
+ * put into the transaction is dropped.
  */
 #define DTM_ACTION_PENDING 3
 

@@ -391,7 +391,8 @@ pub const DTM_ACTION_DONE: i32 = 1;
 pub const DTM_ACTION_AGAIN: i32 = 2;
 /// Action phase result: this attempt goes on in the background. The callback is called
 /// again, in the same attempt, after dtm_action_wake() or at the limit that
-/// dtm_action_wait() set. What it has put into the transaction is dropped.
+/// dtm_action_wait() set, or when what dtm_txn_fetch() has asked for is there. What it has
+/// put into the transaction is dropped.
 pub const DTM_ACTION_PENDING: i32 = 3;
 /// Action phase result: give the instance up now, without further attempts.
 pub const DTM_ACTION_FAIL: i32 = 4;

@@ -184,7 +184,7 @@ impl Open {
         };
         let until = crate::sys::now_ms() + u64::from(self.timeout_ms);
         self.under_way.replace(Some(Rc::clone(&given)));
-        let mut code = begin(&given);
+        let (mut code, mut over) = (begin(&given), false);
         while code == DTM_STORE_AGAIN {
             let step = self.table.step.ok_or_else(|| self.missing("step"))?;
             let (mut fd, mut interest) = (-1, 0);
@@ -192,11 +192,13 @@ impl Open {
             // variables live during the call.
             code = callback(|| unsafe { step(self.handle, &raw mut fd, &raw mut interest) });
             if code == DTM_STORE_AGAIN {
-                if crate::sys::now_ms() >= until {
+                // What has come in time counts, however late it is looked at: once.
+                if over {
                     return Err(too_late());
                 }
                 let ready = self.wait.ready(fd, poll_events(interest), until);
                 ready.await.map_err(|_| too_late())?;
+                over = crate::sys::now_ms() >= until;
             }
         }
         self.under_way.replace(None);

@@ -300,7 +300,7 @@ static void serves_meanwhile(void)
 /* It is given up at its deadline, said, and tried again; nothing is lost or doubled. */
 static void given_up(void)
 {
-    struct service service = with_memory(50);
+    struct service service = with_memory(300);
     start(&service);
     uint64_t id = begin_until(DTM_INSTANCE_WAITING, "steps go");
     shut();
@@ -321,7 +321,7 @@ static void given_up(void)
 /* A write is done, and its answer does not come: read again before anything else. */
 static void answer_lost(void)
 {
-    struct service service = with_memory(50);
+    struct service service = with_memory(300);
     start(&service);
     WAIT(command("store") == DTM_OK);
     int lost = 0;
