@@ -33,7 +33,7 @@ pub(crate) struct ClientFacts {
 /// longest message.
 pub(crate) const MOST: usize = 200;
 /// Longest peer and state, in bytes.
-const TEXT: usize = 100;
+pub(crate) const TEXT: usize = 100;
 
 const _: () = assert!(MOST * (2 * TEXT + 40) + 32 < crate::ffi::DTM_MESSAGE_MAX);
 

@@ -14,6 +14,8 @@ mod pair;
 mod queue;
 
 pub(crate) use attached::{Attached, FDS_MAX, receive_text};
+#[cfg(test)]
+pub(crate) use clients::TEXT as LONGEST_TEXT;
 pub(crate) use clients::{ClientFacts, Clients, MOST as MOST_CLIENTS};
 pub(crate) use frame::{Fence, Frame, HEAD, Head, Kind};
 pub(crate) use life::Life;

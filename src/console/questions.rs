@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 
 /// A worker that takes longer to come by its channel is busy with a step.
 const PATIENCE_MS: u64 = 1_000;
+/// Clients in one answer: with the longest names, of 512 workers, it fits into what a
+/// connection may have unsent.
+const MOST_LISTED: usize = 1_500;
 /// Questions at a time; each costs every worker a look at all of its clients.
 const MOST: usize = 16;
 
@@ -143,11 +146,7 @@ impl Console {
         let Some(question) = self.questions.open.borrow_mut().remove(&id) else {
             return;
         };
-        let all = question
-            .asked
-            .iter()
-            .map(|(worker, answer)| describe(worker, answer));
-        let value = Value::Array(all.collect());
+        let value = describe_all(&question.asked);
         let value = if question.json {
             Value::bulk(value.json())
         } else {
@@ -161,7 +160,16 @@ impl Console {
     }
 }
 
-fn describe(worker: &dtm_worker_t, answer: &Answer) -> Value {
+fn describe_all(asked: &[(dtm_worker_t, Answer)]) -> Value {
+    // Each worker has the same part of the list.
+    let most = MOST_CLIENTS.min(MOST_LISTED / asked.len().max(1));
+    let all = asked
+        .iter()
+        .map(|(worker, answer)| describe(worker, answer, most));
+    Value::Array(all.collect())
+}
+
+fn describe(worker: &dtm_worker_t, answer: &Answer, most: usize) -> Value {
     let mut pairs = vec![
         ("slot", Value::count(worker.slot)),
         ("generation", Value::count(worker.generation)),
@@ -183,11 +191,11 @@ fn describe(worker: &dtm_worker_t, answer: &Answer) -> Value {
                 ("drain_left_seconds", seconds_left(clients)),
                 (
                     "list",
-                    Value::Array(clients.list.iter().map(client).collect()),
+                    Value::Array(clients.list.iter().take(most).map(client).collect()),
                 ),
             ]);
-            if usize::try_from(clients.open).is_ok_and(|open| open > MOST_CLIENTS) {
-                pairs.push(("list_is_cut_at", Value::count(MOST_CLIENTS)));
+            if usize::try_from(clients.open).is_ok_and(|open| open > most) {
+                pairs.push(("list_is_cut_at", Value::count(most)));
             }
         }
     }
@@ -262,6 +270,38 @@ impl Controller {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// H03: no answer alone is more than what a connection may have unsent.
+    #[test]
+    fn the_longest_answer_fits() {
+        let long = ClientFacts {
+            id: u64::MAX,
+            peer: "p".repeat(crate::channel::LONGEST_TEXT),
+            state: "s".repeat(crate::channel::LONGEST_TEXT),
+            ..ClientFacts::default()
+        };
+        let clients = || Clients {
+            open: u32::MAX,
+            busy: u32::MAX,
+            draining: true,
+            list: vec![long.clone(); MOST_CLIENTS],
+            ..Clients::default()
+        };
+        for workers in [1, 7, 8, 64, 512] {
+            // SAFETY: a struct of integers.
+            let worker: dtm_worker_t = unsafe { std::mem::zeroed() };
+            let asked: Vec<_> = (0..workers)
+                .map(|_| (worker, Answer::Given(clients())))
+                .collect();
+            let value = describe_all(&asked);
+            let mut out = Vec::new();
+            value.encode(crate::console::value::Resp::Two, &mut out);
+            let most = crate::console::conn::OUTPUT_MAX;
+            assert!(out.len() < most && value.json().len() < most, "{workers}");
+            let listed = String::from_utf8_lossy(&out).matches("ssss\r\n").count();
+            assert!(listed >= workers.min(200), "{workers}: {listed}");
+        }
+    }
 
     #[test]
     fn what_a_drain_waits_for() {
