@@ -2,7 +2,7 @@
 # sh benches/run.sh [--quick] [--json] [--report] [--only PATTERN]
 #
 # libdtm beside nginx, HAProxy and servers written by hand: a table of figures with
-# their goals. --json: one object a line; --quick: few rounds, under four minutes;
+# their goals. --json: one object a line; --quick: few rounds, under five minutes;
 # --report: writes docs/performance.md as well; --only: scenarios whose name matches.
 # Everything runs on loopback, in a network namespace of its own where that is
 # allowed, and nothing is left behind.

@@ -110,6 +110,10 @@ class Bench:
         """Those of these accept modes that this library has."""
         return [mode for mode in modes or MODES if self.refusals[mode] is None]
 
+    def has_time(self):
+        """To measure anew what was disturbed; else a run on a busy machine has no end."""
+        return time.monotonic() - self.began < 60 * self.scale(3, 25)
+
     # ---- figures ------------------------------------------------------------
 
     def say(self, text):

@@ -4,6 +4,7 @@ import statistics
 
 from . import slices
 from .bench import MODES
+from .keepalive import LIMIT
 
 CLIENTS, SLICE = 64, 250  # connections at once, ms
 GOALS, NGINX = {"steer": 1.03, "token": 1.08}, 0.75
@@ -35,11 +36,12 @@ def _connect(bench, workers, layout, servers):
     where = f"connect.{layout}.w{workers}"
     with bench.layout(layout):
         paired = slices.paired(
+            bench,
+            where,
             servers[0],
             servers[1:],
             lambda server: slices.connect(bench.load, server, CLIENTS, SLICE),
             bench.scale(4, 8),
-            lambda text: bench.say(f"{where}: {text}"),
         )
     slices.account(bench, f"{where}.raw", paired)
     names = [server.name for server in servers]
@@ -56,7 +58,7 @@ def _connect(bench, workers, layout, servers):
     if "nginx" in names:
         bench.row = f"{ROWS[layout]}; against nginx"
         ratios = [1 / ratio for ratio in paired.ratios["nginx", "cpu"]]
-        bench.add_ratios(f"{where}.raw.cpu", ratios, peer="nginx", note="the limit: hand-written C")
+        bench.add_ratios(f"{where}.raw.cpu", ratios, peer="nginx", note=LIMIT)
     if "raw-token" in names and "dtm-token" in names:
         bench.row = f"{ROWS[layout]}; token against the same hand-over in hand-written C"
         ratios, noise = paired.against("dtm-token", "raw-token", "cpu"), paired.noise("cpu")

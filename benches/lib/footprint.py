@@ -11,6 +11,9 @@ from .dtm import FORK
 from .stats import RESTLESS, quartiles, spread
 
 
+SETTLED = 3  # seconds: a second after the last start the master looks at all of them once
+
+
 def idle(bench):
     """an idle service"""
     bench.row = "wake-ups a second of an idle 16-worker service"
@@ -24,7 +27,7 @@ def idle(bench):
         with bench.running(server) as alive:
             if not alive:
                 continue
-            time.sleep(1)
+            time.sleep(SETTLED)
             before = process.switches(process.tree(server.process.pid))
             time.sleep(seconds)
             found = process.switches(process.tree(server.process.pid)) - before

@@ -35,11 +35,12 @@ def _growth(bench, kind, servers):
     where = f"growth.{kind}"
     with bench.layout("together"):
         paired = slices.paired(
+            bench,
+            where,
             servers[0],
             servers[1:],
             lambda server: slices.connect(bench.load, server, 8, 250, idle=IDLE),
             bench.scale(3, 6),
-            lambda text: bench.say(f"{where}: {text}"),
         )
     first = slices.account(bench, f"{where}.w2", paired)
     curve = [(2, first)]

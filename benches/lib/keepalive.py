@@ -7,6 +7,8 @@ from . import slices
 CLIENTS, SLICE = 64, 250  # connections, ms
 RATE, CPU = (0.98, 1.5), (1.03, 0.65)  # goals against the hand-written server and nginx
 
+LIMIT = "the limit: hand-written C"
+
 # Examples of c-examples/, and the same without libdtm.
 BY_HAND = {"dtm-uv": "uv-shared", "dtm-event": "event-shared", "dtm-epoll": "raw"}
 
@@ -34,11 +36,12 @@ def _speaks(name, kind):
 def _paired(bench, where, layout, kind, servers):
     with bench.layout(layout):
         return slices.paired(
+            bench,
+            f"{where}, {layout}",
             servers[0],
             servers[1:],
             lambda server: slices.keepalive(bench.load, server, kind, CLIENTS, SLICE),
             bench.scale(3, 8),
-            lambda text: bench.say(f"{where}, {layout}: {text}"),
             "cpu" if layout == "together" else "rate",
         )
 
@@ -63,6 +66,10 @@ def _rate(bench, where, paired):
 def _cpu(bench, where, paired, servers):
     slices.account(bench, f"{where}.raw", paired)
     _against_both(bench, where, paired, "cpu", CPU)
+    if ("nginx", "cpu") in paired.ratios:
+        bench.row = "keep-alive HTTP 200, against nginx `return 200`"
+        ratios = [1 / ratio for ratio in paired.ratios["nginx", "cpu"]]
+        bench.add_ratios(f"{where}.raw.cpu", ratios, peer="nginx", note=LIMIT)
     names = [server.name for server in servers[1:]]
     bench.row = "keep-alive on another library's loop, with libdtm against prefork by hand"
     for name, peer in BY_HAND.items():

@@ -53,7 +53,9 @@ def _kill(bench, server):
     ours = server.name.startswith("dtm-")
     bench.row = ROW if ours else "kill -9 of any worker: the other servers"
     note = f"{len(killed)} killed; {ended} requests ended with the worker that had them"
-    bench.add(f"kill.{mode}.stuck", stuck, "count", goal=0 if ours else None, note=note)
+    alone = sum(before["stuck"] for before, _ in pairs)
+    why = f"{alone} were stuck without any kill, too" if ours and alone else ""
+    bench.add(f"kill.{mode}.stuck", stuck, "count", goal=0 if ours else None, why=why, note=note)
     bench.add_ratios(
         f"kill.{mode}.p99",
         [hurt["p99"] / before["p99"] for before, hurt in pairs],

@@ -36,7 +36,7 @@ LONGEST = 40 * 60  # seconds; nothing that is well takes half as long
 def options():
     parser = argparse.ArgumentParser(prog="sh benches/run.sh")
     parser.add_argument("programs", help=argparse.SUPPRESS)
-    parser.add_argument("--quick", action="store_true", help="few rounds, under four minutes")
+    parser.add_argument("--quick", action="store_true", help="few rounds, under five minutes")
     parser.add_argument("--json", action="store_true", help="one object a line instead of a table")
     parser.add_argument("--report", action="store_true", help="write docs/performance.md, too")
     parser.add_argument(

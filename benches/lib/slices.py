@@ -52,10 +52,10 @@ def connect(load, server, clients, ms, idle=0):
             time.sleep(0.05)
 
 
-def paired(baseline, servers, measure, rounds, progress, what="cpu"):
+def paired(bench, where, baseline, servers, measure, rounds, what="cpu"):
     """So many good rounds. Where the baseline before and after differs too much, the machine
     has changed meanwhile, and what was measured in between says nothing of a server: it is
-    measured again, up to half as often as there are rounds."""
+    measured again, up to half as often as there are rounds, if the run has the time."""
     result = Paired()
     measure(baseline)  # warm up
     for server in servers:
@@ -64,9 +64,9 @@ def paired(baseline, servers, measure, rounds, progress, what="cpu"):
     before = measure(baseline)
     for number in range(rounds + (rounds + 1) // 2):
         order = [server for server in servers if left[server.name] > 0]
-        if not order:
+        if not order or number >= rounds and not bench.has_time():
             break
-        progress(f"round {number + 1}/{rounds}")
+        bench.say(f"{where}: round {number + 1}/{rounds}")
         random.shuffle(order)
         for at in range(0, len(order), 2):
             some = [(server.name, measure(server)) for server in order[at : at + 2]]

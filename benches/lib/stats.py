@@ -75,7 +75,7 @@ class Paired:
     def settle(self, rounds, left):
         """All is measured. Some servers may have too few good rounds, for all the tries: then
         everything counts, and the spread of that decides whether there is a verdict."""
-        if any(missing > rounds // 2 for missing in left.values()):
+        if any(missing > rounds // 4 for missing in left.values()):
             for add, *what in self._unsteady:
                 add(*what)
         self._unsteady.clear()

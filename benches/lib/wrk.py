@@ -6,6 +6,7 @@ import subprocess
 import time
 
 from . import facts, slices
+from .keepalive import LIMIT
 from .stats import Slice
 
 
@@ -35,11 +36,12 @@ def wrk(bench):
     raw, dtm = bench.raw(2), bench.dtm(2)
     with bench.running(raw, dtm, *bench.peers(2, ["nginx"])) as alive:
         paired = slices.paired(
+            bench,
+            "wrk",
             raw,
             alive[1:],
             lambda server: _measure(bench, program, server),
             bench.scale(2, 6),
-            lambda text: bench.say(f"wrk: {text}"),
         )
     noise = paired.noise("cpu")
     ratios = paired.ratios["dtm-auto", "cpu"]
@@ -47,3 +49,5 @@ def wrk(bench):
     if len(alive) == 3:
         ratios = paired.against("dtm-auto", "nginx", "cpu")
         bench.add_ratios("wrk.http.w2.cpu", ratios, noise, goal=0.65, peer="nginx")
+        ratios = [1 / ratio for ratio in paired.ratios["nginx", "cpu"]]
+        bench.add_ratios("wrk.http.w2.raw.cpu", ratios, peer="nginx", note=LIMIT)
