@@ -3522,7 +3522,7 @@ int32_t dtm_command(dtm_t *rt,
 
 /**
  * How the accept schedule stands, of one listener or of all (`listener` = DTM_OFF).
- * `size` is sizeof(dtm_accept_t). The share of each worker is in dtm_workers().
+ * `size` is sizeof(dtm_accept_t). DTM_EINVAL: no listener of this index serves. The share of each worker is in dtm_workers().
  *
  * Process: master (in callbacks), worker, controller, func
  * Thread: owner

@@ -49,6 +49,7 @@ impl Schedule {
             return;
         };
         lane.set_stage(Stage::Serving);
+        self.pool.words.tell_serving(listener, true);
         self.pool.words.set_mode(listener, self.mode_at(lane.inet));
         self.enter_mode(listener);
     }
@@ -69,6 +70,7 @@ impl Schedule {
         };
         self.observe(listener, false);
         lane.set_stage(Stage::Closing);
+        self.pool.words.tell_serving(listener, false);
         if lane.inet
             && !self.passive.get()
             && let Err(error) = lane.choose_by_hash(&[])

@@ -7,8 +7,14 @@ use crate::ffi::dtm_accept_t;
 use std::sync::atomic::Ordering::Relaxed;
 
 impl Schedule {
-    pub(crate) fn listeners(&self) -> u32 {
-        narrow(self.pool.listeners())
+    /// Whoever asks: the controller lives on over reloads, which add listeners.
+    pub(crate) fn serves_at(&self, listener: u32) -> bool {
+        self.pool.words.serving().any(|l| narrow(l) == listener)
+    }
+
+    /// Their numbers are below this; the master knows all of them.
+    pub(crate) fn listeners(&self) -> usize {
+        self.pool.listeners()
     }
 
     /// The load of a slot's worker.
@@ -22,11 +28,11 @@ impl Schedule {
         let words = &self.pool.words;
         let told = |what: Told| words.told(what).load(Relaxed);
         let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-        let first = listener.and_then(|l| usize::try_from(l).ok()).unwrap_or(0);
-        let here = |l: usize| listener.is_none() || l == first;
-        let here = (0..self.pool.listeners()).filter(|l| here(*l));
-        let queues = here.map(|l| words.queues(l).load(Relaxed)).sum();
-        let mode = (first < self.pool.listeners()).then(|| self.pool.mode(first));
+        let here = |l: &usize| listener.is_none_or(|listener| narrow(*l) == listener);
+        let queues = words.serving().filter(here);
+        let queues = queues.map(|l| words.queues(l).load(Relaxed)).sum();
+        let first = words.serving().find(here);
+        let mode = first.map(|first| words.mode(first));
         let open: Vec<usize> = words.open_slots().collect();
         let loads: Vec<u32> = open.iter().map(|slot| words.row(*slot).load()).collect();
         let willing = open.iter().filter(|slot| self.pool.takes_clients(**slot));
@@ -47,7 +53,7 @@ impl Schedule {
             workers: narrow(open.len()),
             willing: narrow(willing.count()),
             queues: small(queues),
-            tokens: self.tokens_at(first),
+            tokens: first.map_or(0, |first| self.tokens_at(first)),
             depth: small(told(Told::Depth)),
             waiting_ms: match told(Told::WaitingSince) {
                 0 => 0,
@@ -59,7 +65,7 @@ impl Schedule {
             reserved: 0,
             accepted: match listener {
                 None => accepted,
-                Some(_) => words.accepted_at(first),
+                Some(_) => first.map_or(0, |first| words.accepted_at(first)),
             },
             moves,
             passed,
@@ -72,8 +78,7 @@ impl Schedule {
     }
 
     fn tokens_at(&self, listener: usize) -> u32 {
-        if listener >= self.pool.listeners() || self.pool.mode(listener) != super::mode::Mode::Token
-        {
+        if self.pool.mode(listener) != super::mode::Mode::Token {
             return 0;
         }
         let limit = self

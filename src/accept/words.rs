@@ -53,6 +53,8 @@ pub(super) enum Told {
     Errors,
     /// The binary that replaces this one takes all clients.
     Handed,
+    /// A bit for each listener that serves, those included that the reader does not know.
+    Serving,
     /// How many there are.
     Count,
 }
@@ -182,6 +184,21 @@ impl Words {
     /// What the binary before this one has counted, in the order of [`CARRIED`].
     pub(super) fn inherited(&self) -> &[AtomicU64] {
         &self.inherited
+    }
+
+    /// For every process: this listener serves, or not any more.
+    pub(super) fn tell_serving(&self, listener: usize, serves: bool) {
+        let (word, bit) = (self.told(Told::Serving), 1 << listener);
+        match serves {
+            true => word.fetch_or(bit, SeqCst),
+            false => word.fetch_and(!bit, SeqCst),
+        };
+    }
+
+    /// Those that serve.
+    pub(super) fn serving(&self) -> impl Iterator<Item = usize> {
+        let bits = self.told(Told::Serving).load(SeqCst);
+        (0..LISTENERS).filter(move |listener| bits & (1 << listener) != 0)
     }
 
     pub(super) fn tell_more(&self, what: Told) {

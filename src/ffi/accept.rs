@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::guard::enter_rt;
 
 /// How the accept schedule stands, of one listener or of all (`listener` = DTM_OFF).
-/// `size` is sizeof(dtm_accept_t). The share of each worker is in dtm_workers().
+/// `size` is sizeof(dtm_accept_t). DTM_EINVAL: no listener of this index serves. The share of each worker is in dtm_workers().
 ///
 /// Process: master (in callbacks), worker, controller, func
 /// Thread: owner
@@ -23,11 +23,9 @@ pub unsafe extern "C" fn dtm_accept_stats(
     let roles = DTM_ROLE_MASTER | DTM_ROLE_WORKER | DTM_ROLE_CONTROLLER | DTM_ROLE_FUNC;
     enter_rt(rt, roles, |rt| {
         let shared = rt.shared()?;
-        let count = shared.schedule.listeners();
-        if listener != DTM_OFF && listener >= count {
-            return Err(Error::invalid(format!(
-                "listener {listener}: there are {count}"
-            )));
+        if listener != DTM_OFF && !shared.schedule.serves_at(listener) {
+            let text = format!("listener {listener}: there is none that serves");
+            return Err(Error::invalid(text));
         }
         let report = shared
             .schedule

@@ -16,8 +16,7 @@ impl Master {
     /// Have exactly the listeners in the loop that the master accepts from.
     pub(super) fn watch_passed(&mut self) {
         let able = self.has_taker(true);
-        let listeners = usize::try_from(self.shared.schedule.listeners()).unwrap_or(0);
-        for listener in 0..listeners {
+        for listener in 0..self.shared.schedule.listeners() {
             let schedule = &self.shared.schedule;
             let ours = schedule.passes(listener) && !schedule.stands_by();
             let wanted = ours && able && !self.exhausted();

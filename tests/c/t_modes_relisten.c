@@ -181,6 +181,9 @@ static void added_and_removed_under_load(void)
         CHECK_EQ(command("reload"), DTM_OK);
         answers(added);
         answers(3);
+        /* The controller is older than any of them. */
+        CHECK_EQ(command("accept %d", plan->index[added]), DTM_OK);
+        CHECK(shared->accept.accepted >= 1);
         CHECK(access(strchr(unix_place(i % 2 ? "new" : "old"), '/'), F_OK) < 0);
         CHECK_EQ(plan->after, -ENOENT);
         WAIT(is_refused(removed, port));
@@ -192,6 +195,7 @@ static void added_and_removed_under_load(void)
     lost_nothing(load);
     CHECK_LE(count_fds(shared->host), fds + 4); /* numbers are used again */
     CHECK_EQ(plan->in_controller, DTM_EROLE);
+    CHECK_EQ(command("accept %d", DTM_LISTENERS_MAX - 1), DTM_EINVAL);
     finish();
     CHECK_EQ(shared->result.reloads, 6);
 }
