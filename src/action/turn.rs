@@ -167,7 +167,8 @@ impl Controller {
         if trouble.kind != Kind::Busy {
             self.actions.drop_session();
         }
-        if trouble.kind == Kind::Fenced {
+        // One that was told to let another act stays as long as its operators do.
+        if trouble.kind == Kind::Fenced && self.acting() {
             ::log::error!("store: {trouble}: this controller leaves");
             self.child.leave(Order::Drain, Cause::Asked);
         }

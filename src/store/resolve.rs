@@ -73,3 +73,56 @@ fn look_up(server: &str) -> Result<UnixStream> {
     mask.thread_set_mask()?;
     thread.map(|_| ours)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn asked(resolver: &Resolver, server: &str, until: u64) -> Result<Vec<SocketAddr>> {
+        let wait = Wait::default();
+        let found = wait.finish(Box::pin(async {
+            Ok(resolver.addresses(&wait, server, until).await)
+        }));
+        found.unwrap()
+    }
+
+    #[test]
+    fn addresses_and_names() {
+        let resolver = Resolver::default();
+        let later = crate::sys::now_ms() + 30_000;
+        let found = asked(&resolver, "[::1]:2379", 0).unwrap();
+        assert_eq!(found, ["[::1]:2379".parse().unwrap()]);
+        let found = asked(&resolver, "localhost:2379", later).unwrap();
+        assert!(!found.is_empty());
+        assert!(
+            found
+                .iter()
+                .all(|a| a.ip().is_loopback() && a.port() == 2379)
+        );
+        assert!(asked(&resolver, "localhost:none", later).is_err());
+    }
+
+    /// A look-up that was late is not begun again: its answer is waited for.
+    #[test]
+    fn one_at_a_time() {
+        let resolver = Resolver::default();
+        let (never, mut theirs) = UnixStream::pair().unwrap();
+        resolver.open.replace(Some(("a:1".into(), never)));
+        for _ in 0..2 {
+            let late = asked(&resolver, "a:1", crate::sys::now_ms() + 10);
+            assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+        }
+        theirs.write_all(b"127.0.0.1:1\n[::1]:1\n").unwrap();
+        drop(theirs);
+        let later = crate::sys::now_ms() + 30_000;
+        assert_eq!(asked(&resolver, "a:1", later).unwrap().len(), 2);
+        // Of another name: it is of no use, and the next one is begun.
+        let (other, mut theirs) = UnixStream::pair().unwrap();
+        resolver.open.replace(Some(("b:1".into(), other)));
+        theirs.write_all(b"127.0.0.1:1\n").unwrap();
+        drop(theirs);
+        assert!(asked(&resolver, "localhost:1", later).is_err());
+        assert!(asked(&resolver, "localhost:1", later).is_ok());
+    }
+}

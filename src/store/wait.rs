@@ -93,3 +93,50 @@ fn look(wish: &Wish, ms: u64) -> bool {
     // SAFETY: one element, alive during the call.
     unsafe { libc::poll(&raw mut poll, 1, ms) > 0 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    fn in_ms(ms: u64) -> u64 {
+        crate::sys::now_ms() + ms
+    }
+
+    #[test]
+    fn an_event_counts_however_late_it_is_looked_at() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let wait = Wait::default();
+        let late = |until| -> Outcome<bool> {
+            wait.finish(Box::pin(async {
+                let ready = wait.ready(ours.as_raw_fd(), libc::POLLIN, until);
+                Ok(ready.await.is_err())
+            }))
+        };
+        assert_eq!(late(in_ms(20)), Ok(true));
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(late(0), Ok(false));
+        assert_eq!(wait.wish(), None);
+    }
+
+    /// A phase that waits for a key does so in the middle of a call that goes on later.
+    #[test]
+    fn a_call_inside_of_another() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let (fd, wait) = (ours.as_raw_fd(), Wait::default());
+        let mut outer = Box::pin(wait.ready(fd, libc::POLLIN, in_ms(60_000)));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(outer.as_mut().poll(&mut context).is_pending());
+        let wish = wait.wish();
+        assert_eq!(wish.map(|w| (w.fd, w.events)), Some((fd, libc::POLLIN)));
+        let inner = wait.finish(Box::pin(async {
+            let ready = wait.ready(fd, libc::POLLOUT, in_ms(60_000));
+            Ok(ready.await.is_ok())
+        }));
+        assert_eq!((inner, wait.wish()), (Ok(true), wish));
+        theirs.write_all(b"x").unwrap();
+        assert!(outer.as_mut().poll(&mut context).is_ready());
+    }
+}
