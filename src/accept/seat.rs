@@ -203,10 +203,15 @@ impl Seat {
         self.pool.rewatch(door);
     }
 
+    /// Has another binary the groups? Its master sees nothing of a wake-up that this worker
+    /// has had and made no use of.
+    pub(crate) fn is_handed(&self) -> bool {
+        self.pool.words.told(Told::Handed).load(Relaxed) != 0
+    }
+
     /// Is there another worker that takes clients?
     pub(crate) fn has_successor(&self) -> bool {
-        self.pool.words.told(Told::Handed).load(Relaxed) != 0
-            || self.pool.words.open_slots().any(|slot| slot != self.slot)
+        self.is_handed() || self.pool.words.open_slots().any(|slot| slot != self.slot)
     }
 
     /// Take no client any more. False: there is no other worker that does.

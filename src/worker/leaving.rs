@@ -48,7 +48,8 @@ impl Worker {
         if was_open {
             self.take_closing();
         }
-        if was_open && !has_successor && cause != Cause::Orphaned {
+        let last_look = !has_successor || self.seat.is_handed();
+        if was_open && last_look && cause != Cause::Orphaned {
             self.take_the_rest();
         }
         self.gate.set(Gate::Closed);
