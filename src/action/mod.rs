@@ -42,6 +42,8 @@ mod txn;
 
 pub(crate) use fleet::{Entry as FleetEntry, Fleet, Policy};
 pub(crate) use instance::Instance;
+#[cfg(test)]
+pub(crate) use instance::State;
 pub(crate) use owner::unique;
 
 use crate::error::{Error, Result};

@@ -5,19 +5,42 @@ use crate::action::{Fleet, FleetEntry, Instance, Policy};
 use crate::error::Error;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::rc::Rc;
 
-/// ACTIONS [JSON]: how it is with the store, and every instance.
+/// Bytes of instances in one answer: it fits into what a connection may have unsent.
+const LISTED: usize = 700 << 10;
+
+/// ACTIONS [JSON]: how it is with the store, and its instances.
 pub(in crate::console) fn list(call: &mut Call<'_>) -> Answered {
     let status = call.controller.store_status();
-    let rows = call.controller.action_list();
+    let all = call.controller.action_list();
+    let total = all.len();
+    let rows = within(all, LISTED);
     let rows = rows.iter().map(|instance| row(instance)).collect();
     let value = Value::Map(vec![
         ("store", Value::bulk(status.state)),
         ("trouble", Value::bulk(status.text)),
         ("unfinished", Value::count(status.unfinished)),
+        ("total", Value::count(total)),
         ("actions", Value::Array(rows)),
     ]);
     reply_or_json(call, value)
+}
+
+/// As many as have room, by their numbers: the unfinished before the others, the newest
+/// before the older.
+fn within(mut all: Vec<Rc<Instance>>, room: usize) -> Vec<Rc<Instance>> {
+    all.sort_by_key(|i| (i.state.is_final(), std::cmp::Reverse(i.id)));
+    let mut left = room;
+    let fits = all.iter().take_while(|i| {
+        // The names and numbers of a row take some 300 bytes.
+        let size = 300 + i.name.len() + i.args.len() + i.text.len();
+        left.checked_sub(size).map(|rest| left = rest).is_some()
+    });
+    let fits = fits.count();
+    all.truncate(fits);
+    all.sort_by_key(|i| i.id);
+    all
 }
 
 fn row(instance: &Instance) -> Value {
@@ -156,4 +179,31 @@ pub(in crate::console) fn fleet_hosts(call: &mut Call<'_>) -> Answered {
     later(call, call.controller.fleet_hosts(), |hosts| {
         Value::Array(hosts.into_iter().map(Value::bulk).collect())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::action::State;
+
+    #[test]
+    fn an_answer_has_room_for_the_unfinished_first_and_then_the_newest() {
+        let instance = |id, state| {
+            let mut instance = Instance::new(id, "a", &[b'x'; 699], 0, false);
+            instance.state = state;
+            Rc::new(instance)
+        };
+        let all = || {
+            let done = (2..=5).map(|id| instance(id, State::Done));
+            let old = [instance(1, State::Paused)];
+            old.into_iter().chain(done).collect::<Vec<_>>()
+        };
+        let ids = |room| {
+            let listed = within(all(), room);
+            listed.iter().map(|i| i.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(5_000), [1, 2, 3, 4, 5]);
+        assert_eq!(ids(3_000), [1, 4, 5]);
+        assert_eq!(ids(999), [0; 0]);
+    }
 }
