@@ -840,7 +840,7 @@
 #define DTM_EVENT_SCALE 11
 
 /**
- * Life event: an upgrade ended; `status` is DTM_OK or why it failed (later version).
+ * Life event: an upgrade ended; `status` is DTM_OK or why it failed.
  */
 #define DTM_EVENT_UPGRADE 12
 

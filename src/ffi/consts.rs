@@ -328,7 +328,7 @@ pub const DTM_EVENT_FAILED: u32 = 9;
 pub const DTM_EVENT_RECYCLE: u32 = 10;
 /// Life event: automatic scaling changes the number of workers; `status` is the new one.
 pub const DTM_EVENT_SCALE: u32 = 11;
-/// Life event: an upgrade ended; `status` is DTM_OK or why it failed (later version).
+/// Life event: an upgrade ended; `status` is DTM_OK or why it failed.
 pub const DTM_EVENT_UPGRADE: u32 = 12;
 
 /// Report: a process crashed, or was killed by somebody else.

@@ -121,11 +121,7 @@ impl Master {
                 return self.reply(asker, DTM_OK, "logs reopened");
             }
             _ => {
-                return self.reply(
-                    asker,
-                    DTM_ENOTSUP,
-                    "this command comes with a later version",
-                );
+                return self.reply(asker, DTM_ENOTSUP, "this version has no such command");
             }
         };
         self.command(asker, command);
