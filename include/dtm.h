@@ -237,7 +237,7 @@
 
 /**
  * The call comes too early, too late or for the second time (dtm_run() twice,
- * dtm_listen() after dtm_run(), a second runtime in one process).
+ * dtm_listen() while it runs but in config_load, a second runtime in one process).
  */
 #define DTM_ESTATE -4105
 
@@ -772,6 +772,14 @@
  * Restart policy: never; it runs once per generation.
  */
 #define DTM_RESTART_ONCE 2
+
+/**
+ * Restart policy: none. `main` runs once per generation in a process that is not the
+ * service's any more (nginx's DETACHED): a session of its own, without channel, listeners
+ * and libdtm's signal handlers; calls answer DTM_EFORKED. Neither a reload nor the end of the
+ * service or the death of the master ends it: it must end by itself. Its pid is in the log.
+ */
+#define DTM_RESTART_DETACHED 3
 
 /**
  * Start phase: before the workers; they are forked when it is running.

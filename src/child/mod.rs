@@ -109,6 +109,11 @@ impl Child {
         })
     }
 
+    /// There is nothing more that it has to do first.
+    pub(crate) fn ready(&self) {
+        self.link.must_send(Kind::Ready, 0, 0, &[]);
+    }
+
     /// The service's init has run. If it has changed the user, the kernel has forgotten
     /// what to do at the master's end. A17
     pub(crate) fn initialised(&self, rt: &Runtime) {

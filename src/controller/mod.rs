@@ -140,7 +140,7 @@ impl Controller {
             }
         }
         self.child.initialised(self.rt);
-        self.child.link.must_send(Kind::Ready, 0, 0, &[]);
+        self.child.ready();
         while !self.pass() {}
         self.reactor().shutdown(DTM_CLOSE_SHUTDOWN);
         self.actions.close();

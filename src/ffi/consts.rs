@@ -27,7 +27,7 @@ pub const DTM_EROLE: i32 = -4103;
 /// not valid here and nothing was done.
 pub const DTM_EFORKED: i32 = -4104;
 /// The call comes too early, too late or for the second time (dtm_run() twice,
-/// dtm_listen() after dtm_run(), a second runtime in one process).
+/// dtm_listen() while it runs but in config_load, a second runtime in one process).
 pub const DTM_ESTATE: i32 = -4105;
 /// A configuration value or file is wrong; dtm_last_error() names file, line and key.
 pub const DTM_ECONFIG: i32 = -4106;
@@ -298,6 +298,11 @@ pub const DTM_RESTART_ALWAYS: u32 = 0;
 pub const DTM_RESTART_ON_FAILURE: u32 = 1;
 /// Restart policy: never; it runs once per generation.
 pub const DTM_RESTART_ONCE: u32 = 2;
+/// Restart policy: none. `main` runs once per generation in a process that is not the
+/// service's any more (nginx's DETACHED): a session of its own, without channel, listeners
+/// and libdtm's signal handlers; calls answer DTM_EFORKED. Neither a reload nor the end of the
+/// service or the death of the master ends it: it must end by itself. Its pid is in the log.
+pub const DTM_RESTART_DETACHED: u32 = 3;
 
 /// Start phase: before the workers; they are forked when it is running.
 pub const DTM_PHASE_BEFORE_WORKERS: u32 = 0;

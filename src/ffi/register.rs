@@ -93,6 +93,7 @@ pub(super) unsafe fn func(rt: &Runtime, func: *const dtm_func_t) -> Result<i32> 
         DTM_RESTART_ALWAYS => Restart::Always,
         DTM_RESTART_ON_FAILURE => Restart::OnFailure,
         DTM_RESTART_ONCE => Restart::Once,
+        DTM_RESTART_DETACHED => Restart::Detached,
         other => {
             return Err(Error::invalid(format!(
                 "func.restart = {other}: must be DTM_RESTART_*"

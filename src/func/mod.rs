@@ -1,5 +1,7 @@
 //! Helper processes. flow: M7, L18
 
+pub(crate) mod detached;
+
 use crate::channel::{Attached, Frame, Kind};
 use crate::child::{self, Child, Duties};
 use crate::error::Result;
@@ -42,7 +44,7 @@ pub(crate) fn main(rt: &'static Runtime, child: Child) -> i32 {
     match Helper::begin(rt, child, message, data) {
         Ok(helper) => {
             crate::signal::mask::set(&helper.child.mask);
-            helper.child.link.must_send(Kind::Ready, 0, 0, &[]);
+            helper.child.ready();
             // SAFETY: the service's function, with the arguments it declared.
             let status = helper
                 .child

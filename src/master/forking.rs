@@ -1,6 +1,6 @@
 //! Fork one child, and in it: leave the master's world. flow: M6, M7, M20, W1, C1
 
-use super::policy::{Event, Job};
+use super::policy::{Event, Job, Restart};
 use super::{DEATH, Master};
 use crate::child::Child;
 use crate::child::birth::{self, Birth, Ends};
@@ -92,6 +92,9 @@ impl Master {
         let (ends, masters) = self.take_ends(&birth);
         birth::settle(rt, &birth, &ends.lifeline);
         let role = birth.role;
+        if self.is_detached(&birth) {
+            return crate::func::detached::main(rt, birth, ends);
+        }
         match Child::new(birth, ends, rt) {
             Ok(child) => match role {
                 DTM_ROLE_WORKER => crate::worker::main(rt, child),
@@ -103,6 +106,12 @@ impl Master {
                 DTM_EXIT_INIT
             }
         }
+    }
+
+    fn is_detached(&self, birth: &Birth) -> bool {
+        let funcs = self.rt.funcs.borrow();
+        let func = usize::try_from(birth.func).ok().and_then(|f| funcs.get(f));
+        birth.role == DTM_ROLE_FUNC && func.is_some_and(|f| f.restart == Restart::Detached)
     }
 
     /// Keep what is this child's, close everything else of the master's.

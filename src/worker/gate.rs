@@ -21,7 +21,7 @@ impl Worker {
         self.arm_tick();
         #[cfg(feature = "fault")]
         crate::fault::hit("child.ready");
-        self.child.link.must_send(Kind::Ready, 0, 0, &[]);
+        self.child.ready();
     }
 
     pub(super) fn message(&self, frame: &Frame<'_>, attached: &mut Attached) {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -278,6 +279,72 @@ static void one_that_does_not_leave(void)
     CHECK_EQ(shared->result.killed, 1);
 }
 
+enum { DETACHED = 10, GONE = 9 };
+
+/* nginx's DETACHED: a process of nobody's. */
+static int32_t detached_main(dtm_t *rt, void *data)
+{
+    dtm_self_t self;
+    int listens = 0;
+    socklen_t len = sizeof listens;
+    CHECK(data == &restart);
+    CHECK_EQ(dtm_self(rt, &self, sizeof self), DTM_EFORKED);
+    CHECK_EQ(getsid(0), getpid());
+    for (int fd = 3; fd < 1024; fd++)
+        CHECK(getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) != 0 || !listens);
+    SET(shared->custom[DETACHED + ADD(shared->custom[RUNS], 1) - 1], (int)getpid());
+    for (int i = 0; i < 60000 && !GET(shared->custom[END]); i++)
+        usleep(1000);
+    ADD(shared->custom[GONE], 1);
+    return 0;
+}
+
+static void setup_detached(dtm_t *rt)
+{
+    dtm_func_t func = DTM_FUNC_INIT;
+    func.name = "uploader";
+    func.main = detached_main;
+    func.data = &restart;
+    func.restart = DTM_RESTART_DETACHED;
+    CHECK_EQ(dtm_func_register(rt, &func), 0);
+}
+
+/* Neither a reload nor the end, nor the master's death is its own. */
+static void detached(bool killed)
+{
+    struct service service = a_service();
+    service.setup = setup_detached;
+    start(&service);
+    WAIT(GET(shared->custom[DETACHED]) > 0);
+    WAIT(count_role(DTM_ROLE_FUNC) == 0); /* what had started it is done */
+    CHECK_EQ(command("reload"), DTM_OK);
+    WAIT(GET(shared->custom[DETACHED + 1]) > 0); /* one for each generation */
+    if (killed) {
+        kill(shared->host, SIGKILL);
+        wait_host();
+        WAIT(survivors(NULL, 0) == 0);
+    } else {
+        finish();
+        CHECK_EQ(shared->result.deaths, 2); /* of those that had started them, by themselves */
+    }
+    CHECK_EQ(GET(shared->custom[RUNS]), 2);
+    CHECK(runs(shared->custom[DETACHED]) && runs(shared->custom[DETACHED + 1]));
+    SET(shared->custom[END], 1);
+    WAIT(GET(shared->custom[GONE]) == 2);
+    WAIT(!runs(shared->custom[DETACHED]) && !runs(shared->custom[DETACHED + 1]));
+}
+
+static void detached_from_the_end(void)
+{
+    detached(false);
+}
+
+static void detached_from_a_death(void)
+{
+    detached(true);
+    unlink(control_path()); /* the master could not */
+}
+
 static const struct test tests[] = {
     {"restart always", restart_always},
     {"restart on failure", restart_on_failure},
@@ -290,5 +357,7 @@ static const struct test tests[] = {
     {"after the workers are open", after_the_workers},
     {"comes and goes with its generation", with_its_generation},
     {"one that does not leave is killed", one_that_does_not_leave},
+    {"detached from the end", detached_from_the_end},
+    {"detached from the master's death", detached_from_a_death},
 };
 TEST_MAIN(tests)

@@ -99,7 +99,9 @@ impl Policy {
                 let spec = self.func_spec(at);
                 match spec.map_or(Restart::Always, |s| s.restart) {
                     Restart::Always => exit == Exit::Code(NO_RESTART),
-                    Restart::OnFailure => matches!(exit, Exit::Code(0 | NO_RESTART)),
+                    Restart::OnFailure | Restart::Detached => {
+                        matches!(exit, Exit::Code(0 | NO_RESTART))
+                    }
                     Restart::Once => true,
                 }
             }

@@ -43,6 +43,8 @@ pub(crate) enum Restart {
     Always,
     OnFailure,
     Once,
+    /// What it starts is not the service's; the func itself is done with that.
+    Detached,
 }
 
 /// What a slot is for.
