@@ -89,9 +89,11 @@ impl Clients {
 }
 
 fn text(out: &mut Vec<u8>, text: &str) {
-    let bytes = &text.as_bytes()[..text.len().min(TEXT)];
-    out.push(u8::try_from(bytes.len()).unwrap_or(0));
-    out.extend_from_slice(bytes);
+    // Not through the middle of a character.
+    let fits = |end: &usize| text.is_char_boundary(*end);
+    let end = (0..=text.len().min(TEXT)).rev().find(fits).unwrap_or(0);
+    out.push(u8::try_from(end).unwrap_or(0));
+    out.extend_from_slice(&text.as_bytes()[..end]);
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -136,6 +138,22 @@ mod tests {
             peer,
             state,
         })
+    }
+
+    /// Found by fuzzing.
+    #[test]
+    fn a_long_text_is_cut_between_two_characters() {
+        let client = ClientFacts {
+            state: format!("x{}", "é".repeat(TEXT)),
+            ..ClientFacts::default()
+        };
+        let list = vec![client];
+        let clients = Clients {
+            list,
+            ..Clients::default()
+        };
+        let read = Clients::decode(&clients.encode()).unwrap();
+        assert_eq!(read.list[0].state, format!("x{}", "é".repeat(49)));
     }
 
     proptest! {

@@ -106,7 +106,7 @@ static void restart(void)
         usleep(1000);
     }
     for (int i = 0; i < 3; i++) {
-        CHECK(has(first[i], DTM_EVENT_EXIT));
+        WAIT(has(first[i], DTM_EVENT_EXIT));
         CHECK_EQ(first[i]->status, 0);
     }
     CHECK_EQ(count_open(0), 3);

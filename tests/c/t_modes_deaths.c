@@ -37,6 +37,8 @@ static void all_but_one(bool with_a_queue)
         hear_all(fds, MANY, &crowd);
         CHECK_EQ(share(&crowd, kids[left]), MANY);
         part(&crowd, NULL);
+        for (uint32_t i = 0; i < WORKERS; i++)
+            WAIT(i == left || has(kids[i], DTM_EVENT_EXIT)); /* before they are told to end */
         finish();
         CHECK_EQ(shared->result.deaths, WORKERS - 1); /* it cost nobody else his life */
     }
