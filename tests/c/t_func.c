@@ -319,6 +319,7 @@ static void detached(bool killed)
     WAIT(count_role(DTM_ROLE_FUNC) == 0); /* what had started it is done */
     CHECK_EQ(command("reload"), DTM_OK);
     WAIT(GET(shared->custom[DETACHED + 1]) > 0); /* one for each generation */
+    WAIT(count_role(DTM_ROLE_FUNC) == 0);
     if (killed) {
         kill(shared->host, SIGKILL);
         wait_host();
