@@ -30,6 +30,9 @@ const REST: u64 = 20;
 /// It goes on resting while so many clients are accepted in that time: 1,000 a second.
 /// Then an alarm follows on the other, and waking up for each was 1 % of the CPU.
 const RUSH: u64 = 20;
+/// Meanwhile this often whether anybody accepts at all, ms: if all that stand armed are
+/// blocked, that is no time to rest.
+const BREATH: u64 = 5;
 /// Time to the next look while connections wait, ms.
 const AGAIN: u64 = 10;
 /// The same when no worker takes clients: one that does again helps itself.
@@ -50,11 +53,20 @@ pub(super) struct Watch {
     extra: RefCell<BTreeMap<Door, u32>>,
     last_rescue: Cell<u64>,
     reported: Cell<bool>,
-    /// While it rests: how many were accepted by the last look.
+    /// How many were accepted when the last rest began.
     accepted: Cell<Option<u64>>,
+    rest: Cell<Option<Rest>>,
     /// Doors that should be observed and are not, and when to try again.
     missing: RefCell<BTreeSet<Door>>,
     retry_at: Cell<u64>,
+}
+
+#[derive(Clone, Copy)]
+struct Rest {
+    until: u64,
+    next: u64,
+    /// By all workers, at the last breath.
+    accepted: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -102,6 +114,12 @@ impl Schedule {
     /// again after as many ms as it says.
     pub(crate) fn on_sentinel(&self, now: u64) -> Look {
         self.check(now);
+        if let Some(ms) = self.rest_on(now) {
+            return Look {
+                again: Some(ms),
+                ..Look::default()
+            };
+        }
         let hung = self.forgive();
         let ready = self.ready_doors();
         let mut look = Look {
@@ -137,8 +155,10 @@ impl Schedule {
         }
         self.tell_wait(now, depth, longest);
         self.watch.waiting.replace(waiting);
-        if look.again.is_none() {
-            look.again = self.rest();
+        if look.again.is_some() {
+            self.watch.rest.set(None); // it was no false alarm
+        } else {
+            look.again = self.rest(now);
         }
         look
     }
@@ -146,15 +166,38 @@ impl Schedule {
     /// It was a false alarm, or it is over. Where clients come thick and fast the next
     /// one is near, for somebody is always at work when one comes: then rather look from
     /// time to time than be woken. None: the sentinel watches again.
-    fn rest(&self) -> Option<u64> {
+    fn rest(&self, now: u64) -> Option<u64> {
         let accepted = self.pool.words.total(Tally::Accepted);
+        if let Some(rest) = self.watch.rest.get().filter(|rest| now < rest.until) {
+            return Some(self.breathe(now, rest.until, accepted));
+        }
+        self.watch.rest.set(None);
         let before = self.watch.accepted.replace(Some(accepted));
         if before.is_none_or(|before| accepted.wrapping_sub(before) >= RUSH) {
-            return Some(REST);
+            return Some(self.breathe(now, now + REST, accepted));
         }
         self.watch.accepted.set(None);
         self.to_the_end();
         None
+    }
+
+    fn breathe(&self, now: u64, until: u64, accepted: u64) -> u64 {
+        let next = until.min(now + BREATH);
+        self.watch.rest.set(Some(Rest {
+            until,
+            next,
+            accepted,
+        }));
+        next - now
+    }
+
+    /// For how long it goes on resting without a look at the doors. None: the time is over,
+    /// nobody accepts, or the master has a reason to look sooner.
+    fn rest_on(&self, now: u64) -> Option<u64> {
+        let rest = self.watch.rest.get()?;
+        let accepted = self.pool.words.total(Tally::Accepted);
+        let goes_on = (rest.next..rest.until).contains(&now) && accepted != rest.accepted;
+        goes_on.then(|| self.breathe(now, rest.until, accepted))
     }
 
     /// Behind all that were armed since the last alarm.

@@ -216,8 +216,11 @@ fn a_queue_that_is_served_raises_no_alarm() {
     let _client = bench.connect();
     assert!(bench.schedule.on_sentinel(1000).again.is_some());
     bench.accept(1);
-    let rest = bench.schedule.on_sentinel(1002).again.unwrap();
-    assert_eq!(bench.schedule.on_sentinel(1002 + rest).again, None);
+    let mut now = 1002;
+    while let Some(ms) = bench.schedule.on_sentinel(now).again {
+        now += ms;
+        assert!(now <= 1025, "it rests for longer than it should");
+    }
     assert_eq!(bench.schedule.report(None).rescues, 0);
 }
 
@@ -398,14 +401,17 @@ fn in_a_rush_the_sentinel_goes_on_resting() {
     // One that is not served meanwhile is noticed all the same.
     rush();
     let _client = bench.connect();
-    now += bench.schedule.on_sentinel(now).again.unwrap();
-    now += bench.schedule.on_sentinel(now).again.unwrap();
-    assert_eq!(bench.schedule.report(None).rescues, 1);
+    let begun = now;
+    while bench.schedule.report(None).rescues == 0 {
+        now += bench.schedule.on_sentinel(now).again.unwrap();
+        assert!(now <= begun + 20, "nobody accepts, and it rests");
+    }
 
     // And when they have stopped coming it is as before.
     bench.accept(bench.registered()[0]);
-    for _ in 0..3 {
-        now += bench.schedule.on_sentinel(now).again.unwrap_or(0);
+    let begun = now;
+    while let Some(ms) = bench.schedule.on_sentinel(now).again {
+        now += ms;
+        assert!(now <= begun + 60, "it never rests from its rests");
     }
-    assert_eq!(bench.schedule.on_sentinel(now).again, None);
 }
