@@ -3,6 +3,7 @@
 
 use crate::daemon;
 use crate::ffi::*;
+use crate::func::Func;
 use crate::process::lifeline;
 use crate::role;
 use crate::runtime::Runtime;
@@ -84,12 +85,7 @@ pub(crate) fn settle(rt: &'static Runtime, birth: &Birth, lifeline_end: &OwnedFd
 
 /// "svc: worker 3 gen 7": by slot, as the log names it.
 fn title(rt: &Runtime, birth: &Birth) {
-    let funcs = rt.funcs.borrow();
-    let func = usize::try_from(birth.func).ok().and_then(|f| funcs.get(f));
-    let name = match func.filter(|_| birth.role == DTM_ROLE_FUNC) {
-        Some(func) => format!(" {}", func.name),
-        None => String::new(),
-    };
+    let name = Func::of(rt, birth, |f| format!(" {}", f.name)).unwrap_or_default();
     let (svc, kind, slot) = (&rt.config().name, birth.kind(), birth.slot);
     let generation = match birth.generation {
         0 => String::new(), // the controller belongs to none

@@ -2,6 +2,7 @@
 //! more, and what it leaves behind is nobody's. It is not told of a reload or of the end, and
 //! the master's death is not its own. flow: L18
 
+use super::Func;
 use crate::child::Child;
 use crate::child::birth::{Birth, Ends};
 use crate::daemon;
@@ -13,13 +14,10 @@ use crate::signal::{handler, mask};
 
 /// The child's life: it is over when the other process is there.
 pub(crate) fn main(rt: &'static Runtime, birth: Birth, ends: Ends) -> i32 {
-    let index = usize::try_from(birth.func).ok();
-    let found = rt.funcs.borrow();
-    let Some(func) = index.and_then(|f| found.get(f)) else {
+    let found = Func::of(rt, &birth, |f| (f.name.clone(), f.main, f.data));
+    let Some((name, entry, data)) = found else {
         return DTM_EXIT_INIT;
     };
-    let (name, entry, data) = (func.name.clone(), func.main, func.data);
-    drop(found);
     match fork() {
         Ok(Forked::Child) => {
             drop(ends);

@@ -3,6 +3,7 @@
 pub(crate) mod detached;
 
 use crate::channel::{Attached, Frame, Kind};
+use crate::child::birth::Birth;
 use crate::child::{self, Child, Duties};
 use crate::error::Result;
 use crate::event::{Reactor, Setup};
@@ -24,6 +25,22 @@ pub(crate) struct Func {
     pub(crate) data: *mut c_void,
 }
 
+impl Func {
+    /// Look at the one with this number. None: there is none.
+    pub(crate) fn numbered<R>(rt: &Runtime, n: u32, look: impl FnOnce(&Self) -> R) -> Option<R> {
+        let funcs = rt.funcs.borrow();
+        usize::try_from(n).ok().and_then(|n| funcs.get(n)).map(look)
+    }
+
+    /// The same of the one that this child is to run. None: it is to run no func.
+    pub(crate) fn of<R>(rt: &Runtime, birth: &Birth, look: impl FnOnce(&Self) -> R) -> Option<R> {
+        match birth.role {
+            DTM_ROLE_FUNC => Self::numbered(rt, birth.func, look),
+            _ => None,
+        }
+    }
+}
+
 /// A helper process that runs.
 pub(crate) struct Helper {
     rt: &'static Runtime,
@@ -34,13 +51,10 @@ pub(crate) struct Helper {
 
 /// A helper's whole life, after birth.
 pub(crate) fn main(rt: &'static Runtime, child: Child) -> i32 {
-    let registered = usize::try_from(child.birth.func).ok();
-    let found = rt.funcs.borrow();
-    let Some(func) = registered.and_then(|f| found.get(f)) else {
+    let found = Func::of(rt, &child.birth, |f| (f.main, f.message, f.data));
+    let Some((entry, message, data)) = found else {
         return DTM_EXIT_INIT;
     };
-    let (entry, message, data) = (func.main, func.message, func.data);
-    drop(found);
     match Helper::begin(rt, child, message, data) {
         Ok(helper) => {
             crate::signal::mask::set(&helper.child.mask);

@@ -5,6 +5,7 @@ use super::{DEATH, Master};
 use crate::child::Child;
 use crate::child::birth::{self, Birth, Ends};
 use crate::ffi::*;
+use crate::func::Func;
 use crate::process::fork::{Forked, fork};
 use crate::process::{death, exit, exit_now};
 use crate::runtime::Runtime;
@@ -92,7 +93,7 @@ impl Master {
         let (ends, masters) = self.take_ends(&birth);
         birth::settle(rt, &birth, &ends.lifeline);
         let role = birth.role;
-        if self.is_detached(&birth) {
+        if Func::of(rt, &birth, |f| f.restart) == Some(Restart::Detached) {
             return crate::func::detached::main(rt, birth, ends);
         }
         match Child::new(birth, ends, rt) {
@@ -106,12 +107,6 @@ impl Master {
                 DTM_EXIT_INIT
             }
         }
-    }
-
-    fn is_detached(&self, birth: &Birth) -> bool {
-        let funcs = self.rt.funcs.borrow();
-        let func = usize::try_from(birth.func).ok().and_then(|f| funcs.get(f));
-        birth.role == DTM_ROLE_FUNC && func.is_some_and(|f| f.restart == Restart::Detached)
     }
 
     /// Keep what is this child's, close everything else of the master's.

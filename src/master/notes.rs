@@ -7,6 +7,7 @@ use crate::channel::{Kind, Life};
 use crate::child::birth::Birth;
 use crate::console::LIFE_RELOADING;
 use crate::ffi::*;
+use crate::func::Func;
 use crate::guard::timed;
 use crate::process::death;
 use std::ffi::CString;
@@ -189,9 +190,8 @@ impl Master {
         let Job::Func { func, .. } = job else {
             return kind.to_owned();
         };
-        let funcs = self.rt.funcs.borrow();
-        let func = usize::try_from(func).ok().and_then(|f| funcs.get(f));
-        format!("{kind} {}", func.map_or("?", |f| f.name.as_str()))
+        let name = Func::numbered(self.rt, func, |f| format!("{kind} {}", f.name));
+        name.unwrap_or_else(|| format!("{kind} ?"))
     }
 
     pub(super) fn rows_role(&self, slot: usize) -> u32 {

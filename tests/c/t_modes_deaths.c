@@ -56,13 +56,11 @@ static void killed_with_a_queue(void)
     all_but_one(true);
 }
 
-/* All of them: the next ones serve what waits. */
-static void all_killed_with_a_queue(void)
+/* They are stopped, clients come, they are killed: whoever follows has served all of those
+ * when this returns. */
+static void all_die_with_a_queue(struct kid *const *kids)
 {
     int fds[MANY];
-    struct service service = in_mode(WORKERS);
-    start(&service);
-    struct kid *kids[WORKERS] = {nth_open(0), nth_open(1), nth_open(2)};
     for (uint32_t i = 0; i < WORKERS; i++)
         stop_kid(kids[i]);
     call(fds, MANY);
@@ -72,6 +70,15 @@ static void all_killed_with_a_queue(void)
     for (uint32_t i = 0; i < WORKERS; i++)
         WAIT(has(kids[i], DTM_EVENT_EXIT));
     WAIT(count_open(1) == WORKERS);
+}
+
+/* All of them: the next ones serve what waits. */
+static void all_killed_with_a_queue(void)
+{
+    struct service service = in_mode(WORKERS);
+    start(&service);
+    struct kid *kids[WORKERS] = {nth_open(0), nth_open(1), nth_open(2)};
+    all_die_with_a_queue(kids);
     finish();
     CHECK_EQ(shared->result.deaths, WORKERS);
 }
@@ -117,15 +124,7 @@ static void successor_with_the_same_pid(void)
         start(&service);
         struct kid *kids[WORKERS] = {nth_open(0), nth_open(1), nth_open(2)};
         CHECK(serves()); /* somebody has had the turn */
-        for (uint32_t i = 0; i < WORKERS; i++)
-            stop_kid(kids[i]);
-        call(fds, MANY);
-        for (uint32_t i = 0; i < WORKERS; i++)
-            kill(kids[i]->pid, SIGKILL);
-        hear_all(fds, MANY, NULL);
-        for (uint32_t i = 0; i < WORKERS; i++)
-            WAIT(has(kids[i], DTM_EVENT_EXIT));
-        WAIT(count_open(1) == WORKERS);
+        all_die_with_a_queue(kids);
         for (uint32_t i = 0; i < WORKERS; i++)
             reused += was_there(nth_open(i)->pid, kids);
         call(fds, MANY);
