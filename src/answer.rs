@@ -64,6 +64,11 @@ pub(crate) fn answer<T: Answer>(result: Result<T>) -> T::C {
     }
 }
 
+/// The first use of it asks the C library for memory: now, while there is some.
+pub(crate) fn make_room() {
+    LAST.with(|_| ());
+}
+
 /// Keep an error's text for dtm_last_error(). Returns its code.
 #[cold]
 #[inline(never)]

@@ -16,6 +16,7 @@
 //! | `channel` | messages between processes |
 //! | `shm` | what processes publish to each other |
 //! | `process`, `signal` | fork, exit, death; signals by role |
+//! | `reserve` | memory for a master that gets no more |
 //! | `daemon` | pid file, background, titles, privileges, limits |
 //! | `config`, `net`, `log` | settings, listeners, log targets |
 
@@ -44,6 +45,7 @@ mod master;
 mod net;
 mod process;
 mod report;
+mod reserve;
 mod role;
 mod runtime;
 mod shm;
@@ -55,3 +57,6 @@ mod sys;
 mod systemd;
 mod upgrade;
 mod worker;
+
+#[global_allocator]
+static MEMORY: reserve::Patient = reserve::Patient::new();

@@ -118,6 +118,8 @@ pub(crate) fn setup(
         reported: 0,
     };
     SINK.set(Some(Box::new(sink)));
+    // Used for the first time it asks the C library for memory, which there may be none of.
+    KEEPER.with(|_| ());
     LOST_INSIDE.set(0);
     // Fails when it is there already, which is as good.
     let _ = ::log::set_logger(&Facade);

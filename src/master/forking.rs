@@ -121,6 +121,7 @@ impl Master {
             }
             masters.push((controller && !own).then_some(pair.master));
         }
+        crate::MEMORY.arm(false);
         self.pidfds.clear();
         self.wake = None;
         self.systemd = None;

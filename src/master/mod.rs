@@ -67,6 +67,9 @@ const SWEEP_MS: u64 = 1_000;
 /// What a channel did not take is tried again this often.
 const UNSENT_MS: u64 = 20;
 
+/// A shortage of memory is told this often.
+const SHORTAGE_MS: u64 = 1_000;
+
 /// The accept queues are looked at this often while epoll has no room for the sentinel.
 const BLIND_MS: u64 = 100;
 
@@ -122,6 +125,8 @@ pub(crate) struct Master {
     start_failed: Option<String>,
     /// As process 1.
     strangers: Option<Strangers>,
+    /// When it was last said that there is no memory.
+    shortage_told: u64,
 }
 
 const NOT_STARTED: dtm_result_t = dtm_result_t {
@@ -211,6 +216,7 @@ impl Master {
             ::log::error!("{error}: stopping all processes");
             self.stop_the_rest();
         }
+        crate::MEMORY.arm(false);
         handler::restore(None);
         self.wake = None;
         mask::restore_host();
@@ -259,6 +265,8 @@ impl Master {
     /// The loop, until the policy says that everything is over.
     fn run_loop(&mut self) -> Result<(bool, i32)> {
         self.take_signals()?;
+        crate::answer::make_room();
+        crate::MEMORY.arm(true);
         self.tell_start();
         self.events.push_back(Event::Begin);
         loop {
@@ -347,6 +355,19 @@ impl Master {
         }
         self.retry_unsent();
         self.retry_passing();
+        self.tell_of_shortage();
+    }
+
+    fn tell_of_shortage(&mut self) {
+        let now = crate::sys::now_ms();
+        if now < self.shortage_told + SHORTAGE_MS {
+            return;
+        }
+        let lent = crate::MEMORY.take_lent();
+        if lent > 0 {
+            ::log::warn!("no memory: {lent} requests were met from the master's reserve");
+            self.shortage_told = now;
+        }
     }
 
     /// The first generation serves: whoever started us may go.

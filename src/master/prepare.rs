@@ -109,6 +109,7 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         systemd: crate::systemd::Manager::from_environment(),
         start_failed: None,
         strangers: Strangers::expected(),
+        shortage_told: 0,
         shared: Rc::clone(&shared),
     };
     for (slot, pair) in (0u64..).zip(&master.pairs) {
