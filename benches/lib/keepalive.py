@@ -57,19 +57,24 @@ def _against_both(bench, where, paired, what, goals, **more):
         bench.add_ratios(f"{where}.{what}", ratios, noise, goal=goals[1], peer="nginx", **more)
 
 
+def _limit(bench, where, paired, what, **more):
+    if ("nginx", what) in paired.ratios:
+        bench.row = "keep-alive HTTP 200, against nginx `return 200`"
+        ratios = [1 / ratio for ratio in paired.ratios["nginx", what]]
+        bench.add_ratios(f"{where}.raw.{what}", ratios, peer="nginx", note=LIMIT, **more)
+
+
 def _rate(bench, where, paired):
     busy = statistics.median(sample.busy for sample in paired.slices["dtm-auto"])
     note = f"server busy {busy:.0%}"  # if that is far from all, the load generator was slower
     _against_both(bench, where, paired, "rate", RATE, better="higher", note=note)
+    _limit(bench, where, paired, "rate", better="higher")
 
 
 def _cpu(bench, where, paired, servers):
     slices.account(bench, f"{where}.raw", paired)
     _against_both(bench, where, paired, "cpu", CPU)
-    if ("nginx", "cpu") in paired.ratios:
-        bench.row = "keep-alive HTTP 200, against nginx `return 200`"
-        ratios = [1 / ratio for ratio in paired.ratios["nginx", "cpu"]]
-        bench.add_ratios(f"{where}.raw.cpu", ratios, peer="nginx", note=LIMIT)
+    _limit(bench, where, paired, "cpu")
     names = [server.name for server in servers[1:]]
     bench.row = "keep-alive on another library's loop, with libdtm against prefork by hand"
     for name, peer in BY_HAND.items():
