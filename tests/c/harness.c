@@ -199,6 +199,14 @@ void check_no_survivors(void)
     pid_t pids[8];
     struct stat_line line = {.state = '-'};
     size_t left = survivors(pids, 8);
+#ifdef __SANITIZE_ADDRESS__
+    /* Who is killed while it looks for leaks has a helper process, which dies with it, but a
+     * moment later. */
+    for (uint64_t deadline = now_ms() + PATIENCE_MS; left && now_ms() < deadline;) {
+        observe(1);
+        left = survivors(pids, 8);
+    }
+#endif
     if (left == 0)
         return;
     read_stat(pids[0], &line);

@@ -33,10 +33,11 @@ static int32_t func_main(dtm_t *rt, void *data)
     CHECK_EQ(dtm_timer_add(rt, 1, 0, on_timer, NULL, &timer), DTM_OK);
     ADD(shared->custom[RUNS], 1);
     __atomic_or_fetch(&shared->custom[INDEXES], 1 << self.index, __ATOMIC_SEQ_CST);
-    int32_t code;
+    int32_t code, end;
     while ((code = dtm_loop_dispatch(rt, -1)) == 0)
-        if (GET(shared->custom[END]))
-            return GET(shared->custom[END]) & 0xff;
+        /* Taken: its successor may be there before end_func() looks again. */
+        if ((end = __atomic_exchange_n(&shared->custom[END], 0, __ATOMIC_SEQ_CST)) != 0)
+            return end & 0xff;
     CHECK_EQ(code, DTM_EGONE);
     CHECK_EQ(dtm_draining(rt), 1);
     while (GET(shared->custom[DISOBEYS]))
@@ -103,7 +104,6 @@ static struct kid *end_func(int status)
     WAIT(command("send %llu end", (unsigned long long)func->spawn) == DTM_OK ||
          has(func, DTM_EVENT_EXIT));
     WAIT(has(func, DTM_EVENT_EXIT));
-    SET(shared->custom[END], 0);
     CHECK_EQ(func->status, status << 8);
     return func;
 }
