@@ -15,7 +15,7 @@ const RETRY: u64 = 20;
 impl Master {
     /// Have exactly the listeners in the loop that the master accepts from.
     pub(super) fn watch_passed(&mut self) {
-        let able = self.has_taker(true);
+        let able = self.has_taker();
         for listener in 0..self.shared.schedule.listeners() {
             let schedule = &self.shared.schedule;
             let ours = schedule.passes(listener) && !schedule.stands_by();
@@ -50,9 +50,12 @@ impl Master {
         self.take_from(door);
     }
 
-    fn has_taker(&self, overdue: bool) -> bool {
-        let taker = self.passing.taker(&self.shared.schedule, &[], overdue);
-        taker.is_some()
+    fn has_taker(&self) -> bool {
+        self.taker(&[], true).is_some()
+    }
+
+    fn taker(&self, not: &[usize], overdue: bool) -> Option<usize> {
+        self.passing.taker(&self.shared.schedule, not, overdue)
     }
 
     /// Accept what waits at this door, as long as somebody takes it. What waits for
@@ -60,9 +63,11 @@ impl Master {
     pub(super) fn take_from(&mut self, door: Door) {
         let overdue = !door.is_own();
         for _ in 0..BATCH {
-            if !self.has_taker(overdue) {
+            // Chosen before the client is there, and kept to: a moment later all may look
+            // busy, and the one that hangs would be as good as the others.
+            let Some(taker) = self.taker(&[], overdue) else {
                 return;
-            }
+            };
             let Some(accepted) = self.shared.schedule.fd(door).map(net::accept) else {
                 return;
             };
@@ -71,7 +76,7 @@ impl Master {
                     self.shared.schedule.was_taken(door);
                     let listener = u32::try_from(door.listener).unwrap_or(0);
                     let id = self.passing.add(client, listener);
-                    if !self.pass(id, None) {
+                    if !self.give(id, taker) && !self.pass(id, Some(taker)) {
                         return; // others would fare no better
                     }
                 }
@@ -91,15 +96,23 @@ impl Master {
     /// could be given it now; it is kept.
     pub(super) fn pass(&mut self, id: u64, not: Option<usize>) -> bool {
         let mut tried: Vec<usize> = not.into_iter().collect();
-        while let Some(slot) = self.passing.taker(&self.shared.schedule, &tried, true) {
-            if self.send_client(id, slot) {
-                self.passing.sent(id, slot);
+        while let Some(slot) = self.taker(&tried, true) {
+            if self.give(id, slot) {
                 return true;
             }
             tried.push(slot);
         }
         self.passing.keep(id);
         false
+    }
+
+    /// False: its channel is full.
+    fn give(&mut self, id: u64, slot: usize) -> bool {
+        let sent = self.send_client(id, slot);
+        if sent {
+            self.passing.sent(id, slot);
+        }
+        sent
     }
 
     fn send_client(&mut self, id: u64, slot: usize) -> bool {
@@ -161,7 +174,7 @@ impl Master {
         }
         // Until the first that cannot be passed on: the taker may be dead already, and its
         // death is noticed in the loop, not here.
-        while self.has_taker(true) {
+        while self.has_taker() {
             let id = self.passing.next_homeless();
             if id.is_none_or(|id| !self.pass(id, None)) {
                 break;

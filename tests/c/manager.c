@@ -27,6 +27,28 @@ void open_manager(const char *name)
     CHECK_EQ(bind(manager.socket, (struct sockaddr *)&address, len), 0);
 }
 
+void use_manager(void)
+{
+    setenv("NOTIFY_SOCKET", manager.name, 1);
+    if (manager.watchdog_usec)
+        setenv("WATCHDOG_USEC", manager.watchdog_usec, 1);
+}
+
+struct service managed(const char *name)
+{
+    struct service service = a_service();
+    open_manager(name);
+    service.before = use_manager;
+    return service;
+}
+
+const char *at_no_path(void)
+{
+    static char name[100];
+    snprintf(name, sizeof name, "@dtm-test-%d", (int)getpid());
+    return name;
+}
+
 void close_manager(void)
 {
     if (manager.name[0] == '/')

@@ -3,7 +3,7 @@
 #ifndef MANAGER_H
 #define MANAGER_H
 
-#include "harness.h"
+#include "service.h"
 
 enum { STORE = 16, MESSAGES = 4096 };
 
@@ -11,6 +11,7 @@ enum { STORE = 16, MESSAGES = 4096 };
 extern struct manager {
     int socket;
     char name[108];
+    const char *watchdog_usec; /* what it expects; NULL: nothing */
     char text[MESSAGES][512];
     int count;
     int stored[STORE], stored_count;
@@ -19,8 +20,11 @@ extern struct manager {
 
 void open_manager(const char *name); /* NOTIFY_SOCKET: a path, or @name */
 void close_manager(void);
-void listen_to_it(void);               /* take what has come */
-int heard(const char *line, int from); /* the first message from there with it; -1 */
+struct service managed(const char *name); /* opens it, too */
+void use_manager(void);                   /* for `before` */
+const char *at_no_path(void);             /* an abstract name of this case's own */
+void listen_to_it(void);                  /* take what has come */
+int heard(const char *line, int from);    /* the first message from there with it; -1 */
 int count_heard(const char *line);
 void restore(void);    /* in the service, before it starts: what the manager keeps */
 void tell_heard(void); /* to stderr, but for the watchdog */

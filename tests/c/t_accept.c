@@ -101,14 +101,20 @@ static void a_queue_of_its_own(void)
     start(&service);
     CHECK_EQ(schedule().queues, WORKERS);
     come(&crowd, 1);
-    say(crowd.fd[0], "block");
-    WAIT(GET(shared->blocked) == 1);
-    call(fds, 4 * MANY);
-    WAIT(answered(fds, 4 * MANY) == 4 * MANY);
-    CHECK(schedule().passed > 0);
-    SET(shared->unblock, 1);
-    CHECK(hear(crowd.fd[0]));
-    hear_all(fds, 4 * MANY, NULL);
+    /* It may have been slow to take its client: then the hash leaves it out for a while. And
+     * one client may be given to it before anybody can know that it is busy. */
+    for (int round = 0; schedule().passed == 0; round++) {
+        CHECK_LE(round, 100);
+        SET(shared->unblock, 0);
+        SET(shared->blocked, 0);
+        say(crowd.fd[0], "block");
+        WAIT(GET(shared->blocked) == 1);
+        call(fds, 4 * MANY);
+        WAIT(answered(fds, 4 * MANY) >= 4 * MANY - 1);
+        SET(shared->unblock, 1);
+        CHECK(hear(crowd.fd[0]));
+        hear_all(fds, 4 * MANY, NULL);
+    }
     joins_in(&crowd, crowd.kid[0]);
     leave();
 }

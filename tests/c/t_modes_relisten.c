@@ -3,7 +3,9 @@
  * flow: M1, M17, L3
  * faults: D14
  */
+#include "diag.h"
 #include "modes.h"
+#include "proc.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -11,6 +13,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -21,7 +24,7 @@ enum { PLACES = 6 };
 /* What config_load is to have, and what it got. An address of port 0 is always that one. */
 static struct plan {
     char address[PLACES][128]; /* empty: none */
-    uint32_t unix_mode;
+    uint32_t unix_mode, backlog;
     uint64_t tag[PLACES];
     int index[PLACES], port[PLACES]; /* of what is in force; index -1: none */
     char old[PLACES][128];
@@ -48,6 +51,7 @@ static int32_t load(dtm_t *rt, const char *path, void *user_data)
             continue;
         listen.address = plan->address[i];
         listen.tag = plan->tag[i];
+        listen.backlog = plan->backlog;
         listen.mode = strncmp(listen.address, "unix:", 5) ? 0 : plan->unix_mode;
         index[i] = dtm_listen(rt, &listen);
         if (index[i] < 0)
@@ -391,6 +395,50 @@ static void tag_and_mode_change(void)
     finish();
 }
 
+static bool all_have(struct backlogs found, uint32_t backlog)
+{
+    return found.sockets > 0 && found.least == backlog && found.most == backlog;
+}
+
+/* Of each socket of the listener, those that wait for more workers included: it is the
+ * kernel that is asked. */
+static void the_backlog_changes(void)
+{
+    struct service service = with_plan(2);
+    four_places();
+    plan->backlog = 100;
+    start_in_mode(&service);
+    int port = plan->port[1];
+    const char *path = strchr(plan->old[3], '/');
+    uint32_t doors = backlogs_at_port(port).sockets;
+    CHECK(all_have(backlogs_at_port(port), 100));
+    CHECK(all_have(backlogs_at_path(path), 100));
+    struct load *load = load_start(2);
+    plan->backlog = 50;
+    CHECK_EQ(command("reload"), DTM_OK);
+    CHECK(all_have(backlogs_at_port(port), 50));
+    CHECK(all_have(backlogs_at_path(path), 50));
+    plan->fails = EPERM, plan->backlog = 70; /* nothing of a reload that fails stays */
+    CHECK_EQ(command("reload"), DTM_ECONFIG);
+    CHECK(all_have(backlogs_at_port(port), 50));
+    plan->fails = 0, plan->backlog = 50;
+    CHECK_EQ(command("scale 5"), DTM_OK);
+    WAIT(count_open(0) == 5);
+    CHECK(all_have(backlogs_at_port(port), 50));
+    CHECK(backlogs_at_port(port).sockets >= doors);
+    plan->backlog = 0; /* the default, as if nobody had said anything */
+    uint32_t most = (uint32_t)atoi(slurp("/proc/sys/net/core/somaxconn"));
+    uint32_t usual = most < 511 ? most : 511;
+    CHECK_EQ(command("reload"), DTM_OK);
+    CHECK(all_have(backlogs_at_port(port), usual));
+    CHECK(all_have(backlogs_at_path(path), usual));
+    answers(1);
+    answers(3);
+    load_stop(load);
+    lost_nothing(load);
+    finish();
+}
+
 /* DTM_CMD_LOADCONF forks nobody, so nobody would know them. */
 static void loadconf_changes_none(void)
 {
@@ -440,6 +488,7 @@ static const struct test tests[] = {
     {"an address in use", an_address_in_use},
     {"a reload that fails later", a_reload_that_fails_later},
     {"tag and mode change", tag_and_mode_change},
+    {"the backlog changes", the_backlog_changes},
     {"loadconf changes none", loadconf_changes_none},
     {"the first and the last", the_first_and_the_last},
 };
