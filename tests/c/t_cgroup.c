@@ -37,22 +37,23 @@ static const char *tree_of(const char *controller)
     return access(path, W_OK) == 0 && f && (core || strstr(text, controller)) ? path : NULL;
 }
 
-struct group {
+/* Of this case. */
+static struct {
     char path[160];
     bool old;
-};
+} the_group;
 
-static bool put(const struct group *group, const char *file, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+static bool put(const char *file, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
-static bool put(const struct group *group, const char *file, const char *format, ...)
+static bool put(const char *file, const char *format, ...)
 {
     char path[256], text[64];
     va_list args;
     va_start(args, format);
     int len = vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    snprintf(path, sizeof path, "%s/%s", group->path, file);
+    snprintf(path, sizeof path, "%s/%s", the_group.path, file);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     bool done = fd >= 0 && write(fd, text, (size_t)len) == len;
     if (fd >= 0)
@@ -60,11 +61,11 @@ static bool put(const struct group *group, const char *file, const char *format,
     return done;
 }
 
-static long get(const struct group *group, const char *file)
+static long get(const char *file)
 {
     char path[256];
     long value = -1;
-    snprintf(path, sizeof path, "%s/%s", group->path, file);
+    snprintf(path, sizeof path, "%s/%s", the_group.path, file);
     FILE *f = fopen(path, "re");
     if (f) {
         if (fscanf(f, "%ld", &value) != 1)
@@ -74,77 +75,77 @@ static long get(const struct group *group, const char *file)
     return value;
 }
 
-static struct group new_group(const char *controller)
+/* False: no such group to be had. */
+static bool new_group(const char *controller)
 {
-    struct group group;
     const char *tree = tree_of(controller);
-    group.old = tree && strstr(tree, controller);
-    snprintf(group.path, sizeof group.path, "%s/dtm-test-%d", tree ? tree : "", (int)getpid());
-    rmdir(group.path);
-    if (!tree || mkdir(group.path, 0755) != 0) {
-        fprintf(stderr, "# left out: no cgroups with %s here\n", controller);
-        group.path[0] = 0;
-    }
-    return group;
+    the_group.old = tree && strstr(tree, controller);
+    snprintf(the_group.path, sizeof the_group.path, "%s/dtm-test-%d", tree ? tree : "",
+             (int)getpid());
+    rmdir(the_group.path);
+    if (tree && mkdir(the_group.path, 0755) == 0)
+        return true;
+    fprintf(stderr, "# left out: no cgroups with %s here\n", controller);
+    return false;
 }
 
-static void end_group(const struct group *group)
+static void end_group(void)
 {
-    WAIT(rmdir(group->path) == 0); /* the kernel is not at once done with the dead */
+    WAIT(rmdir(the_group.path) == 0); /* the kernel is not at once done with the dead */
 }
-
-static const struct group *birth_group;
 
 static void join_group(void)
 {
-    CHECK(put(birth_group, "cgroup.procs", "%d", (int)getpid()));
+    CHECK(put("cgroup.procs", "%d", (int)getpid()));
+}
+
+/* A service that is born in a new group of this controller. False: none to be had. */
+static bool in_group(const char *controller, struct service *ret_service)
+{
+    *ret_service = a_service();
+    ret_service->before = join_group;
+    return new_group(controller);
 }
 
 /* B01 by another way: the group may have no more processes. */
 static void no_more_processes(void)
 {
-    struct group group = new_group("pids");
-    if (!group.path[0])
+    struct service service;
+    if (!in_group("pids", &service))
         return;
-    struct service service = a_service();
-    birth_group = &group;
-    service.before = join_group;
     start(&service);
     for (int round = 0; round < 2; round++) {
         uint64_t spawns = shared->last_spawn;
-        CHECK(put(&group, "pids.max", "%ld", get(&group, "pids.current") - 1));
+        CHECK(put("pids.max", "%ld", get("pids.current") - 1));
         end_kid(nth_open(0), SIGKILL);
         WAIT(logged("EAGAIN") >= 3 * (uint32_t)(round + 1));
         CHECK_EQ(shared->last_spawn, spawns);
         CHECK_EQ(count_open(1), 2);
         CHECK(serves());
-        CHECK(put(&group, "pids.max", "max"));
+        CHECK(put("pids.max", "max"));
         WAIT(count_open(1) == 3); /* with no other event */
     }
     finish();
     CHECK_EQ(shared->result.deaths, 2);
-    end_group(&group);
+    end_group();
 }
 
-static void freeze(const struct group *group, bool frozen)
+static void freeze(bool frozen)
 {
-    if (group->old) {
-        CHECK(put(group, "freezer.state", frozen ? "FROZEN" : "THAWED"));
-    } else {
-        CHECK(put(group, "cgroup.freeze", "%d", frozen));
-    }
+    if (the_group.old)
+        CHECK(put("freezer.state", frozen ? "FROZEN" : "THAWED"));
+    else
+        CHECK(put("cgroup.freeze", "%d", frozen));
 }
 
 /* A13: the whole tree stands still for longer than any of its times, then goes on: nobody
- * is killed, and what was under way ends well. */
+ * is killed, and what was under way ends well. Of a suspended machine this is the stricter
+ * case: the clock by which libdtm measures stands still there, and goes on here. */
 static void frozen(void)
 {
-    struct group group = new_group("freezer");
-    if (!group.path[0])
+    struct service service;
+    if (!in_group("freezer", &service))
         return;
-    struct service service = a_service();
-    birth_group = &group;
-    service.before = join_group;
     service.config.start_timeout_ms = 1000;
     service.config.hang_timeout_ms = 1000;
     service.config.kill_grace_ms = 100;
@@ -153,12 +154,12 @@ static void frozen(void)
     int fd = dial(shared->port[0]);
     who(fd);
     for (int round = 0; round < 2; round++) {
-        freeze(&group, true);
+        freeze(true);
         int waiting = dial(shared->port[0]);
         say(waiting, "who");
         say(fd, "who");
         observe(2500);
-        freeze(&group, false);
+        freeze(false);
         CHECK(hear(waiting) && hear(fd));
         hang_up(waiting);
         CHECK_EQ(command("reopen"), DTM_OK);
@@ -170,35 +171,32 @@ static void frozen(void)
     finish();
     CHECK_EQ(shared->result.deaths, 0);
     CHECK_EQ(shared->result.killed, 0);
-    end_group(&group);
+    end_group();
 }
 
 /* The same in the middle of a reload. */
 static void frozen_in_a_reload(void)
 {
-    struct group group = new_group("freezer");
-    if (!group.path[0])
+    struct service service;
+    if (!in_group("freezer", &service))
         return;
-    struct service service = a_service();
-    birth_group = &group;
-    service.before = join_group;
     service.config.start_timeout_ms = 5000;
     start(&service);
     for (int round = 0; round < 2; round++) {
         SET(shared->update_agains, 1 << 30); /* no worker gets ready before we say so */
         int fd = ask_command("reload");
         WAIT(count_role(DTM_ROLE_WORKER) > 3);
-        freeze(&group, true);
+        freeze(true);
         SET(shared->update_agains, 0);
         observe(5500);
-        freeze(&group, false);
+        freeze(false);
         CHECK_EQ(command_answer(fd), DTM_OK);
         WAIT(count_role(DTM_ROLE_WORKER) == 3);
     }
     finish();
     CHECK_EQ(shared->result.reloads, 2);
     CHECK_EQ(shared->result.killed, 0);
-    end_group(&group);
+    end_group();
 }
 
 /* --- No memory --- */
@@ -251,34 +249,32 @@ static struct service gluttons(void)
     return service;
 }
 
-static bool limited(struct group *group)
+static bool limited(void)
 {
-    *group = new_group("memory");
-    if (!group->path[0])
+    if (!new_group("memory"))
         return false;
-    const char *limit = group->old ? "memory.limit_in_bytes" : "memory.max";
-    CHECK(put(group, limit, "%d", 16 << 20));
-    put(group, "memory.swap.max", "0");
+    const char *limit = the_group.old ? "memory.limit_in_bytes" : "memory.max";
+    CHECK(put(limit, "%d", 16 << 20));
+    put("memory.swap.max", "0");
     return true;
 }
 
-static void starve(const struct group *group, pid_t pid)
+static void starve(pid_t pid)
 {
-    CHECK(put(group, "cgroup.procs", "%d", (int)pid));
+    CHECK(put("cgroup.procs", "%d", (int)pid));
     SET(shared->custom[GLUTTON], (int)pid);
 }
 
 /* A19: the kernel kills who has eaten too much: a death like any other. */
 static void out_of_memory(void)
 {
-    struct group group;
-    if (!limited(&group))
+    if (!limited())
         return;
     struct service service = gluttons();
     start(&service);
     int fd = dial(shared->port[0]);
     struct kid *worker = kid_at(fd), *boss = controller();
-    starve(&group, worker->pid);
+    starve(worker->pid);
     say(fd, "who");
     CHECK(!hear(fd));
     hang_up(fd);
@@ -287,7 +283,7 @@ static void out_of_memory(void)
     WAIT(count_open(1) == 3);
     CHECK(serves());
 
-    starve(&group, boss->pid);
+    starve(boss->pid);
     fd = ask_command("pid"); /* a pass */
     WAIT(has(boss, DTM_EVENT_EXIT));
     CHECK_EQ(boss->status, SIGKILL);
@@ -297,17 +293,16 @@ static void out_of_memory(void)
     CHECK_EQ(count_open(1), 3);
     finish();
     CHECK_EQ(shared->result.deaths, 2);
-    end_group(&group);
+    end_group();
 }
 
 static void master_out_of_memory(void)
 {
-    struct group group;
-    if (!limited(&group))
+    if (!limited())
         return;
     struct service service = gluttons();
     start(&service);
-    starve(&group, shared->host);
+    starve(shared->host);
     kill(nth_open(0)->pid, SIGKILL); /* an event */
     int status = wait_host();
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
@@ -316,7 +311,7 @@ static void master_out_of_memory(void)
     start(&service);
     CHECK(serves());
     finish();
-    end_group(&group);
+    end_group();
 }
 
 static const struct test tests[] = {

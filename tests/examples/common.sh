@@ -20,8 +20,8 @@ start() {
     pids="$started $pids"
 }
 
-clean_up() {
-    status=$?
+clean_up() { # [STATUS]
+    status=${1:-$?}
     trap - EXIT
     for pid in $pids; do
         kill -TERM "$pid" 2>/dev/null || :

@@ -40,8 +40,7 @@ clean_network() {
         ip netns del "$net-$name" 2>/dev/null || :
     done
 }
-trap 'status=$?; [ -z "${server:-}" ] || thaw 2>/dev/null || :; clean_network
-      (exit $status); clean_up' EXIT
+trap 'status=$?; [ -z "${server:-}" ] || thaw 2>/dev/null || :; clean_network; clean_up $status' EXIT
 
 cut() { # HOST: off the net
     ip -n "$net-hub" link set "h$1" down
