@@ -4,16 +4,19 @@ use super::door::Door;
 use super::handover::HandOver;
 use super::lanes::{Entry, Stage};
 use super::pool::GROUP;
-use super::schedule::Schedule;
+use super::schedule::{Member, Schedule};
 use super::spread;
 use crate::error::Result;
 use std::rc::Rc;
 
 impl Schedule {
-    /// A worker is about to be forked: make what it has to inherit.
-    pub(crate) fn enlist(&self, slot: usize, spawn: u64) {
-        self.pool.words.set_group(slot, self.group_for(slot));
-        self.members.borrow_mut()[slot] = Some(spawn);
+    /// A worker is about to be forked: make what it has to inherit. Its generation is to have
+    /// so many `workers`.
+    pub(crate) fn enlist(&self, slot: usize, spawn: u64, generation: u32, workers: u32) {
+        self.members.borrow_mut()[slot] = None;
+        let group = self.group_for(generation, usize::try_from(workers).unwrap_or(1));
+        self.pool.words.set_group(slot, group);
+        self.members.borrow_mut()[slot] = Some(Member { spawn, generation });
         for (listener, lane) in self.inet_lanes() {
             let door = Door::own(listener, slot);
             match lane.make(door) {
@@ -30,14 +33,16 @@ impl Schedule {
         lanes
     }
 
-    fn group_for(&self, slot: usize) -> usize {
+    /// Only its own generation counts: an older one has left the queues when this one comes,
+    /// and what waits in them stays where somebody serves it.
+    fn group_for(&self, generation: u32, workers: usize) -> usize {
         let mut counts = vec![0; self.pool.words.groups()];
-        for (other, member) in self.members.borrow().iter().enumerate() {
-            if other != slot && member.is_some() {
-                counts[self.pool.words.group(other)] += 1;
+        for (slot, member) in self.members.borrow().iter().enumerate() {
+            if member.is_some_and(|member| member.generation == generation) {
+                counts[self.pool.words.group(slot)] += 1;
             }
         }
-        let group = spread::group(&counts).unwrap_or(0);
+        let group = spread::group(&counts, workers);
         if group == 0 || self.inet_lanes().is_empty() {
             return 0;
         }

@@ -65,11 +65,12 @@ impl Schedule {
     /// The accept lock goes from `owner` to the least loaded worker.
     pub(super) fn pass_lock(&self, owner: u64) {
         let members = self.members.borrow();
+        let spawn_of = |slot: usize| members[slot].map(|member| member.spawn);
         let open = self.pool.words.open_slots();
-        let others = open.filter(|slot| members[*slot] != Some(owner));
+        let others = open.filter(|slot| spawn_of(*slot) != Some(owner));
         let willing = others.filter(|slot| self.pool.takes_clients(*slot));
         let next = willing.min_by_key(|slot| self.pool.words.row(*slot).load());
-        let Some((next, Some(spawn))) = next.map(|slot| (slot, members[slot])) else {
+        let Some((next, Some(spawn))) = next.map(|slot| (slot, spawn_of(slot))) else {
             let _ = self
                 .pool
                 .words
@@ -80,7 +81,7 @@ impl Schedule {
         if grant(&self.pool, owner, next, spawn) && owner != 0 {
             self.count_rescue();
             ::log::warn!("the accept lock was taken from spawn {owner} and given to slot {next}");
-            if let Some(old) = members.iter().position(|m| *m == Some(owner)) {
+            if let Some(old) = (0..members.len()).find(|slot| spawn_of(*slot) == Some(owner)) {
                 for door in bases(&self.pool) {
                     self.pool.unregister(old, door);
                 }

@@ -8,8 +8,8 @@
 //!
 //! | mode | doors | which door gets a connection | who is registered there |
 //! |---|---|---|---|
-//! | token | one for 16 workers | hash | k workers with a token; who accepts passes his to the least loaded without one |
-//! | shared | one for 16 workers | hash | all; who accepts goes to the end |
+//! | token | one for at most 16 workers | hash | k workers with a token; who accepts passes his to the least loaded without one |
+//! | shared | one for at most 16 workers | hash | all; who accepts goes to the end |
 //! | steer | one for each worker | the least loaded worker's, by an eBPF program | its worker |
 //! | hash | one for each worker | hash | its worker |
 //! | lock | base | | who has the lock |

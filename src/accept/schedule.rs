@@ -25,6 +25,12 @@ pub(crate) struct Socket {
     pub(crate) backlog: u32,
 }
 
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Member {
+    pub(super) spawn: u64,
+    pub(super) generation: u32,
+}
+
 pub(crate) struct Schedule {
     pub(super) pool: Arc<Pool>,
     pub(super) watch: Watch,
@@ -35,8 +41,8 @@ pub(crate) struct Schedule {
     tokens: Cell<u32>,
     /// Workers sleep in loops of the service's own.
     pub(super) own_loops: bool,
-    /// Per slot: the spawn of the worker that counts as a member of its group.
-    pub(super) members: RefCell<Vec<Option<u64>>>,
+    /// Per slot: the worker that counts as a member of its group.
+    pub(super) members: RefCell<Vec<Option<Member>>>,
     /// Another binary chooses in the groups: ours must not.
     pub(super) passive: Cell<bool>,
 }
@@ -112,9 +118,11 @@ impl Schedule {
             // What waits at its own door is passed on.
             self.move_sentinel(Door::own(listener, slot));
         }
-        let spawn = self.members.borrow_mut()[slot].take();
-        if spawn.is_some_and(|spawn| self.pool.words.lock().load(SeqCst) == spawn) {
-            self.pass_lock(spawn.unwrap_or(0));
+        let member = self.members.borrow_mut()[slot].take();
+        if let Some(Member { spawn, .. }) = member
+            && self.pool.words.lock().load(SeqCst) == spawn
+        {
+            self.pass_lock(spawn);
         }
         self.repair();
     }

@@ -288,15 +288,18 @@ impl Schedule {
         open.any(|slot| Some(slot) != owner && self.pool.takes_clients(slot))
     }
 
+    /// A worker that takes clients and has nothing to do, as it says itself.
+    fn is_idle(&self, slot: usize) -> bool {
+        self.pool.takes_clients(slot) && self.pool.words.row(slot).is_asleep()
+    }
+
     /// A worker does not take what waits at its own socket. If another one is
     /// asleep, that one can; if all are busy, they are as good as this one.
     fn relieve(&self, door: Door, slot: usize) -> Act {
         // It may not know of the socket: epoll had no room for it. Otherwise nothing happens.
         let _ = self.pool.register(slot, door);
-        let asleep = |s: &usize| {
-            *s != slot && self.pool.takes_clients(*s) && self.pool.words.row(*s).is_asleep()
-        };
-        if !self.pool.words.open_slots().any(|s| asleep(&s)) {
+        let mut open = self.pool.words.open_slots();
+        if !open.any(|other| other != slot && self.is_idle(other)) {
             return Act::Wait(AGAIN);
         }
         if self.pool.mode(door.listener) == Mode::Hash {
@@ -316,13 +319,32 @@ impl Schedule {
         Act::Wait(AGAIN)
     }
 
+    /// Open workers that wait at this door when they are armed, or at another one.
+    fn open_at(&self, door: Door, here: bool) -> impl Iterator<Item = usize> {
+        let open = self.pool.words.open_slots();
+        open.filter(move |slot| (self.pool.shared_door(*slot, door.listener) == door) == here)
+    }
+
+    /// Are all who wait there at work, and is somebody idle who waits elsewhere?
+    fn is_stuck(&self, door: Door) -> bool {
+        let idle = |slot| self.is_idle(slot);
+        self.open_at(door, false).any(idle) && !self.open_at(door, true).any(idle)
+    }
+
     /// Connections wait and none was accepted since the last look.
     fn rescue(&self, door: Door, now: u64) -> Act {
         if self.pool.top_up(door, MASTER) > 0 {
             return Act::Wait(AGAIN);
         }
+        if self.is_stuck(door) {
+            return Act::Take;
+        }
         let seen = self.pool.survey(door, MASTER);
-        if seen.best.is_some() && self.own_loops {
+        let others = || {
+            self.open_at(door, false)
+                .any(|slot| self.pool.takes_clients(slot))
+        };
+        if self.own_loops && (seen.best.is_some() || seen.armed > 0 && others()) {
             return self.doubt(door);
         }
         if seen.best.is_some() {

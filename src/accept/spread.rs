@@ -33,12 +33,14 @@ pub(crate) fn choose(
     best.map(|taker| taker.slot)
 }
 
-/// The group that a new worker joins, from the numbers of members: the fullest
-/// with room, for a wake-up has more sleepers to choose from there.
-pub(super) fn group(members: &[usize]) -> Option<usize> {
-    let open = members.iter().enumerate().filter(|(_, n)| **n < GROUP);
-    open.max_by_key(|(group, n)| (**n, usize::MAX - group))
-        .map(|(group, _)| group)
+/// The group that a new worker joins, from the numbers of members of its generation, which
+/// is to have `workers` of them: the emptiest of as many groups as it takes. Where only one
+/// or two wait, all of them are soon busy at once.
+pub(super) fn group(members: &[usize], workers: usize) -> usize {
+    let all = members.iter().sum::<usize>() + 1;
+    let groups = workers.max(all).div_ceil(GROUP);
+    let some = members.iter().enumerate().take(groups);
+    some.min_by_key(|(_, n)| **n).map_or(0, |(group, _)| group)
 }
 
 #[cfg(test)]
@@ -81,15 +83,29 @@ mod tests {
     }
 
     #[test]
-    fn groups_fill_up_one_after_the_other() {
-        assert_eq!(group(&[0, 0]), Some(0));
-        assert_eq!(group(&[15, 0]), Some(0));
-        assert_eq!(group(&[16, 0]), Some(1));
-        assert_eq!(group(&[2, 7, 16]), Some(1));
-        assert_eq!(group(&[16, 16]), None);
+    fn groups_are_few_and_fill_evenly() {
+        assert_eq!(group(&[0, 0], 16), 0);
+        assert_eq!(group(&[15, 0], 16), 0);
+        assert_eq!(group(&[1, 0], 17), 1);
+        assert_eq!(group(&[16, 0], 16), 1, "more than were wanted");
+        assert_eq!(group(&[9, 9, 0], 20), 0);
+        assert_eq!(group(&[16, 16, 0], 33), 2);
+        assert_eq!(group(&[], 1), 0);
     }
 
     proptest! {
+        /// No group has more than there is room for, and none is much smaller.
+        #[test]
+        fn groups_have_room(workers in 1usize..200) {
+            let mut members = vec![0; workers.div_ceil(GROUP)];
+            for _ in 0..workers {
+                let joined = group(&members, workers);
+                members[joined] += 1;
+            }
+            let (least, most) = (members.iter().min().unwrap(), members.iter().max().unwrap());
+            prop_assert!(*most <= GROUP && most - least <= 1, "{:?}", members);
+        }
+
         /// Passed one after the other and all taken, loads end up within 1 of each other.
         #[test]
         fn loads_become_equal(start in proptest::collection::vec(0u32..30, 1..12)) {

@@ -42,7 +42,10 @@ impl Master {
         self.looking.begins(slot, served);
         self.shared.words.forget(slot);
         if role == DTM_ROLE_WORKER {
-            self.shared.schedule.enlist(slot, spawn);
+            let workers = self.policy.workers();
+            self.shared
+                .schedule
+                .enlist(slot, spawn, generation, workers);
         }
         match fork() {
             Ok(Forked::Child) => self.be_child(birth),

@@ -59,9 +59,9 @@ impl Master {
     }
 
     /// Accept what waits at this door, as long as somebody takes it. What waits for
-    /// a busy worker is not given to one that is as busy.
+    /// busy workers is not given to one that is as busy.
     pub(super) fn take_from(&mut self, door: Door) {
-        let overdue = !door.is_own();
+        let overdue = self.shared.schedule.passes(door.listener);
         for _ in 0..BATCH {
             // Chosen before the client is there, and kept to: a moment later all may look
             // busy, and the one that hangs would be as good as the others.

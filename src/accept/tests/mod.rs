@@ -50,7 +50,7 @@ impl Bench {
         listener.set_nonblocking(true).unwrap();
         let schedule = schedule_of(workers + 1, &listener, k, own_loops);
         for slot in 0..workers {
-            schedule.enlist(slot, spawn_of(slot));
+            schedule.enlist(slot, spawn_of(slot), 1, workers as u32);
             schedule.admit(slot);
         }
         let seat = |slot| schedule.seat(slot, spawn_of(slot));
@@ -255,6 +255,31 @@ fn when_nobody_serves_the_first_who_runs_does() {
     bench.seats[1].awake();
     assert_eq!(bench.registered(), [1]);
     bench.accept(1);
+}
+
+/// The only one of its group that could take clients does not; others could.
+#[test]
+fn what_waits_for_the_last_of_a_group_is_passed_to_another_group() {
+    let bench = Bench::of(18, 1, true);
+    let here = |slot: &usize| bench.schedule.pool.shared_door(*slot, 0) == BASE;
+    let group: Vec<usize> = (0..18).filter(here).collect();
+    assert_eq!(group.len(), 9);
+    group[1..]
+        .iter()
+        .for_each(|slot| bench.seats[*slot].pause());
+    let mut clients = Vec::new();
+    while bench.depth() == 0 {
+        clients.push(bench.connect());
+    }
+    let mut now = 1000;
+    let taken = (0..20).any(|_| {
+        let look = bench.schedule.on_sentinel(now);
+        now += look.again.unwrap();
+        look.take.contains(&BASE)
+    });
+    assert!(taken, "it waits for slot {}", group[0]);
+    bench.seats[group[0]].awake();
+    assert!(bench.registered().contains(&group[0]), "and back it is");
 }
 
 /// All are armed and one of them was woken in vain: the kernel looks again.

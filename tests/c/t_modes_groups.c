@@ -1,0 +1,226 @@
+/*
+ * More workers than wait at one socket, in every accept mode: in token and shared they
+ * wait in groups, each at a socket of its own, and the kernel spreads clients over those.
+ * No group's clients may wait while another group has nothing to do. A01, A10, B05, F01
+ * flow: M5, M11, L5
+ */
+#include "modes.h"
+
+#include <stdio.h>
+
+/* A group has room for 16, see src/accept/pool.rs. */
+enum { WORKERS = 18, GROUP = 16, MANY = 120 };
+
+static struct crowd crowd;
+
+static void begin(void)
+{
+    struct service service = in_mode(WORKERS);
+    service.config.max_processes = 64;
+    start_in_mode(&service);
+    CHECK(schedule().queues >= (mode->number == DTM_ACCEPT_TOKEN ? 2 : 1));
+}
+
+static void leave(void)
+{
+    part(&crowd, NULL);
+    settle(&crowd);
+    finish();
+}
+
+/* From outside there is no telling who waits together, so those that could are taken in
+ * turn: a whole group is always among them. */
+enum half { FIRST, LAST, EVEN, ODD, HALVES };
+
+static bool is_in(enum half half, uint32_t n)
+{
+    switch (half) {
+    case FIRST: return n < GROUP;
+    case LAST: return n >= WORKERS - GROUP;
+    case EVEN: return n % 2 == 0;
+    default: return n % 2 == 1;
+    }
+}
+
+static int size_of(enum half half)
+{
+    int size = 0;
+    for (uint32_t n = 0; n < WORKERS; n++)
+        size += is_in(half, n);
+    return size;
+}
+
+/* All are answered but those that a worker may have been given ahead of time; the rest, too,
+ * when `back` has let it go on. */
+static void served_by_the_others(int stalled, void (*back)(enum half), enum half half)
+{
+    int fds[MANY];
+    call(fds, MANY);
+    WAIT(answered(fds, MANY) >= MANY - mode->ahead * stalled);
+    back(half);
+    hear_all(fds, MANY, NULL);
+    settle(&crowd);
+}
+
+static void go_on(enum half half)
+{
+    for (uint32_t n = 0; n < WORKERS; n++)
+        if (is_in(half, n))
+            kill(nth_open(n)->pid, SIGCONT);
+}
+
+/* A10: stopped ones, a whole group among them. */
+static void stopped(void)
+{
+    begin();
+    for (enum half half = FIRST; half < HALVES; half++) {
+        for (uint32_t n = 0; n < WORKERS; n++)
+            if (is_in(half, n))
+                stop_kid(nth_open(n));
+        served_by_the_others(size_of(half), go_on, half);
+    }
+    leave();
+    CHECK_EQ(shared->result.deaths, 0);
+}
+
+static void unblock(enum half half)
+{
+    (void)half;
+    SET(shared->unblock, 1);
+}
+
+/* A connection to each worker, to keep it at work with. */
+static bool all_are_met(struct crowd *met)
+{
+    for (uint32_t n = 0; n < WORKERS; n++)
+        if (share(met, nth_open(n)) == 0)
+            return false;
+    return true;
+}
+
+static int connection_of(const struct crowd *met, const struct kid *kid)
+{
+    for (int i = 0; i < met->size; i++)
+        if (met->kid[i] == kid)
+            return met->fd[i];
+    fail_at(__FILE__, __LINE__, "no connection to that worker");
+}
+
+/* Blocked in a step: the kernel knows, the master sees it by what is not served. */
+static void blocked(void)
+{
+    if (!mode->all)
+        return; /* there is one queue, and no telling whom clients meet */
+    begin();
+    while (!all_are_met(&crowd))
+        come(&crowd, 10);
+    for (enum half half = FIRST; half < HALVES; half++) {
+        int asked = 0;
+        SET(shared->unblock, 0);
+        SET(shared->blocked, 0);
+        for (uint32_t n = 0; n < WORKERS; n++) {
+            if (!is_in(half, n))
+                continue;
+            say(connection_of(&crowd, nth_open(n)), "block");
+            asked++;
+            WAIT(GET(shared->blocked) == asked);
+        }
+        served_by_the_others(asked, unblock, half);
+        for (uint32_t n = 0; n < WORKERS; n++)
+            if (is_in(half, n))
+                CHECK(hear(connection_of(&crowd, nth_open(n))));
+    }
+    leave();
+}
+
+static void with_room(enum half half)
+{
+    for (uint32_t n = 0; n < WORKERS; n++)
+        if (is_in(half, n))
+            limit_files(nth_open(n)->pid, UINT64_MAX);
+}
+
+/* B05: without descriptors. They are as good as full, and find that out one by one. */
+static void without_descriptors(void)
+{
+    begin();
+    for (enum half half = FIRST; half < HALVES; half++) {
+        for (uint32_t n = 0; n < WORKERS; n++)
+            if (is_in(half, n))
+                limit_files(nth_open(n)->pid, 3);
+        served_by_the_others(0, with_room, half);
+    }
+    leave();
+    CHECK_EQ(shared->result.deaths, 0);
+}
+
+/* A01: dead, and nobody comes back. */
+static void killed(enum half half)
+{
+    int fds[MANY];
+    struct kid *dead[WORKERS];
+    int count = 0;
+    begin();
+    CHECK_EQ(command("nofork 0"), DTM_OK);
+    for (uint32_t n = 0; n < WORKERS; n++)
+        if (is_in(half, n))
+            dead[count++] = nth_open(n);
+    for (int i = 0; i < count; i++)
+        kill(dead[i]->pid, SIGKILL);
+    call(fds, MANY);
+    hear_all(fds, MANY, NULL);
+    for (int i = 0; i < count; i++)
+        WAIT(has(dead[i], DTM_EVENT_EXIT));
+    finish();
+    CHECK_EQ(shared->result.deaths, count);
+}
+
+static void first_killed(void)
+{
+    killed(FIRST);
+}
+
+static void last_killed(void)
+{
+    killed(LAST);
+}
+
+static void others_killed(void)
+{
+    killed(ODD);
+}
+
+/* New generations, fewer and more workers than one group, and back, under load. */
+static void changes(void)
+{
+    static const uint32_t sizes[] = {3, GROUP, GROUP + 1, 2 * GROUP + 1, 1};
+    begin();
+    struct load *load = load_start(4);
+    for (uint32_t i = 0; i < 2 * sizeof sizes / sizeof sizes[0]; i++) {
+        /* A reload brings back the number that is configured. */
+        uint32_t workers = i % 2 ? WORKERS : sizes[i / 2];
+        CHECK_EQ(i % 2 ? command("reload") : command("scale %u", workers), DTM_OK);
+        WAIT(count_open(0) == workers && count_role(DTM_ROLE_WORKER) == workers);
+        int before = GET(load->answered);
+        WAIT(GET(load->answered) > before + 40);
+    }
+    load_stop(load);
+    lost_nothing(load);
+    for (int i = 0; i < 4 && !all_are_met(&crowd); i++)
+        come(&crowd, 100);
+    if (mode->all)
+        all_have_some(&crowd);
+    leave();
+    CHECK_EQ(shared->result.deaths, 0);
+}
+
+static const struct test tests[] = {
+    {"stopped, a group among them", stopped},
+    {"blocked, a group among them", blocked},
+    {"without descriptors, a group among them", without_descriptors},
+    {"the first are killed", first_killed},
+    {"the last are killed", last_killed},
+    {"every other one is killed", others_killed},
+    {"resizes and reloads", changes},
+};
+MODES_MAIN(tests)
