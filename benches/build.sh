@@ -21,6 +21,8 @@ dtm="-L$out -ldtm -Wl,-rpath,\$ORIGIN"
 build load benches/load/*.c
 build raw benches/servers/raw.c
 build dtm benches/servers/dtm.c $dtm
+build actions benches/servers/actions.c $dtm
+build echo c-examples/echo.c $dtm
 for loop in uv:libuv event:libevent; do
     name=${loop%:*} package=${loop#*:}
     pkg-config --exists "$package" || continue

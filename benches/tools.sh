@@ -15,6 +15,9 @@ missing() {
     for command in nginx haproxy wrk valgrind pkg-config; do
         command -v $command >/dev/null || echo $command
     done
+    for command in redis-server redis-benchmark; do
+        command -v $command >/dev/null || echo $command
+    done | sed "s/redis-benchmark/redis-tools/"
     for library in libuv libevent; do
         pkg-config --exists $library 2>/dev/null || echo $library
     done | sed "s/libuv/libuv1-dev/; s/libevent/libevent-dev/"

@@ -10,8 +10,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from lib import (  # noqa: E402
-    changes, connect, faults, figure, footprint, growth, keepalive, kill, network, report,
-    share, wrk,
+    changes, connect, faults, figure, footprint, growth, keepalive, kill, network, operators,
+    report, share, wrk,
 )  # fmt: skip
 from lib.bench import Bench  # noqa: E402
 
@@ -28,6 +28,8 @@ SCENARIOS = {
     "idle": footprint.idle,
     "memory": footprint.memory,
     "instructions": footprint.instructions,
+    "console": operators.console,
+    "actions": operators.actions,
     "wrk": wrk.wrk,
 }
 LONGEST = 40 * 60  # seconds; nothing that is well takes half as long
