@@ -42,6 +42,7 @@ pub(crate) enum Process {
 pub(crate) struct Shared {
     pub(crate) table: crate::shm::Table,
     pub(crate) facts: crate::shm::FactsBlock,
+    pub(crate) adopted: crate::shm::AdoptedBlock,
     pub(crate) ban: crate::shm::Ban,
     pub(crate) board: crate::shm::Board,
     pub(crate) progress: crate::shm::ProgressTable,
@@ -352,6 +353,7 @@ impl Shared {
             .table
             .make_read_only()
             .and(self.facts.make_read_only())
+            .and(self.adopted.make_read_only())
             .and(self.schedule.make_read_only())
             .and(self.reports.make_read_only());
         let ban = if role == DTM_ROLE_CONTROLLER {

@@ -33,6 +33,9 @@ pub(crate) enum Kind {
     LogLevel = 13,
     /// Let go of the control lock; Open gives it back.
     Suspend = 14,
+    /// The binary that serves now has adopted it: it outlives its master. `arg`: when it is
+    /// killed at the latest, CLOCK_MONOTONIC in ms; u64::MAX: never.
+    Adopted = 15,
 
     Ready = 16,
     Updated = 17,
@@ -62,7 +65,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 30] = [
+    const ALL: [Self; 31] = [
         Self::Open,
         Self::Nudge,
         Self::Reply,
@@ -77,6 +80,7 @@ impl Kind {
         Self::Clients,
         Self::LogLevel,
         Self::Suspend,
+        Self::Adopted,
         Self::Suspended,
         Self::Ready,
         Self::Updated,

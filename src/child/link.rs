@@ -89,23 +89,26 @@ impl Link {
         }
     }
 
-    /// Hand each waiting frame to `f`. Descriptors that it leaves are closed.
-    pub(crate) fn read(&self, f: &mut dyn FnMut(&Frame<'_>, &mut Attached)) {
+    /// Hand each waiting frame to `f`. Descriptors that it leaves are closed. False: there
+    /// is nobody at the other end.
+    pub(crate) fn read(&self, f: &mut dyn FnMut(&Frame<'_>, &mut Attached)) -> bool {
         // Taken out, so that nothing is borrowed while callbacks run.
         let Some((mut buffer, mut attached)) = self.buffer.take() else {
-            return;
+            return true;
         };
-        loop {
+        let open = loop {
             match recv_with(self.fd.as_fd(), &mut buffer, &mut attached) {
                 Recv::Frame(frame) if self.fence.accepts(&frame.head) => f(&frame, &mut attached),
                 Recv::Frame(_) => {
                     ::log::debug!("dropped a message for an earlier process of this slot")
                 }
                 Recv::Bad(why) => ::log::warn!("dropped a malformed message: {why:?}"),
-                Recv::Empty | Recv::Closed => break,
+                Recv::Empty => break true,
+                Recv::Closed => break false,
             }
-        }
+        };
         self.buffer.set(Some((buffer, attached)));
+        open
     }
 }
 
@@ -150,8 +153,11 @@ mod tests {
         }
         drop(writer);
         let mut seen = Vec::new();
-        link.read(&mut |frame, attached| seen.push((frame.head.spawn, attached.fds.len())));
-        assert_eq!((seen, link.fenced()), (vec![(8, 1)], 1));
+        let open =
+            link.read(&mut |frame, attached| seen.push((frame.head.spawn, attached.fds.len())));
+        assert_eq!((seen, link.fenced(), open), (vec![(8, 1)], 1, true));
+        drop(master);
+        assert!(!link.read(&mut |_, _| ()), "the master is gone");
         assert_eq!(nix::unistd::read(&reader, &mut [0]), Ok(0));
     }
 }

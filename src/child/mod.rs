@@ -85,6 +85,8 @@ pub(crate) struct Child {
     blocked: Blocked,
     lifeline: OwnedFd,
     leaving: Cell<Option<(Order, Cause)>>,
+    /// The binary after this one holds the lifeline, too.
+    adopted: Cell<bool>,
     /// Inside dtm_loop_dispatch or the library's own loop.
     pub(crate) dispatching: Cell<bool>,
 }
@@ -105,6 +107,7 @@ impl Child {
             wake,
             lifeline: ends.lifeline,
             leaving: Cell::new(None),
+            adopted: Cell::new(false),
             dispatching: Cell::new(false),
         })
     }
@@ -165,7 +168,7 @@ impl Child {
 
     fn read_channel(&self, process: &dyn Duties) {
         self.check_fds();
-        self.link.read(&mut |frame, fds| match frame.head.kind {
+        let open = self.link.read(&mut |frame, fds| match frame.head.kind {
             Kind::Nudge => {
                 self.look_at_order();
             }
@@ -174,8 +177,13 @@ impl Child {
                 let level = u32::try_from(frame.head.arg).unwrap_or(0);
                 process.rt().set_log_level(level);
             }
+            Kind::Adopted => self.become_adopted(frame.head.arg),
             _ => process.hear(frame, fds),
         });
+        if !open {
+            // It stays readable, and we may live on for a while.
+            process.rt().reactor_or_exit().own_del(self.link.fd());
+        }
         let board = &self.shared.board;
         board.set(self.birth.slot, shm::Gauge::Fenced, self.link.fenced());
     }
@@ -186,7 +194,7 @@ impl Child {
         let bits = handler::take();
         for signal in TAKEN.iter().copied().filter(|s| bits & (1 << s) != 0) {
             match meaning(style, self.birth.role, signal, false) {
-                Meaning::Leave => self.told_by_signal(),
+                Meaning::Leave => self.told_by_signal(signal),
                 _ => ::log::info!(
                     "{} means nothing to a {}: ignored",
                     name(signal),
@@ -203,7 +211,11 @@ impl Child {
     }
 
     /// A signal only says "look"; the order stands in the table. flow: W9, C13
-    fn told_by_signal(&self) {
+    fn told_by_signal(&self, signal: i32) {
+        // Nobody writes there any more: whoever signals it now wants it to end.
+        if signal == libc::SIGTERM && self.adopted.get() && !self.has_master() {
+            return self.leave(Order::Stop, Cause::Ordered);
+        }
         if !self.look_at_order() {
             self.leave(Order::Drain, Cause::Asked);
         }
@@ -227,8 +239,23 @@ impl Child {
             if policy == Orphan::Exit {
                 crate::process::exit_now(crate::ffi::DTM_EXIT_ORPHAN);
             }
+            if self.adopted.get() {
+                // No signal of the kernel's has come first.
+                handler::end_within(lifeline::DRAIN_SECONDS + 1);
+            }
             self.leave(Order::Drain, Cause::Orphaned);
         }
+    }
+
+    /// The next binary holds the lifeline, and ends us if the old one cannot.
+    fn become_adopted(&self, until: u64) {
+        ::log::debug!("adopted by the binary that serves now");
+        self.adopted.set(true);
+        lifeline::disarm(until);
+    }
+
+    fn has_master(&self) -> bool {
+        nix::unistd::getppid().as_raw() == self.birth.master
     }
 
     /// Leave; a stricter order replaces a milder one.

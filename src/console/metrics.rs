@@ -106,6 +106,9 @@ impl Console {
         let Some(scraper) = open.get_mut(&id) else {
             return DTM_DONE;
         };
+        if scraper.output.is_empty() && !controller.acting() {
+            return DTM_DONE; // its next connection gets to the one that is
+        }
         match scraper.go_on(|path| self.page(controller, path)) {
             Ok(interest) => interest,
             Err(_) => DTM_DONE, // gone

@@ -15,6 +15,7 @@
 //! | `life` | life events, for subscribers and for who waits for a command |
 
 mod access;
+mod adopted;
 mod conn;
 mod glob;
 mod http;

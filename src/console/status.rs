@@ -2,6 +2,7 @@
 //! renderings of it.
 
 use super::Console;
+use super::adopted::Adopted;
 use super::names::{class_name, mode_name, reason_name, state_name};
 use super::proc::Process;
 use super::value::Value;
@@ -16,6 +17,9 @@ pub(crate) struct Status {
     pub(super) master: (i32, Option<Process>),
     pub(super) controller: (i32, Option<Process>),
     pub(super) workers: Vec<Worker>,
+    /// Of the binary before this one: those for whom there was room, and how many in all.
+    pub(super) adopted: Vec<Adopted>,
+    pub(super) adopted_in_all: usize,
     /// Funcs that run.
     pub(super) funcs: usize,
     pub(super) accept: dtm_accept_t,
@@ -64,6 +68,11 @@ impl Console {
             process: self.processes.get(told.pid),
             told,
         });
+        let (adopted_in_all, adopted) = shared.adopted.read();
+        let adopted = adopted.into_iter().map(|told| Adopted {
+            process: self.processes.get(told.pid),
+            told,
+        });
         let names = controller.counter_names();
         let counters = names.into_iter().enumerate();
         Status {
@@ -72,6 +81,8 @@ impl Console {
             master: process(pid(&me.master_pid)),
             controller: process(pid(&me.pid)),
             workers: workers.collect(),
+            adopted: adopted.collect(),
+            adopted_in_all,
             funcs: controller.funcs(),
             accept: shared.schedule.report(None),
             counters: counters
@@ -187,6 +198,7 @@ impl Status {
                 "workers_failed",
                 Value::count(self.in_state(DTM_WORKER_FAILED)),
             ),
+            ("workers_adopted", Value::count(self.adopted_in_all)),
             ("funcs", Value::count(self.funcs)),
             ("clients", Value::count(self.clients())),
             ("accepted", Value::count(self.accept.accepted)),
@@ -217,7 +229,9 @@ impl Status {
 
     pub(super) fn workers_value(&self) -> Value {
         let total: u64 = self.workers.iter().map(|w| w.told.accepted).sum();
-        Value::Array(self.workers.iter().map(|w| w.to_value(total)).collect())
+        let workers = self.workers.iter().map(|w| w.to_value(total));
+        let adopted = self.adopted.iter().map(Adopted::to_value);
+        Value::Array(workers.chain(adopted).collect())
     }
 
     pub(super) fn generations(&self) -> Vec<Generation<'_>> {
@@ -304,6 +318,7 @@ impl Worker {
             ("recycled", Value::count(told.recycled)),
             ("total_accepted", Value::count(told.total_accepted)),
             ("total_requests", Value::count(told.total_requests)),
+            ("binary", "this".into()),
         ])
     }
 }

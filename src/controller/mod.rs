@@ -284,12 +284,10 @@ impl Controller {
     }
 
     /// Another controller is to act: of the binary that replaces this one. Operators stay,
-    /// they wait for an answer.
+    /// they wait for an answer. Scrapers do not: what they draw is the other one's from now on.
     fn suspend(&self) {
-        if self.granted.replace(false)
-            && let Some((fd, _)) = self.rt.control_listener()
-        {
-            self.reactor().own_del(fd);
+        if self.granted.replace(false) {
+            self.listen_to_nobody();
         }
         ::log::debug!("control lock let go");
         self.child.link.must_send(Kind::Suspended, 0, 0, &[]);

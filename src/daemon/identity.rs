@@ -6,11 +6,16 @@
 pub(crate) struct Identity {
     pub(crate) pid: i32,
     /// In clock ticks since the boot; 0: there is no /proc.
-    start: u64,
+    pub(crate) start: u64,
     boot: String,
 }
 
 impl Identity {
+    /// Is it the one that began then? 0: nobody knows, so no.
+    pub(crate) fn began(pid: i32, start: u64) -> bool {
+        start != 0 && Self::of(pid).is_some_and(|found| found.start == start)
+    }
+
     /// `None`: there is no such process.
     pub(crate) fn of(pid: i32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));

@@ -9,7 +9,7 @@ pub(crate) mod affinity;
 pub(crate) mod capability;
 pub(crate) mod child;
 pub(crate) mod detach;
-mod identity;
+pub(crate) mod identity;
 pub(crate) mod options;
 pub(crate) mod pid_file;
 pub(crate) mod place;

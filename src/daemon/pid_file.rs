@@ -8,7 +8,7 @@ use crate::process::death;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use std::fs::{File, OpenOptions};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 
 /// Anything longer was written by somebody else.
@@ -139,21 +139,9 @@ pub(crate) fn signal(path: &str, signal: i32) -> Result<i32> {
         );
         return Err(Error::new(-libc::ESRCH, text));
     }
-    send(hold, named.pid, signal).context(format_args!("{what}: signal to pid {}", named.pid))?;
+    death::signal(hold.as_ref(), named.pid, signal)
+        .context(format_args!("{what}: signal to pid {}", named.pid))?;
     Ok(named.pid)
-}
-
-fn send(hold: Option<OwnedFd>, pid: i32, signal: i32) -> nix::Result<()> {
-    let code = match &hold {
-        // SAFETY: a plain system call; no details are given along.
-        Some(fd) => unsafe {
-            let none = std::ptr::null::<libc::siginfo_t>();
-            libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, none, 0)
-        },
-        // SAFETY: a plain system call. There are no pidfds here.
-        None => unsafe { libc::kill(pid, signal) }.into(),
-    };
-    Errno::result(code).map(drop)
 }
 
 /// Only its owner may read it: whoever can read a file can lock it, too, and a lock of a

@@ -59,6 +59,8 @@ const PASS: u64 = 0x100;
 const CHANNEL: u64 = 0x1_0000;
 const DEATH: u64 = 0x2_0000;
 const OWN_LOOP: u64 = 0x3_0000;
+/// A number is added, for workers of the old binary have no slot here.
+const ADOPTED: u64 = 0x4_0000;
 
 /// Children without a pidfd are looked at this often; stolen signal handlers are
 /// noticed whenever the loop runs, but not more often.
@@ -347,6 +349,7 @@ impl Master {
             self.publish();
             self.tell_standing();
             self.advance_upgrade();
+            self.bequeath();
             self.tell_who_waits();
             self.publish_facts();
             for (asker, code, text) in std::mem::take(&mut self.replies) {
@@ -397,7 +400,7 @@ impl Master {
     /// flow: M9: no polling: until an event, or the next deadline.
     fn sleep(&mut self) -> Result<()> {
         let now = crate::sys::now_ms();
-        let deadline = self.decide_by.is_some();
+        let deadline = self.decide_by.is_some() || self.adopted_deadline().is_some();
         let wait = Clock::wait(now, self.next_deadline(now), deadline);
         self.note_time(Some(0));
         let timeout = match wait {
@@ -434,6 +437,7 @@ impl Master {
         let slot = usize::try_from(token & 0xffff).unwrap_or(usize::MAX);
         match (token & !0xffff, deaths) {
             (DEATH, true) => self.look_at(slot),
+            (ADOPTED, true) => self.look_at_adopted(token),
             (0, false) if token == LAST => self.hear_last(),
             (0, false) if token == NEXT => self.hear_next(),
             (0, true) if token == NEXT_DEATH => self.look_at_next(),

@@ -123,8 +123,12 @@ impl Master {
                     self.tell_deferred_reload();
                 }
             }
+            Note::Hurried => self.hurry_adopted(),
             Note::Ending { fast } => {
                 self.tell_end(*fast);
+                if *fast {
+                    self.stop_adopted();
+                }
                 ::log::info!(
                     "{} shutdown begins",
                     if *fast { "fast" } else { "graceful" }

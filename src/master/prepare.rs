@@ -14,7 +14,7 @@ use crate::ffi::*;
 use crate::process::fork;
 use crate::process::lifeline::Lifeline;
 use crate::runtime::{Change, Runtime, Shared};
-use crate::shm::{Ban, Board, FactsBlock, LastWords, Locks, Table};
+use crate::shm::{AdoptedBlock, Ban, Board, FactsBlock, LastWords, Locks, Table};
 use crate::signal::mask;
 use nix::sys::epoll::{Epoll, EpollCreateFlags};
 use std::collections::VecDeque;
@@ -59,6 +59,7 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     let shared = Rc::new(Shared {
         table: Table::new(slots)?,
         facts: FactsBlock::new()?,
+        adopted: AdoptedBlock::new(slots)?,
         ban: Ban::new(config.nofork_max)?,
         board: Board::new(slots)?,
         progress: crate::shm::ProgressTable::new(slots)?,

@@ -2,7 +2,9 @@
 //!
 //! [`crate::upgrade`] decides.
 
+mod adopting;
 mod arriving;
+mod bequest;
 mod leaving;
 mod totals;
 
@@ -38,6 +40,10 @@ pub(super) struct Upgrade {
     sent_at: u64,
     heard: Totals,
     unlocking: bool,
+    /// Workers of the binaries before this one.
+    adopting: adopting::Adopting,
+    /// What the next one is told of ours.
+    bequest: bequest::Bequest,
 }
 
 struct Next {
@@ -90,7 +96,13 @@ impl Master {
             .is_some_and(|n| n.pidfd.is_none());
         let sweep = (no_pidfd && self.upgrade.successor().is_none()).then(|| now_ms() + 100);
         let deadline = self.upgrade.old.deadline();
-        [totals, sweep, deadline].into_iter().flatten().min()
+        let bequest = self.upgrade.bequest.is_on_its_way();
+        let bequest = bequest.then(|| now_ms() + crate::master::UNSENT_MS);
+        let adopted = self.adopted_deadline();
+        [totals, sweep, deadline, bequest, adopted]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn upgrade_tick(&mut self) {
@@ -105,7 +117,9 @@ impl Master {
             }
             self.old_step(old::Event::Tick);
             self.send_totals(false);
+            self.bequeath();
         }
+        self.adopted_tick();
     }
 
     fn announce_upgrade(&mut self, code: i32, text: &str) {

@@ -3,7 +3,7 @@
 //! look at every child on SIGCHLD and once a second does the same.
 
 use crate::master::policy::Exit;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// An fd that is readable when the process has ended.
 pub(crate) fn pidfd(pid: i32) -> Option<OwnedFd> {
@@ -14,13 +14,30 @@ pub(crate) fn pidfd(pid: i32) -> Option<OwnedFd> {
     Some(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Signal a process that may be no child of ours: nobody else, if there is a hold on it.
+pub(crate) fn signal(hold: Option<&OwnedFd>, pid: i32, signal: i32) -> nix::Result<()> {
+    let code = match hold {
+        // SAFETY: a plain system call; no details are given along.
+        Some(fd) => unsafe {
+            let none = std::ptr::null::<libc::siginfo_t>();
+            libc::syscall(libc::SYS_pidfd_send_signal, fd.as_raw_fd(), signal, none, 0)
+        },
+        // SAFETY: a plain system call. There are no pidfds here.
+        None => unsafe { libc::kill(pid, signal) }.into(),
+    };
+    nix::errno::Errno::result(code).map(drop)
+}
+
 /// Has this process ended? For those that are not its parent; not sure means no.
 pub(crate) fn has_ended(pid: i32) -> bool {
+    pidfd(pid).is_some_and(|hold| is_over(&hold))
+}
+
+/// Has the process of this pidfd ended?
+pub(crate) fn is_over(hold: &OwnedFd) -> bool {
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    pidfd(pid).is_some_and(|fd| {
-        let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
-        poll(&mut fds, PollTimeout::ZERO) == Ok(1)
-    })
+    let mut fds = [PollFd::new(hold.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO) == Ok(1)
 }
 
 /// Has it ended? The zombie stays: its pid cannot be reused before [`reap`].

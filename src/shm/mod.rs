@@ -5,6 +5,7 @@
 //! |---|---|---|
 //! | [`Table`] | master | every child, read-only |
 //! | [`FactsBlock`] | master | every child, read-only |
+//! | [`AdoptedBlock`] | master | every child, read-only |
 //! | [`Ban`] | controller | master |
 //! | [`Board`] | each child its own row | all |
 //! | [`ProgressTable`] | each child its own row, and one word the master | master |
@@ -14,6 +15,7 @@
 //! The master never takes a decision from memory that a child can write without
 //! checking it: such words are hints, or wishes that it may refuse.
 
+mod adopted;
 mod ban;
 mod board;
 mod counts;
@@ -25,6 +27,7 @@ mod progress;
 mod region;
 mod table;
 
+pub(crate) use adopted::AdoptedBlock;
 pub(crate) use ban::{Ban, Notice};
 pub(crate) use board::{Board, Gauge};
 pub(crate) use counts::{Count, Counts};

@@ -38,22 +38,28 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
     nix::errno::Errno::set_raw(errno);
 }
 
-/// The loop may hang in a callback for ever: the kernel's alarm will not.
 fn leave_if_orphan() {
     let master = ORPHAN_OF.load(Relaxed);
-    // SAFETY: getppid, sigaction and alarm are async-signal-safe; the struct is
-    // a valid default disposition.
+    // SAFETY: getppid is async-signal-safe.
+    if master != 0 && unsafe { libc::getppid() } != master {
+        end_within(ORPHAN_SECONDS.load(Relaxed));
+    }
+}
+
+/// The loop may hang in a callback for ever: the kernel's alarm will not, and is fatal from
+/// now on. Async-signal-safe.
+pub(crate) fn end_within(seconds: u32) {
+    // SAFETY: sigaction, pthread_sigmask and alarm are async-signal-safe; the struct is a
+    // valid default disposition.
     unsafe {
-        if master != 0 && libc::getppid() != master {
-            let mut fatal: libc::sigaction = std::mem::zeroed();
-            fatal.sa_sigaction = libc::SIG_DFL;
-            libc::sigaction(libc::SIGALRM, &raw const fatal, std::ptr::null_mut());
-            let mut set = std::mem::zeroed();
-            libc::sigemptyset(&raw mut set);
-            libc::sigaddset(&raw mut set, libc::SIGALRM);
-            libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
-            libc::alarm(ORPHAN_SECONDS.load(Relaxed));
-        }
+        let mut fatal: libc::sigaction = std::mem::zeroed();
+        fatal.sa_sigaction = libc::SIG_DFL;
+        libc::sigaction(libc::SIGALRM, &raw const fatal, std::ptr::null_mut());
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGALRM);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+        libc::alarm(seconds);
     }
 }
 
@@ -121,6 +127,7 @@ pub(crate) fn own() -> Result<Wake> {
 }
 
 /// A child whose orphan policy is to drain: killed so long after the master's end.
+/// Master 0: not any more.
 pub(crate) fn limit_orphan(master: i32, seconds: u32) {
     ORPHAN_SECONDS.store(seconds, Relaxed);
     ORPHAN_OF.store(master, Relaxed);

@@ -13,22 +13,30 @@
 //! lets go of the accept groups
 //! Go -------------------------------->  takes over pid file, files, groups; opens
 //!                          <----------  Opened
-//! drains, sends totals, leaves
+//! its workers drain
+//! Worker ..., Lifeline, Adopt ------->  it holds their lifeline, and watches them
+//!                          <----------  Adopted
+//! they outlive it from here on
+//! sends totals, leaves
 //! ```
 //!
 //! Whatever fails before Opened, the old one takes back what it had let go of, and serves
 //! on. If the old one dies before, the new one takes over all the same: nobody else would.
+//! If it dies later, its workers drain under the new one, if that has adopted them.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `wire` | the messages; purely |
+//! | `wire`, `draining` | the messages; purely |
 //! | `coming` | what the new one has been given |
 //! | `link` | sends and receives them |
 //! | `old`, `new` | what each side does next; purely |
+//! | `adopted` | the old binary's workers, in the new one; purely |
 //! | `start` | how this program was started, and starting the next one the same way |
 //! | `init` | process 1, whose successor serves |
 
+pub(crate) mod adopted;
 pub(crate) mod coming;
+pub(crate) mod draining;
 pub(crate) mod init;
 pub(crate) mod link;
 pub(crate) mod new;

@@ -2,6 +2,7 @@
 //! for they may be of different versions: unknown words at the end of a line, and
 //! unknown messages, are passed over. Pure.
 
+use super::draining::Draining;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -60,6 +61,17 @@ pub(crate) enum Message {
     Client {
         address: String,
     },
+    /// One of the old binary's, with its pidfd; again, without, when something has changed.
+    Worker(Draining),
+    /// With its descriptor: the writing end of the lifeline of the workers told of since the
+    /// last one.
+    Lifeline,
+    /// Those were all: hold them.
+    Adopt,
+    /// The new binary holds their lifelines: they outlive the old master.
+    Adopted,
+    /// To the old binary: end at once, as this one does.
+    Stop,
     /// To process 1, and to the one it names: that is the master now, also for the service
     /// manager.
     Main {
@@ -82,6 +94,11 @@ impl Message {
             Self::Cancel => "cancel".into(),
             Self::Totals(totals) => totals.encode(),
             Self::Client { address } => format!("client {address}"),
+            Self::Worker(worker) => worker.encode(),
+            Self::Lifeline => "lifeline".into(),
+            Self::Adopt => "adopt".into(),
+            Self::Adopted => "adopted".into(),
+            Self::Stop => "stop".into(),
             Self::Main { pid } => format!("main {pid}"),
         }
     }
@@ -109,6 +126,11 @@ impl Message {
             "client" => Self::Client {
                 address: rest.to_owned(),
             },
+            "worker" => Self::Worker(Draining::decode(words)?),
+            "lifeline" => Self::Lifeline,
+            "adopt" => Self::Adopt,
+            "adopted" => Self::Adopted,
+            "stop" => Self::Stop,
             "main" => Self::Main {
                 pid: words.next()?.parse().ok().filter(|pid| *pid > 0)?,
             },
@@ -227,6 +249,24 @@ mod tests {
             Message::Client {
                 address: "*:80".into(),
             },
+            Message::Worker(Draining {
+                slot: 3,
+                generation: 2,
+                spawn: 77,
+                pid: 1234,
+                started: 99,
+                until: Some(5_000),
+                clients: Some(0),
+            }),
+            Message::Worker(Draining {
+                spawn: 1,
+                pid: 1,
+                ..Draining::default()
+            }),
+            Message::Lifeline,
+            Message::Adopt,
+            Message::Adopted,
+            Message::Stop,
             Message::Main { pid: 12 },
         ];
         for message in all {
@@ -242,6 +282,11 @@ mod tests {
         };
         assert_eq!(Message::decode("hello 1 2 more=3"), Some(hello));
         assert_eq!(Message::decode("sing la la"), None);
+        let worker = Message::decode("worker 1 2 3 4 mood=7 started=5 until=6");
+        assert!(matches!(worker, Some(Message::Worker(w)) if w.until == Some(6)));
+        for bad in ["worker 1 2 0 4", "worker 1 2 3 0", "worker 1 2 3 4 until=x"] {
+            assert_eq!(Message::decode(bad), None, "{bad}");
+        }
         let totals = Message::decode("totals forks=1 colour=2 nothing");
         assert!(matches!(totals, Some(Message::Totals(t)) if t.get("forks") == Some(1)));
     }

@@ -4,8 +4,9 @@
  * DIRECTORY/socket, with a console at DIRECTORY/control, metrics at DIRECTORY/metrics, a
  * pid file and a log.
  *
- * One line per request: `who`, `done`, `busy`, `hits`. Trouble is asked for by a file
- * DIRECTORY/trouble with `init`, `hang`, `update` or `late` in it.
+ * One line per request: `who`, `done`, `busy`, `hits`; `loop` is answered by nobody. Trouble
+ * is asked for by a file DIRECTORY/trouble with `init`, `hang`, `update` or `late` in it,
+ * a short drain by a file DIRECTORY/drain with its milliseconds.
  */
 #define _DEFAULT_SOURCE
 #include "worker.h"
@@ -37,6 +38,18 @@ static bool trouble(const char *what)
     bool is = fgets(text, sizeof text, file) && !strcmp(text, what);
     fclose(file);
     return is;
+}
+
+/* What DIRECTORY/drain says; 0: as by default. */
+static uint32_t drain_ms(void)
+{
+    char text[32] = "";
+    FILE *file = fopen(in_directory("drain"), "re");
+    if (!file)
+        return 0;
+    bool is = fgets(text, sizeof text, file) != NULL;
+    fclose(file);
+    return is ? (uint32_t)strtoul(text, NULL, 10) : 0;
 }
 
 /* The address in DIRECTORY/extra, as long as it is there. */
@@ -107,6 +120,9 @@ static int32_t on_step(dtm_t *rt, dtm_client_t *client, uint32_t events, void *u
             snprintf(reply, sizeof reply, "%llu", (unsigned long long)value);
         } else if (!strcmp(line, "done")) {
             return DTM_DONE;
+        } else if (!strcmp(line, "loop")) {
+            for (;;) /* no signal helps */
+                pause();
         }
         if (!put_line(fd, reply))
             return DTM_DONE;
@@ -153,6 +169,7 @@ int main(int argc, char **argv)
     config.pid_file = in_directory("pid");
     if (trouble("winch"))
         config.signals = DTM_SIGNALS_DTM_UPGRADE;
+    config.drain_timeout_ms = drain_ms();
     config.upgrade_timeout_ms = trouble("late") ? 1000 : 20000;
     callbacks.config_load = on_config;
     callbacks.worker_init = on_init;

@@ -25,14 +25,19 @@ pub(super) fn write(s: &Status, out: &mut Text) {
         (
             "dtm_slots",
             "gauge",
-            "Slots of workers by how they stand to what is wanted of them.",
+            "Slots of workers by how they stand to what is wanted of them; with the old binary's.",
         ),
         "class",
         CLASSES.map(|(class, name)| {
             let of = |w: &&Worker| w.told.slot_class == class;
-            (name, s.workers.iter().filter(of).count())
+            let adopted = match class {
+                DTM_CLASS_DISALLOWED => s.adopted_in_all,
+                _ => 0,
+            };
+            (name, s.workers.iter().filter(of).count() + adopted)
         }),
     );
+    adopted(s, out);
     let waits = |w: &&Worker| w.told.pid == 0 && w.told.fork_ms != DTM_OFF;
     out.gauge(
         "dtm_slots_in_backoff",
@@ -50,6 +55,20 @@ pub(super) fn write(s: &Status, out: &mut Text) {
             }
         }
     }
+}
+
+fn adopted(s: &Status, out: &mut Text) {
+    out.gauge(
+        "dtm_adopted_workers",
+        "Workers of the binary before this one that drain yet.",
+        s.adopted_in_all,
+    );
+    let clients = s.adopted.iter().filter_map(|a| a.told.clients);
+    out.gauge(
+        "dtm_adopted_clients",
+        "Their clients, as long as the old binary counts them.",
+        clients.map(u64::from).sum::<u64>(),
+    );
 }
 
 /// Old generations are those that drain.

@@ -5,6 +5,7 @@ use super::super::status::{Status, ratio};
 use super::*;
 use crate::ffi::{DTM_WORKER_DRAINING, DTM_WORKER_OPEN};
 use crate::shm::Count;
+use crate::upgrade::draining::Draining;
 use std::fmt::Write;
 
 type Section = fn(&Status, &mut String);
@@ -104,6 +105,7 @@ fn worker(s: &Status, out: &mut String) {
         "worker_total": s.counted(Count::WorkerForks),
         "worker_open": s.in_state(DTM_WORKER_OPEN),
         "worker_draining": s.in_state(DTM_WORKER_DRAINING),
+        "worker_adopted": s.adopted_in_all,
         "worker_clients": s.clients(),
     }
     for w in &s.workers {
@@ -126,6 +128,23 @@ fn worker(s: &Status, out: &mut String) {
             );
         }
         *out += "\r\n";
+    }
+    for a in &s.adopted {
+        let Draining {
+            slot,
+            generation,
+            spawn,
+            pid,
+            clients,
+            ..
+        } = a.told;
+        let _ = write!(
+            out,
+            "adopted_{spawn}:binary=old,pid={pid},slot={slot},generation={generation},state=draining,clients={},deadline_in={}\r\n",
+            clients.map_or_else(|| "unknown".into(), |n| n.to_string()),
+            a.left_ms()
+                .map_or_else(|| "never".into(), |ms| format!("{:.1}", ratio(ms, 1000)))
+        );
     }
 }
 

@@ -54,6 +54,8 @@ pub(crate) struct Policy {
     ending: Option<stop::Ending>,
     finished: bool,
     hold: Hold,
+    /// Of the binary before this one: the service has not ended before they have.
+    adopted: usize,
     scaler: scale::Scaler,
     pub(crate) counts: Counts,
 }
@@ -88,6 +90,7 @@ impl Policy {
             ending: None,
             finished: false,
             hold: Hold::default(),
+            adopted: 0,
             scaler: scale::Scaler::default(),
             counts: Counts::default(),
         }
@@ -111,6 +114,7 @@ impl Policy {
             Event::Config(result) => self.config_done(result.map(|settings| *settings), now, out),
             Event::Hold(hold) => self.set_hold(hold, now, out),
             Event::Retire => self.retire(now, out),
+            Event::Adopted(count) => self.adopted = count,
             Event::Tick => {}
         }
         self.advance_reload(now, out);

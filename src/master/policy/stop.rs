@@ -196,7 +196,7 @@ impl Policy {
         // Asking twice means now.
         let fast = fast || self.ending.is_some();
         if self.ending.is_some_and(|e| e.fast) {
-            return self.hurry(now);
+            return self.hurry(now, out);
         }
         out.push(Action::Note(Note::Ending { fast }));
         self.cancel_reload("the service is ending", None, now, out);
@@ -218,7 +218,8 @@ impl Policy {
     }
 
     /// Asked for a third time: nobody gets any more time.
-    fn hurry(&mut self, now: Ms) {
+    fn hurry(&mut self, now: Ms, out: &mut Actions) {
+        out.push(Action::Note(Note::Hurried));
         for slot in &mut self.slots {
             if let Some(stop) = slot.child.as_mut().and_then(|c| c.stop.as_mut()) {
                 stop.deadline = Some(now);
@@ -239,6 +240,7 @@ impl Policy {
         }
         match self.ending {
             Some(ending) => {
+                let alone = alone && self.adopted == 0;
                 if alone && self.slots.iter().any(|s| s.running().is_some()) {
                     // The controller goes last, so that it can tell the others' end.
                     let order = if ending.fast {
@@ -254,6 +256,7 @@ impl Policy {
                     .slots
                     .iter()
                     .all(|s| s.child.is_none() && !s.forking && s.corpse.is_none());
+                let over = over && self.adopted == 0;
                 if over && !self.finished {
                     self.finished = true;
                     out.push(Action::Finish {

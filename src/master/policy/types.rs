@@ -215,6 +215,8 @@ pub(crate) enum Event {
     Hold(super::Hold),
     /// It serves: this one drains and leaves.
     Retire,
+    /// So many workers of the binary before this one drain yet: this master's to see off.
+    Adopted(usize),
     /// Time has passed.
     Tick,
 }
@@ -358,6 +360,8 @@ pub(crate) enum Note {
     Ending {
         fast: bool,
     },
+    /// Asked once more: nobody gets any more time.
+    Hurried,
 }
 
 /// A child, as a note names it.

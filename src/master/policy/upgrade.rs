@@ -76,6 +76,10 @@ impl Policy {
         }
     }
 
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
     pub(super) fn retire(&mut self, now: Ms, out: &mut Actions) {
         self.end(false, 0, now, out);
     }

@@ -25,6 +25,9 @@ impl Master {
                 Heard::Message(Message::Client { address }, fds) => {
                     self.take_client(&address, fds);
                 }
+                Heard::Message(Message::Worker(told), fds) => self.told_of_worker(told, fds),
+                Heard::Message(Message::Lifeline, fds) => self.take_lifeline(fds),
+                Heard::Message(Message::Adopt, _) => self.adopt(),
                 Heard::Message(message, _) => self.new_step(new::Event::Heard(message)),
                 Heard::Nothing => return,
                 Heard::Gone => {
@@ -33,6 +36,7 @@ impl Master {
                     self.upgrade.last = None;
                     self.introduce();
                     self.new_step(new::Event::Gone);
+                    self.adopted_alone();
                 }
             }
         }
@@ -49,9 +53,10 @@ impl Master {
         }
     }
 
-    /// The binary before this one has not left yet.
+    /// The binary before this one has not left yet, or a worker of it.
     pub(in crate::master) fn replaces_one(&self) -> bool {
-        self.upgrade.last.is_some() && !self.upgrade.waits()
+        let there = self.upgrade.last.is_some() || !self.upgrade.adopting.is_empty();
+        there && !self.upgrade.waits()
     }
 
     /// The service manager has been told of us: before that, it would hear nothing from here.

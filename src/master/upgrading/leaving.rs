@@ -4,7 +4,7 @@ use super::{Next, SPAWNS, borrowed};
 use crate::channel::{FDS_MAX, Kind};
 use crate::error::Result;
 use crate::ffi::*;
-use crate::master::policy::{Asker, Event, Hold, Job, Phase, Slot, describe};
+use crate::master::policy::{Asker, Command, Event, Hold, Job, Phase, Slot, describe};
 use crate::master::{Master, NEXT, NEXT_DEATH, SENTINEL};
 use crate::process::death;
 use crate::shm::Count;
@@ -108,6 +108,8 @@ impl Master {
     pub(in crate::master) fn hear_next(&mut self) {
         while let Some(next) = &self.upgrade.next {
             match next.link.hear() {
+                Heard::Message(Message::Adopted, _) => self.bequeathed(),
+                Heard::Message(Message::Stop, _) => self.stop_with_next(),
                 Heard::Message(message, _) => self.old_step(old::Event::Heard(message)),
                 Heard::Nothing => return,
                 Heard::Gone => {
@@ -117,6 +119,16 @@ impl Master {
                     return;
                 }
             }
+        }
+    }
+
+    /// The service ends at once: so do we, and who drains here.
+    fn stop_with_next(&mut self) {
+        if self.upgrade.successor().is_some() {
+            self.events.push_back(Event::Command {
+                asker: Asker::Signal(0),
+                command: Command::ShutdownNow,
+            });
         }
     }
 

@@ -47,6 +47,7 @@ impl Master {
                 self.upgrade.sent = totals.clone();
                 self.tell_next(&Message::Totals(totals));
             }
+            self.bequeath_changes();
         }
     }
 

@@ -29,6 +29,7 @@ pub(crate) fn workers() -> Vec<Column> {
         ("timeouts", "TIMEOUTS", 8),
         ("recycled", "RECYCLED", 8),
         ("last_end", "LAST END", 6),
+        ("binary", "BINARY", 5),
     ]
     .map(|(key, title, rank)| column(key, title, rank))
     .into()

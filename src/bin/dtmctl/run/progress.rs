@@ -27,11 +27,16 @@ pub(crate) struct Progress {
     clients: Option<i64>,
 }
 
-fn spawns(workers: &Value) -> impl Iterator<Item = (i64, &Value)> {
-    let living = workers
+/// Those that the last binary has left drain whatever is done here.
+fn of_this_binary(workers: &Value) -> impl Iterator<Item = &Value> {
+    workers
         .items()
         .iter()
-        .filter(|w| w.get("pid").int().is_some_and(|p| p > 0));
+        .filter(|w| !w.get("binary").is("old"))
+}
+
+fn spawns(workers: &Value) -> impl Iterator<Item = (i64, &Value)> {
+    let living = of_this_binary(workers).filter(|w| w.get("pid").int().is_some_and(|p| p > 0));
     living.filter_map(|w| Some((w.get("spawn").int()?, w)))
 }
 
@@ -95,7 +100,7 @@ impl Progress {
         // An event may have been missed.
         self.draining = in_state(workers, "draining");
         self.serving = in_state(workers, "open");
-        self.still = workers.items().iter().all(|w| w.get("state").is("open"));
+        self.still = of_this_binary(workers).all(|w| w.get("state").is("open"));
         self.left
             .extend(self.old.iter().filter(|spawn| !living.contains(spawn)));
     }

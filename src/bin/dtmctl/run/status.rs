@@ -24,6 +24,7 @@ pub(crate) fn run(session: &mut Session, _: &[String]) -> Result<Code> {
         let workers = session.ask(&["WORKERS"])?;
         let paper = session.paper();
         let mut lines = head(&status, paper.now);
+        lines.extend(adopted(workers.items()));
         lines.push(Line::default());
         lines.extend(table(workers.items(), &columns::workers(), paper));
         session.out.lines(&lines)?;
@@ -34,6 +35,29 @@ pub(crate) fn run(session: &mut Session, _: &[String]) -> Result<Code> {
 /// Label, then facts.
 fn fact(label: &str, text: String) -> Line {
     Line::of(Colour::Dim, format!("{label:<12}")).and(Colour::Plain, text)
+}
+
+/// The workers of the binary before this one, as long as there are any.
+fn adopted(workers: &[Value]) -> Option<Line> {
+    let of_old = |w: &&Value| w.get("binary").is("old");
+    let old: Vec<&Value> = workers.iter().filter(of_old).collect();
+    let pids: Vec<String> = old.iter().map(|w| w.get("pid").shown()).collect();
+    let known: Vec<i64> = old.iter().filter_map(|w| w.get("clients").int()).collect();
+    let clients = match known.is_empty() {
+        true => "clients unknown".into(),
+        false => format!("{} clients", count(known.iter().sum())),
+    };
+    let left = old.iter().map(|w| w.get("drain_left_seconds").number());
+    let deadline = match left.collect::<Option<Vec<f64>>>() {
+        Some(left) => format!("deadline in {}", age(left.into_iter().fold(0.0, f64::max))),
+        None => "no deadline".into(),
+    };
+    let text = format!(
+        "{} draining, pid {}, {clients}, {deadline}",
+        old.len(),
+        pids.join(" ")
+    );
+    (!old.is_empty()).then(|| Line::of(Colour::Warn, format!("{:<12}{text}", "old binary")))
 }
 
 /// Name, state and the numbers that matter.

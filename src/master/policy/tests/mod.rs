@@ -212,6 +212,25 @@ fn asking_a_third_time_kills_who_is_left() {
     assert_eq!(world.finished, Some(true));
 }
 
+/// With the controller, which shows them; a fast end does not wait with it.
+#[test]
+fn the_end_waits_for_workers_of_the_old_binary() {
+    for command in [Command::Shutdown, Command::ShutdownNow] {
+        let mut world = running(2);
+        world.send(Event::Adopted(2));
+        world.ask(1, command);
+        world.cooperate();
+        let left = usize::from(command == Command::Shutdown);
+        assert_eq!((world.alive.len(), world.finished), (left, None));
+        world.send(Event::Adopted(1));
+        world.cooperate();
+        assert_eq!((world.alive.len(), world.finished), (left, None));
+        world.send(Event::Adopted(0));
+        world.cooperate();
+        assert_eq!(world.finished, Some(command == Command::ShutdownNow));
+    }
+}
+
 #[test]
 fn a_failed_fork_is_tried_again_by_its_own_timer() {
     let mut world = running(2);
