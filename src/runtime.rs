@@ -74,8 +74,8 @@ pub(crate) struct Runtime {
     pub(crate) coming: RefCell<Option<Coming>>,
     pub(crate) funcs: RefCell<Vec<Func>>,
     pub(crate) registered: crate::action::Registered,
-    /// A name that no other run has, for the store's fence.
-    pub(crate) run_name: String,
+    /// A name that no other run has, for the store's fence. An upgrade goes on with it.
+    run_name: OnceCell<String>,
     pub(crate) counters: RefCell<Vec<String>>,
     /// Console commands of the service's own.
     pub(crate) commands: RefCell<Vec<crate::console::Registered>>,
@@ -116,7 +116,7 @@ impl Runtime {
             coming: RefCell::default(),
             funcs: RefCell::default(),
             registered: crate::action::Registered::default(),
-            run_name: crate::action::unique(),
+            run_name: OnceCell::new(),
             counters: RefCell::default(),
             commands: RefCell::default(),
             log_level: Cell::new(0),
@@ -133,9 +133,17 @@ impl Runtime {
     /// Note how this program was started; take what its predecessor hands over.
     pub(crate) fn note_start(&self) -> Result<()> {
         let _ = self.start.set(Start::note()?);
-        self.coming
-            .replace(Coming::from_environment(&self.inherited)?);
+        let coming = Coming::from_environment(&self.inherited)?;
+        if let Some((name, _)) = coming.as_ref().and_then(|c| c.run.as_ref()) {
+            let _ = self.run_name.set(name.clone());
+        }
+        self.coming.replace(coming);
         Ok(())
+    }
+
+    /// Asked for before the first fork, so that all processes have the same.
+    pub(crate) fn run_name(&self) -> &str {
+        self.run_name.get_or_init(crate::action::unique)
     }
 
     pub(crate) fn start(&self) -> &Start {

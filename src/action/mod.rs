@@ -155,10 +155,11 @@ impl Manager {
         }
     }
 
-    /// The process ends in order.
-    pub(crate) fn close(&self) {
+    /// The process ends in order. `passed_on`: another controller of this run acts, who has
+    /// the lease.
+    pub(crate) fn close(&self, passed_on: bool) {
         self.jobs.clear();
-        if let Some(session) = self.session.borrow().as_ref() {
+        if !passed_on && let Some(session) = self.session.borrow().as_ref() {
             session.give_back();
         }
         self.drop_session();

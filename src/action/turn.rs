@@ -134,7 +134,7 @@ impl Controller {
             plugins: &plugins,
             wait: self.actions.jobs.wait(),
         };
-        let me = Owner::myself(&self.rt.run_name, self.epoch());
+        let me = Owner::myself(self.rt.run_name(), self.epoch());
         let place = Place {
             service: &config.name,
             host: &config.host,

@@ -143,7 +143,7 @@ impl Controller {
         self.child.ready();
         while !self.pass() {}
         self.reactor().shutdown(DTM_CLOSE_SHUTDOWN);
-        self.actions.close();
+        self.actions.close(!self.granted.get());
         if let Some(exit) = self.rt.callbacks.controller_exit {
             // SAFETY: the service's function, with the arguments it declared.
             self.child.calls(Doing::Exit, || unsafe {

@@ -36,6 +36,7 @@ pub(crate) fn check(rt: &'static Runtime) -> Result<()> {
 
 pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     fork::check_threads(rt.flags & DTM_F_ALLOW_THREADS != 0)?;
+    let _ = rt.run_name();
     rt.ask_service(Change::Start)?;
     let config = rt.config();
     if let Some(uri) = &config.store {

@@ -24,6 +24,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 const TOTALS_MS: u64 = 1_000;
 /// Spawns of the old binary until it has left; the new one counts on behind them.
 const SPAWNS: u64 = 10_000;
+/// Epochs of its control lock, until it has passed that on.
+const EPOCHS: u64 = 1_000;
 
 /// The master's part in an upgrade, on either side.
 #[derive(Default)]
@@ -40,6 +42,8 @@ pub(super) struct Upgrade {
     sent_at: u64,
     heard: Totals,
     unlocking: bool,
+    /// The first epoch of our control lock, if the old binary cannot say any more.
+    epoch: u64,
     /// Workers of the binaries before this one.
     adopting: adopting::Adopting,
     /// What the next one is told of ours.
@@ -59,6 +63,7 @@ impl Upgrade {
                 new: Some(New::begin()),
                 last: Some(coming.link),
                 first: coming.init,
+                epoch: coming.run.map_or(1, |(_, epoch)| epoch),
                 ..Self::default()
             },
         }

@@ -81,14 +81,10 @@ impl Adopted {
                 }
             }
             Event::Stop { grace } => self.stop(grace, now, out),
-            Event::Hurry => {
-                for worker in &mut self.workers {
-                    worker.hurry(now.saturating_sub(MARGIN_MS));
-                }
-            }
+            Event::Hurry => self.kill(|_| true, out),
             Event::Tick => {}
         }
-        self.kill_the_late(now, out);
+        self.kill(|worker| worker.kill_at().is_some_and(|at| at <= now), out);
     }
 
     fn told(&mut self, told: Draining, end_by: Option<Ms>) {
@@ -122,9 +118,9 @@ impl Adopted {
         }
     }
 
-    fn kill_the_late(&mut self, now: Ms, out: &mut Vec<Action>) {
-        let late = |w: &&mut Worker| !w.killed && w.kill_at().is_some_and(|at| at <= now);
-        for worker in self.workers.iter_mut().filter(late) {
+    fn kill(&mut self, whom: impl Fn(&Worker) -> bool, out: &mut Vec<Action>) {
+        let alive = self.workers.iter_mut().filter(|w| !w.killed && whom(w));
+        for worker in alive {
             worker.killed = true;
             out.push(Action::Signal {
                 spawn: worker.told.spawn,

@@ -13,6 +13,8 @@ pub(crate) struct Coming {
     /// The numbers go on from these.
     pub(crate) generation: u32,
     pub(crate) spawn: u64,
+    /// The run of the old binary, which goes on with this epoch if that cannot say.
+    pub(crate) run: Option<(String, u64)>,
     pub(crate) pid_file: Option<OwnedFd>,
     /// Process 1 wants to know who is the master.
     pub(crate) init: Option<Link>,
@@ -25,7 +27,7 @@ impl Coming {
             return Ok(None);
         };
         let (mut generation, mut spawn) = (0, 0);
-        let (mut pid_file, mut init) = (None, None);
+        let (mut run, mut pid_file, mut init) = (None, None, None);
         link.hear_all(|message, fds| {
             let mut fds = fds.into_iter();
             match message {
@@ -33,6 +35,7 @@ impl Coming {
                     generation: newest,
                     spawn: last,
                 } => (generation, spawn) = (newest, last),
+                Message::Run { name, epoch } => run = Some((name, epoch)),
                 Message::Socket(Socket::PidFile) => pid_file = fds.next(),
                 Message::Socket(Socket::Init) => init = fds.next().map(Link::of),
                 Message::Socket(socket) => take(inherited, socket, fds),
@@ -43,6 +46,7 @@ impl Coming {
             link,
             generation,
             spawn,
+            run,
             pid_file,
             init,
         }))

@@ -39,6 +39,7 @@ pub(crate) enum Event {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Send(Message),
+    /// Epoch 0: the old binary is gone, and has not said.
     Lock {
         epoch: u64,
     },

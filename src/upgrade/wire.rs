@@ -43,6 +43,12 @@ pub(crate) enum Message {
         generation: u32,
         spawn: u64,
     },
+    /// The run that goes on, as the store's records name it; its control lock has had epochs
+    /// below this one.
+    Run {
+        name: String,
+        epoch: u64,
+    },
     /// With its descriptors.
     Socket(Socket),
     /// Those were all.
@@ -84,6 +90,7 @@ impl Message {
         match self {
             Self::Hello { generation, spawn } => format!("hello {generation} {spawn}"),
             Self::Socket(socket) => socket.encode(),
+            Self::Run { name, epoch } => format!("run {name} {epoch}"),
             Self::Complete => "complete".into(),
             Self::Ready => "ready".into(),
             Self::Lock { epoch } => format!("lock {epoch}"),
@@ -111,6 +118,10 @@ impl Message {
             "hello" => Self::Hello {
                 generation: words.next()?.parse().ok()?,
                 spawn: words.next()?.parse().ok()?,
+            },
+            "run" => Self::Run {
+                name: words.next().filter(|name| !name.is_empty())?.to_owned(),
+                epoch: words.next()?.parse().ok()?,
             },
             "complete" => Self::Complete,
             "ready" => Self::Ready,
@@ -237,6 +248,10 @@ mod tests {
             Message::Socket(Socket::Doors(Vec::new())),
             Message::Socket(Socket::PidFile),
             Message::Socket(Socket::Init),
+            Message::Run {
+                name: "0f".into(),
+                epoch: 8,
+            },
             Message::Complete,
             Message::Ready,
             Message::Lock { epoch: 9 },

@@ -164,11 +164,59 @@ static void scrapers_move(void)
     upgrade_to(2, &worker);
     CHECK(!scrape(fd));
     hang_up(fd);
-    CHECK_EQ(metric("dtm_adopted_workers"), 1);
+    WAIT(metric("dtm_adopted_workers") == 1);
     still_served(busy, &worker);
     WAIT(ended(first, NULL));
     end();
 }
+
+#ifdef HAVE_SQLITE
+/* Lines of DIRECTORY/walked so far; they are in order, and a phase that was begun anew says
+ * so. `ret_new`: those of version 2. */
+static int walked(int *ret_new)
+{
+    int phase, version, lines = 0, last = -1, by_new = 0;
+    unsigned attempt;
+    FILE *file = fopen(at("walked"), "re");
+    while (file && fscanf(file, "%d %u %d", &phase, &attempt, &version) == 3) {
+        CHECK(phase == last + 1 || (phase == last && attempt > 1));
+        last = phase;
+        by_new += version == 2;
+        lines++;
+    }
+    if (file)
+        fclose(file);
+    if (ret_new)
+        *ret_new = by_new;
+    return lines;
+}
+
+/* An action is in the middle of its way. The new controller goes on with it at once, and
+ * not when the old one, which stays as long as its workers drain, has left. */
+static void actions_go_on(void)
+{
+    char uri[200];
+    struct who worker;
+    int by_new = 0;
+    a_service();
+    snprintf(directory, sizeof directory, "%s", scratch());
+    snprintf(uri, sizeof uri, "sqlite:%s", at("db"));
+    write_file("store", uri);
+    start_draining("60000", "2");
+    int fd = busy_client(&worker);
+    CHECK(strstr(told("actions start walk"), ":1"));
+    WAIT(walked(NULL) >= 10);
+    upgrade_to(2, &worker);
+    WAIT(walked(&by_new) >= 200 && by_new > 0);
+    WAIT(strstr(told("actions json"), "\"state\":\"done\""));
+    CHECK(runs(first)); /* with its controller */
+    CHECK_EQ(in_log("DB_TAKEN"), 0);
+    CHECK_EQ(in_log("FENCED"), 0);
+    still_served(fd, &worker);
+    WAIT(ended(first, NULL));
+    end();
+}
+#endif
 
 /* CPU time in clock ticks. */
 static long ticks_of(int pid)
@@ -372,6 +420,9 @@ static void nobody_is_left_behind(void)
 static const struct test tests[] = {
     {"they are listed", they_are_listed},
     {"scrapers move on", scrapers_move},
+#ifdef HAVE_SQLITE
+    {"actions go on", actions_go_on},
+#endif
     {"the old master is killed", the_old_master_is_killed},
     {"they keep the deadline", they_keep_the_deadline},
     {"one hangs", one_hangs},

@@ -6,7 +6,8 @@
  *
  * One line per request: `who`, `done`, `busy`, `hits`; `loop` is answered by nobody. Trouble
  * is asked for by a file DIRECTORY/trouble with `init`, `hang`, `update` or `late` in it,
- * a short drain by a file DIRECTORY/drain with its milliseconds.
+ * a short drain by a file DIRECTORY/drain with its milliseconds, a store for the action
+ * `walk` by a file DIRECTORY/store with its URI.
  */
 #define _DEFAULT_SOURCE
 #include "worker.h"
@@ -17,14 +18,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { WALK = 200 }; /* phases: a second or more */
+
 static const char *directory;
 static uint32_t hits;
 
 static const char *in_directory(const char *name)
 {
-    static char path[4][200];
+    static char path[16][200];
     static int next;
-    char *to = path[next++ % 4];
+    char *to = path[next++ % 16];
     snprintf(to, sizeof path[0], "%s/%s", directory, name);
     return to;
 }
@@ -137,6 +140,21 @@ static void on_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void *user
     free(dtm_client_data(client));
 }
 
+/* Many short phases. What they do outside of the store is a line each, in DIRECTORY/walked. */
+static int32_t on_walk(dtm_t *rt, const dtm_phase_t *phase, void *data)
+{
+    char line[64];
+    (void)rt, (void)data;
+    FILE *walked = fopen(in_directory("walked"), "ae");
+    if (!walked)
+        return -EIO;
+    snprintf(line, sizeof line, "%u %u %d\n", phase->phase, phase->attempt, VERSION);
+    fputs(line, walked);
+    fclose(walked);
+    usleep(3000);
+    return DTM_ACTION_NEXT;
+}
+
 static int must(int code)
 {
     if (code < 0) {
@@ -153,7 +171,7 @@ int main(int argc, char **argv)
     dtm_listen_t listen = DTM_LISTEN_INIT;
     dtm_result_t result = {.size = sizeof result};
     dtm_t *rt = NULL;
-    char address[220], log[220], metrics[220];
+    char address[220], log[220], metrics[220], store[220] = "";
     if (argc < 3)
         return 2;
     directory = argv[1];
@@ -171,6 +189,12 @@ int main(int argc, char **argv)
         config.signals = DTM_SIGNALS_DTM_UPGRADE;
     config.drain_timeout_ms = drain_ms();
     config.upgrade_timeout_ms = trouble("late") ? 1000 : 20000;
+    FILE *uri = fopen(in_directory("store"), "re");
+    if (uri) {
+        if (fgets(store, sizeof store, uri))
+            config.store = store;
+        fclose(uri);
+    }
     callbacks.config_load = on_config;
     callbacks.worker_init = on_init;
     callbacks.worker_health = on_health;
@@ -179,6 +203,13 @@ int main(int argc, char **argv)
     callbacks.client_close = on_close;
     must(dtm_new(&config, &callbacks, NULL, &rt));
     hits = (uint32_t)must(dtm_counter_register(rt, "hits"));
+    if (config.store) {
+        dtm_action_t walk = DTM_ACTION_INIT;
+        walk.name = "walk";
+        walk.phases = WALK;
+        walk.action = on_walk;
+        must(dtm_action_register(rt, &walk));
+    }
     listen.address = address;
     snprintf(address, sizeof address, "127.0.0.1:%s", argv[2]);
     must(dtm_listen(rt, &listen));

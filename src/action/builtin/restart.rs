@@ -103,7 +103,7 @@ fn key(phase: &dtm_phase_t) -> String {
 /// Spawn ids mean something in one run only: after a restart of the whole service, all
 /// workers are new.
 fn keep(controller: &Controller, phase: &dtm_phase_t, spawns: &[u64]) -> Result<()> {
-    let mut text = controller.rt.run_name.clone();
+    let mut text = controller.rt.run_name().to_owned();
     for spawn in spawns {
         text += &format!(" {spawn}");
     }
@@ -114,7 +114,7 @@ fn list(controller: &Controller, phase: &dtm_phase_t) -> Result<Vec<u64>> {
     let value = controller.txn_get(phase.txn, key(phase).as_bytes())?;
     let text = String::from_utf8(value.unwrap_or_default()).unwrap_or_default();
     let mut words = text.split(' ');
-    if words.next() != Some(controller.rt.run_name.as_str()) {
+    if words.next() != Some(controller.rt.run_name()) {
         return Ok(Vec::new());
     }
     Ok(words.filter_map(|word| word.parse().ok()).collect())

@@ -100,6 +100,11 @@ impl Master {
                     }
                 }
                 new::Action::Lock { epoch } => {
+                    let epoch = if epoch == 0 {
+                        self.upgrade.epoch
+                    } else {
+                        epoch
+                    };
                     self.lock_epoch = epoch.max(1) - 1;
                     let (lock, gates) = (false, true);
                     self.events.push_back(Event::Hold(Hold { lock, gates }));

@@ -1,6 +1,6 @@
 //! The old binary's part: start the next one, let go step by step, or take back.
 
-use super::{Next, SPAWNS, borrowed};
+use super::{EPOCHS, Next, SPAWNS, borrowed};
 use crate::channel::{FDS_MAX, Kind};
 use crate::error::Result;
 use crate::ffi::*;
@@ -71,6 +71,11 @@ impl Master {
             },
             &[],
         )?;
+        let run = Message::Run {
+            name: self.rt.run_name().to_owned(),
+            epoch: self.lock_epoch + EPOCHS,
+        };
+        link.send(&run, &[])?;
         let schedule = &self.shared.schedule;
         for (listener, file, address) in self.rt.listener_names() {
             let Some(fd) = schedule.base_fd(listener) else {
