@@ -147,7 +147,13 @@ impl Reactor {
         // It may have another one in this pass.
         self.progress.get().begin(Note::step(entry.id.get()));
         let events = ready | u32::from(entry.pending.replace(0));
-        self.run_step(entry, events, self.now.get());
+        // To be told of the drain is nothing that the client did: one that has just come is
+        // spared until its first request.
+        let active = match events {
+            DTM_DRAIN => entry.stamp.get(),
+            _ => self.now.get(),
+        };
+        self.run_step(entry, events, active);
     }
 
     #[inline(always)]

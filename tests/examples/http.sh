@@ -22,6 +22,21 @@ raw 'PUT / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc' | grep -q '^HTTP/1.1 400' |
 two=$(raw 'GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\nConnection: close\r\n\r\n' | grep -c '^worker')
 [ "$two" -eq 2 ] || fail 'two requests in one go'
 
+# One that has come before a reload and asks after it.
+silent() {
+    until [ -e "$dir/go" ]; do sleep 0.05; done
+    printf 'GET / HTTP/1.1\r\n\r\n'
+}
+silent | socat -t 10 - "TCP4:127.0.0.1:$port" >"$dir/silent" &
+silent=$!
+pids="$silent $pids"
+has_client() { [ "$(ask "$dir/control" status | awk '{ sum += $5 } END { print sum }')" -eq 1 ]; }
+wait_for has_client
+case $(ask "$dir/control" reload) in ok*) ;; *) fail 'the first reload' ;; esac
+touch "$dir/go"
+wait "$silent" || fail "the client that was silent: $?"
+grep -q '^Connection: close' "$dir/silent" || fail 'who was silent at the reload has no answer'
+
 mkfifo "$dir/stdin"
 "$peer" "$port" 64 <"$dir/stdin" >"$dir/peer" &
 client=$!

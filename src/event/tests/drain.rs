@@ -173,3 +173,22 @@ fn a_patient_drain_spares_the_client_of_the_last_pass() {
     ours.write_all(b"x").unwrap();
     assert_eq!(world.turn(), [Step(1, DTM_READ), Close(1, DTM_CLOSE_DRAIN)]);
 }
+
+/// Found by c-examples/http.c under load: a client that has just come is busy, so it is told
+/// of the drain, finds nothing to read and becomes idle. Its first request is on its way.
+#[test]
+fn a_patient_drain_spares_a_client_that_has_just_come() {
+    let world = world();
+    world.on_step(|world, client, _| {
+        read(world.client_fd(client).unwrap(), 8);
+        world.client_set_busy(client, false).unwrap();
+        DTM_KEEP
+    });
+    let (mut ours, _) = world.connect();
+    world.heard();
+    world.start_patient_drain();
+    assert_eq!(world.turn(), [Step(1, DTM_DRAIN)]);
+    assert_eq!(world.turn(), []);
+    ours.write_all(b"x").unwrap();
+    assert_eq!(world.turn(), [Step(1, DTM_READ), Close(1, DTM_CLOSE_DRAIN)]);
+}
