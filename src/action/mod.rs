@@ -36,6 +36,7 @@ mod jobs;
 mod machine;
 mod operate;
 mod owner;
+mod pass;
 mod session;
 mod turn;
 mod txn;

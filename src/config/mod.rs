@@ -1,5 +1,6 @@
 //! Configuration: owned, checked values.
 
+mod choice;
 mod console;
 mod cpus;
 mod file;
@@ -7,6 +8,7 @@ mod ini;
 mod keys;
 mod layers;
 mod room;
+mod settings;
 mod supervision;
 mod value;
 
@@ -14,9 +16,11 @@ use crate::daemon::Options;
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::log::{LogConfig, Target};
+pub(crate) use choice::{AcceptMode, DrainIdle, Orphan, SignalTable};
 pub(crate) use console::Console;
 use keys::{KEYS, TEXT_KEYS};
 pub(crate) use room::Room;
+pub(crate) use settings::Settings;
 use std::fs::File;
 pub(crate) use supervision::{Recycle, Scale, Supervision};
 
@@ -24,146 +28,6 @@ pub(crate) use file::open as open_file;
 
 /// Most clients a worker can have.
 pub(crate) const MAX_CLIENTS: u32 = 1 << 24;
-
-/// `dtm_config_t` in Rust: 0 and `None` mean the default, DTM_OFF means off.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Settings {
-    pub(crate) flags: u64,
-    pub(crate) name: Option<String>,
-    pub(crate) config_file: Option<String>,
-    pub(crate) workers: u32,
-    pub(crate) max_processes: u32,
-    pub(crate) accept_mode: u32,
-    pub(crate) accept_tokens: u32,
-    pub(crate) accept_load: u32,
-    pub(crate) accept_pass: u32,
-    pub(crate) max_clients: u32,
-    pub(crate) client_timeout_ms: u32,
-    pub(crate) watch_timeout_ms: u32,
-    pub(crate) drain_timeout_ms: u32,
-    pub(crate) kill_grace_ms: u32,
-    pub(crate) start_timeout_ms: u32,
-    pub(crate) hang_timeout_ms: u32,
-    pub(crate) respawn_delay_ms: u32,
-    pub(crate) respawn_delay_max_ms: u32,
-    pub(crate) respawn_reset_ms: u32,
-    pub(crate) nofork_max_ms: u32,
-    pub(crate) worker_tick_ms: u32,
-    pub(crate) controller_tick_ms: u32,
-    pub(crate) channel_queue: u32,
-    pub(crate) signals: u32,
-    pub(crate) orphan: u32,
-    pub(crate) log_level: u32,
-    pub(crate) log_target: Option<String>,
-    pub(crate) store: Option<String>,
-    pub(crate) drain_idle: u32,
-    pub(crate) canary: u32,
-    pub(crate) old_generations: u32,
-    pub(crate) upgrade_timeout_ms: u32,
-    pub(crate) respawn_budget: u32,
-    pub(crate) respawn_window_ms: u32,
-    pub(crate) recycle_clients: u32,
-    pub(crate) recycle_requests: u32,
-    pub(crate) recycle_age_ms: u32,
-    pub(crate) recycle_idle_ms: u32,
-    pub(crate) recycle_stagger: u32,
-    pub(crate) recycle_min_age_ms: u32,
-    pub(crate) recycle_parallel: u32,
-    pub(crate) memory_soft_mib: u32,
-    pub(crate) memory_hard_mib: u32,
-    pub(crate) workers_min: u32,
-    pub(crate) workers_max: u32,
-    pub(crate) workers_spare: u32,
-    pub(crate) scale_period_ms: u32,
-    pub(crate) daemonize: u32,
-    pub(crate) process_titles: u32,
-    pub(crate) nice: u32,
-    pub(crate) rlimit_nofile: u32,
-    pub(crate) rlimit_core_mib: u32,
-    pub(crate) control_remote: u32,
-    pub(crate) pid_file: Option<String>,
-    pub(crate) user: Option<String>,
-    pub(crate) group: Option<String>,
-    pub(crate) chroot: Option<String>,
-    pub(crate) working_dir: Option<String>,
-    pub(crate) core_dir: Option<String>,
-    pub(crate) cpu_affinity: Option<String>,
-    pub(crate) capabilities: Option<String>,
-    pub(crate) umask: Option<String>,
-    pub(crate) control_operators: Option<String>,
-    pub(crate) control_password: Option<String>,
-    pub(crate) metrics_listen: Option<String>,
-    pub(crate) host: Option<String>,
-    pub(crate) control_clients: u32,
-    pub(crate) control_timeout_ms: u32,
-    pub(crate) store_timeout_ms: u32,
-    pub(crate) fleet_lease_ms: u32,
-    pub(crate) fleet_unavailable: u32,
-    /// LIBDTM_LOG, read once at the start: the environment is the host's.
-    pub(crate) environment: Option<String>,
-    /// There is a worker_main: workers sleep in loops of the service's own.
-    pub(crate) own_loop: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AcceptMode {
-    Auto,
-    Token,
-    Steer,
-    Hash,
-    Shared,
-    Pass,
-    Lock,
-}
-
-impl AcceptMode {
-    /// DTM_ACCEPT_*.
-    pub(crate) fn of_number(number: u32) -> Option<Self> {
-        Some(match number {
-            DTM_ACCEPT_AUTO => Self::Auto,
-            DTM_ACCEPT_TOKEN => Self::Token,
-            DTM_ACCEPT_STEER => Self::Steer,
-            DTM_ACCEPT_HASH => Self::Hash,
-            DTM_ACCEPT_SHARED => Self::Shared,
-            DTM_ACCEPT_PASS => Self::Pass,
-            DTM_ACCEPT_LOCK => Self::Lock,
-            _ => return None,
-        })
-    }
-
-    pub(crate) fn number(self) -> u32 {
-        match self {
-            Self::Auto => DTM_ACCEPT_AUTO,
-            Self::Token => DTM_ACCEPT_TOKEN,
-            Self::Steer => DTM_ACCEPT_STEER,
-            Self::Hash => DTM_ACCEPT_HASH,
-            Self::Shared => DTM_ACCEPT_SHARED,
-            Self::Pass => DTM_ACCEPT_PASS,
-            Self::Lock => DTM_ACCEPT_LOCK,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SignalTable {
-    Default,
-    Dtm,
-    Gunicorn,
-    DtmUpgrade,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Orphan {
-    Drain,
-    Exit,
-}
-
-/// What a drain does with idle clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum DrainIdle {
-    Close,
-    Keep,
-}
 
 /// Every value in force. Durations are in milliseconds; `None` is off.
 #[derive(Clone, Debug)]

@@ -15,9 +15,15 @@ mod callbacks;
 
 mod config;
 
+mod settings;
+
 mod version;
 
 mod runtime;
+
+mod setup;
+
+mod run;
 
 mod client;
 

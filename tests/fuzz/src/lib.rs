@@ -14,8 +14,11 @@ pub mod http;
 pub mod replies;
 pub mod upgrade;
 
-#[path = "../../../src/ffi/consts.rs"]
-mod ffi;
+#[path = "../../../src/ffi"]
+mod ffi {
+    mod consts;
+    pub(crate) use consts::*;
+}
 #[path = "../../../src/bin/dtmctl/json.rs"]
 mod json;
 #[path = "../../../src/bin/dtmctl/value.rs"]

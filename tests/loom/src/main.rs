@@ -15,8 +15,11 @@ mod event {
     pub(crate) const ASLEEP: u64 = u64::MAX / 2;
 }
 mod accept;
-#[path = "../../../src/ffi/consts.rs"]
-mod ffi;
+#[path = "../../../src/ffi"]
+mod ffi {
+    mod consts;
+    pub(crate) use consts::*;
+}
 #[path = "../../../src/shm/latch.rs"]
 mod latch;
 mod loads;

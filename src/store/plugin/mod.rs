@@ -1,8 +1,11 @@
 //! A store of the service's own: a table of C callbacks. The only place that calls them.
 
-use super::{Call, Change, Expect, Kind, Opening, Outcome, Record, Store, Trouble, Wait, Write};
+mod given;
+
+use super::{Call, Kind, Opening, Outcome, Record, Store, Trouble, Wait, Write};
 use crate::ffi::*;
 use crate::guard::callback;
+use given::{Given, collect, in_c};
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString, c_void};
 use std::rc::Rc;
@@ -24,45 +27,6 @@ struct Open {
     /// What the call that is under way was given: it stays until that call has ended. One
     /// that was given up has not: then the store can only be closed.
     under_way: RefCell<Option<Rc<Given>>>,
-}
-
-/// Where the plug-in reads and writes during a call.
-struct Given {
-    texts: Vec<Vec<u8>>,
-    /// What these point to is in `texts`.
-    writes: Vec<dtm_write_t>,
-    found: RefCell<Vec<Record>>,
-    version: Cell<u64>,
-    native: Cell<*mut c_void>,
-}
-
-impl Default for Given {
-    fn default() -> Self {
-        Self {
-            texts: Vec::new(),
-            writes: Vec::new(),
-            found: RefCell::default(),
-            version: Cell::default(),
-            native: Cell::new(std::ptr::null_mut()),
-        }
-    }
-}
-
-impl Given {
-    fn texts(texts: &[&[u8]]) -> Rc<Self> {
-        Rc::new(Self {
-            texts: texts.iter().map(|text| text.to_vec()).collect(),
-            ..Self::default()
-        })
-    }
-
-    fn text(&self, at: usize) -> dtm_str_t {
-        str_of(self.texts.get(at).map_or(b"", Vec::as_slice))
-    }
-
-    fn sink(&self) -> *mut c_void {
-        std::ptr::from_ref(self).cast_mut().cast()
-    }
 }
 
 impl Plugin {
@@ -114,41 +78,6 @@ impl Plugin {
 fn told(scheme: &str, code: i32, text: &str) -> String {
     let name = crate::error::name(code).to_string_lossy();
     format!("{scheme}: {text} ({code}, {name})")
-}
-
-fn str_of(bytes: &[u8]) -> dtm_str_t {
-    dtm_str_t {
-        ptr: bytes.as_ptr().cast(),
-        len: bytes.len(),
-    }
-}
-
-/// # Safety
-/// `text` is what its length says.
-unsafe fn copied(text: dtm_str_t) -> Vec<u8> {
-    match text.ptr.is_null() || text.len == 0 {
-        true => Vec::new(),
-        // SAFETY: by contract.
-        false => unsafe { std::slice::from_raw_parts(text.ptr.cast::<u8>(), text.len) }.to_vec(),
-    }
-}
-
-unsafe extern "C-unwind" fn collect(
-    sink: *mut c_void,
-    key: dtm_str_t,
-    value: dtm_str_t,
-    version: u64,
-) -> i32 {
-    // SAFETY: the sink that sink() has handed out, which lives until its call has ended;
-    // texts by the plug-in's contract.
-    unsafe {
-        (*sink.cast::<Given>()).found.borrow_mut().push(Record {
-            key: copied(key),
-            value: copied(value),
-            version,
-        });
-    }
-    0
 }
 
 /// DTM_READ and DTM_WRITE as poll() has them.
@@ -388,36 +317,6 @@ impl Store for Open {
     fn answers_at_once(&self) -> bool {
         self.table.step.is_none()
     }
-}
-
-/// Key and value of each write, one after the other, and the writes that point to them.
-fn in_c(writes: &[Write]) -> Rc<Given> {
-    let value = |write: &Write| match &write.change {
-        Change::Put(value) => value.clone(),
-        Change::Check | Change::Delete => Vec::new(),
-    };
-    let texts = writes.iter().flat_map(|w| [w.key.clone(), value(w)]);
-    let mut given = Given {
-        texts: texts.collect(),
-        ..Given::default()
-    };
-    let in_c = |(write, texts): (&Write, &[Vec<u8>])| dtm_write_t {
-        key: str_of(&texts[0]),
-        value: str_of(&texts[1]),
-        expected: match write.expect {
-            Expect::Any => DTM_VERSION_ANY,
-            Expect::Absent => 0,
-            Expect::Version(version) => version,
-        },
-        change: match &write.change {
-            Change::Check => DTM_WRITE_CHECK,
-            Change::Put(_) => DTM_WRITE_PUT,
-            Change::Delete => DTM_WRITE_DELETE,
-        },
-        reserved: 0,
-    };
-    given.writes = writes.iter().zip(given.texts.chunks(2)).map(in_c).collect();
-    Rc::new(given)
 }
 
 impl Drop for Open {
