@@ -89,11 +89,9 @@ impl Clients {
 }
 
 fn text(out: &mut Vec<u8>, text: &str) {
-    // Not through the middle of a character.
-    let fits = |end: &usize| text.is_char_boundary(*end);
-    let end = (0..=text.len().min(TEXT)).rev().find(fits).unwrap_or(0);
-    out.push(u8::try_from(end).unwrap_or(0));
-    out.extend_from_slice(&text.as_bytes()[..end]);
+    let text = crate::sys::cut(text, TEXT);
+    out.push(u8::try_from(text.len()).unwrap_or(0));
+    out.extend_from_slice(text.as_bytes());
 }
 
 struct Reader<'a>(&'a [u8]);

@@ -2,7 +2,7 @@
 
 use super::abi::write_struct;
 use super::{consts::*, register, types::*};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::guard::{self, ANY, enter_fresh, enter_rt};
 use crate::master;
 use crate::role;

@@ -63,11 +63,7 @@ pub(super) fn full(
 /// The text, on one line and not too long.
 pub(super) fn message(out: &mut String, text: fmt::Arguments<'_>) {
     let _ = Clean(out).write_fmt(text);
-    let mut end = out.len().min(LINE_MAX - 1);
-    while !out.is_char_boundary(end) {
-        end -= 1;
-    }
-    out.truncate(end);
+    out.truncate(crate::sys::cut(out, LINE_MAX - 1).len());
 }
 
 pub(super) fn name(level: Level) -> &'static str {

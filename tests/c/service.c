@@ -331,6 +331,26 @@ uint32_t logged(const char *text)
     return count;
 }
 
+uint64_t switches_of_all(void)
+{
+    uint64_t sum = switches_of(shared->host) + switches_of(controller()->pid);
+    for (uint32_t i = 0; nth_open(i); i++)
+        sum += switches_of(nth_open(i)->pid);
+    return sum;
+}
+
+uint64_t settled_switches(uint32_t quiet_ms)
+{
+    uint64_t before, after = switches_of_all(), deadline = now_ms() + 30000;
+    do {
+        CHECK(now_ms() < deadline);
+        before = after;
+        observe(quiet_ms);
+        after = switches_of_all();
+    } while (after != before);
+    return after;
+}
+
 void end_kid(const struct kid *kid, int sig)
 {
     CHECK(kid && kid->pid > 1);

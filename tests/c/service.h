@@ -157,6 +157,8 @@ count_open(uint32_t generation); /* open workers that do not drain; 0: of any ge
 uint32_t count_events(uint32_t event, uint32_t role);
 bool has(const struct kid *kid, uint32_t event);
 uint32_t logged(const char *text); /* how many lines of all processes have this in them */
+uint64_t switches_of_all(void);    /* voluntary ones, of master, controller and open workers */
+uint64_t settled_switches(uint32_t quiet_ms); /* the same, once there were none for so long */
 void end_kid(const struct kid *kid, int sig); /* kill it and wait until the master knows */
 
 #ifdef __cplusplus

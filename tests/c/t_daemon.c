@@ -248,4 +248,9 @@ static const struct test tests[] = {
     {"bad values", bad_values},
     {"without privileges", without_privileges},
 };
-TEST_MAIN(tests)
+
+int main(int argc, char **argv)
+{
+    host_arguments = argv;
+    return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
+}

@@ -314,30 +314,15 @@ static void everybody_frozen(void)
     CHECK_EQ(shared->result.deaths, 0);
 }
 
-static uint64_t switches(const pid_t *pids, size_t count)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < count; i++)
-        sum += switches_of(pids[i]);
-    return sum;
-}
-
 /* Who has nothing to do is not woken up for this; and a hang afterwards is found. */
 static void idle_service_sleeps(void)
 {
     struct service service = hanging();
     start(&service);
     CHECK(serves());
-    pid_t pids[] = {shared->host, controller()->pid, nth_open(0)->pid, nth_open(1)->pid,
-                    nth_open(2)->pid};
-    uint64_t before, after = switches(pids, 5);
-    do {
-        before = after;
-        observe(300); /* until the master has stopped to look */
-        after = switches(pids, 5);
-    } while (after != before);
+    uint64_t before = settled_switches(300); /* the master has stopped to look */
     observe(900);
-    CHECK_LE(switches(pids, 5) - after, 2);
+    CHECK_LE(switches_of_all() - before, 2);
     int fd = dial(shared->port[0]);
     struct kid *kid = kid_at(fd);
     say(fd, "block");

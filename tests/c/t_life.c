@@ -210,14 +210,6 @@ static void keeps_only_its_own_ends(void)
     finish();
 }
 
-static uint64_t switches(const pid_t *pids, size_t count)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < count; i++)
-        sum += switches_of(pids[i]);
-    return sum;
-}
-
 /* M9, C6: with nothing to do, nobody wakes up. */
 static void sleeps_when_idle(void)
 {
@@ -226,16 +218,9 @@ static void sleeps_when_idle(void)
         return; /* signals wake it all the time, see around.sh */
     start(&service);
     CHECK(serves());
-    pid_t pids[] = {shared->host, controller()->pid, nth_open(0)->pid, nth_open(1)->pid,
-                    nth_open(2)->pid};
-    uint64_t before, after = switches(pids, 5);
-    do {
-        before = after;
-        observe(100); /* until what the start has left to do is done */
-        after = switches(pids, 5);
-    } while (after != before);
-    observe(600); /* the original would have polled 30 times */
-    CHECK(switches(pids, 5) - after <= 5);
+    uint64_t before = settled_switches(100); /* what the start had left to do is done */
+    observe(600);                            /* the original would have polled 30 times */
+    CHECK(switches_of_all() - before <= 5);
     finish();
 }
 

@@ -147,30 +147,17 @@ static void without_privileges(void)
     leave();
 }
 
-static uint64_t switches_of_all(void)
-{
-    uint64_t sum = switches_of(shared->host) + switches_of(controller()->pid);
-    for (uint32_t i = 0; i < WORKERS; i++)
-        sum += switches_of(nth_open(i)->pid);
-    return sum;
-}
-
 /* M9: with idle clients at every listener nobody wakes up. Only the lock's waiters poll. */
 static void nobody_wakes_up(void)
 {
     start_with_all();
     visit_all();
-    uint64_t before, after = switches_of_all();
     if (!mode->sleeps)
         return leave();
-    for (int i = 0; i == 0 || after != before; i++) {
-        CHECK(i < 15);
-        before = after;
-        observe(1250); /* until what there was to do is done, the look for hangs included */
-        after = switches_of_all();
-    }
+    /* Until what there was to do is done, the look for hangs included. */
+    uint64_t before = settled_switches(1250);
     observe(1000);
-    CHECK_EQ(switches_of_all() - after, 0);
+    CHECK_EQ(switches_of_all() - before, 0);
     leave();
 }
 

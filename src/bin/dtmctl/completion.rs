@@ -1,6 +1,6 @@
 //! Completion for shells, from the table of commands.
 
-use crate::commands::COMMANDS;
+use crate::commands::{COMMANDS, Command};
 use crate::fail::{Code, Fail, Result};
 use crate::options::OPTIONS;
 use crate::run::Session;
@@ -41,6 +41,12 @@ fn options(of: Option<&[&str]>) -> Vec<String> {
     wanted.map(|o| format!("--{}", o.long)).collect()
 }
 
+/// What may follow a command.
+fn words_after(c: &Command) -> Vec<String> {
+    let next = c.next.iter().map(|w| (*w).to_owned());
+    next.chain(options(Some(c.options))).collect()
+}
+
 fn with_value() -> String {
     let long = OPTIONS.iter().filter(|o| !o.value.is_empty());
     let names = long.flat_map(|o| {
@@ -55,12 +61,7 @@ fn with_value() -> String {
 fn bash() -> String {
     let mut cases = String::new();
     for c in COMMANDS {
-        let words: Vec<String> = c
-            .next
-            .iter()
-            .map(|w| (*w).to_owned())
-            .chain(options(Some(c.options)))
-            .collect();
+        let words = words_after(c);
         if !words.is_empty() {
             cases += &format!("        {}) words='{}' ;;\n", c.name, words.join(" "));
         }
@@ -110,12 +111,7 @@ fn zsh() -> String {
     let mut cases = String::new();
     for c in COMMANDS {
         commands += &format!("        '{}:{}'\n", c.name, quoted(c.summary));
-        let words: Vec<String> = c
-            .next
-            .iter()
-            .map(|w| (*w).to_owned())
-            .chain(options(Some(c.options)))
-            .collect();
+        let words = words_after(c);
         if !words.is_empty() {
             cases += &format!("        {}) compadd -- {} ;;\n", c.name, words.join(" "));
         }

@@ -6,7 +6,7 @@ use super::super::worker::bytes;
 use super::super::{callbacks::*, consts::*, types::*};
 use crate::controller::Controller;
 use crate::error::{Error, Result};
-use crate::guard::{enter, enter_rt};
+use crate::guard::enter_rt;
 use crate::shm::Doing;
 use std::ffi::{CString, c_char, c_void};
 

@@ -1,7 +1,6 @@
 //! What the host registers: listeners, funcs, commands; the settings of a console.
 
 use super::super::callbacks::*;
-use super::handle::*;
 use std::ffi::{c_char, c_void};
 
 /// A listening socket.
