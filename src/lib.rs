@@ -55,6 +55,7 @@ mod store;
 mod sync;
 mod sys;
 mod systemd;
+mod text;
 mod upgrade;
 mod worker;
 

@@ -34,15 +34,6 @@ pub(crate) fn host_name() -> String {
     text.split('.').next().unwrap_or("host").to_owned()
 }
 
-/// At most so many bytes of a text, and no half character.
-pub(crate) fn cut(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
 /// CLOCK_MONOTONIC in milliseconds.
 pub(crate) fn now_ms() -> u64 {
     now_ns() / 1_000_000

@@ -89,7 +89,7 @@ impl Clients {
 }
 
 fn text(out: &mut Vec<u8>, text: &str) {
-    let text = crate::sys::cut(text, TEXT);
+    let text = crate::text::cut(text, TEXT);
     out.push(u8::try_from(text.len()).unwrap_or(0));
     out.extend_from_slice(text.as_bytes());
 }

@@ -63,7 +63,7 @@ pub(super) fn full(
 /// The text, on one line and not too long.
 pub(super) fn message(out: &mut String, text: fmt::Arguments<'_>) {
     let _ = Clean(out).write_fmt(text);
-    out.truncate(crate::sys::cut(out, LINE_MAX - 1).len());
+    out.truncate(crate::text::cut(out, LINE_MAX - 1).len());
 }
 
 pub(super) fn name(level: Level) -> &'static str {

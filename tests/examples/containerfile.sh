@@ -2,7 +2,7 @@
 # sh tests/examples/containerfile.sh: c-examples/Containerfile itself, built by buildah and run as
 # process 1 of namespaces of its own. As root, by hand: it fetches a Debian 12 and builds libdtm
 # anew, which takes some minutes. The two base images are made here, of Debian's packages and this
-# machine's Rust, so no image registry is needed.
+# machine's Rust and certificates, so no image registry is needed.
 set -eu
 cd "$(dirname "$0")/../.."
 for tool in buildah mmdebstrap unshare nsenter cargo git; do
@@ -53,6 +53,8 @@ sysroot=$(rustc --print sysroot)
 for part in bin lib libexec; do
     [ ! -d "$sysroot/$part" ] || image add "$base" "$sysroot/$part" "/usr/local/$part" >>"$work/log"
 done
+# Crates are fetched as this machine fetches them.
+image add "$base" /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt >>"$work/log"
 image commit "$base" docker.io/library/rust:1-bookworm >>"$work/log" 2>&1
 
 echo 'building c-examples/Containerfile ...'

@@ -21,6 +21,8 @@ mod ffi {
 }
 #[path = "../../../src/bin/dtmctl/json.rs"]
 mod json;
+#[path = "../../../src/text.rs"]
+mod text;
 #[path = "../../../src/bin/dtmctl/value.rs"]
 mod value;
 #[path = "../../../src/console/json.rs"]

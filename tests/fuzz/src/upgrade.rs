@@ -1,6 +1,8 @@
 //! What two binaries say to each other in an upgrade: what is understood is written again
 //! as the same message.
 
+#[path = "../../../src/upgrade/draining.rs"]
+mod draining;
 #[path = "../../../src/upgrade/wire.rs"]
 mod wire;
 
