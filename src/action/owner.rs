@@ -4,6 +4,7 @@
 //! it begins, and every later write of its names the version which the record got: as
 //! soon as another has taken over, none of them counts any more.
 
+use crate::daemon::identity;
 use std::fmt::Write as _;
 
 /// A controller, as it signs.
@@ -73,33 +74,16 @@ impl Owner {
         Self {
             run: run.to_owned(),
             epoch,
-            boot: boot(),
+            boot: identity::boot(),
             pid,
-            began: began(pid).unwrap_or(0),
+            began: identity::start_of(pid).unwrap_or(0),
         }
     }
 
     /// Does the process that signed still run?
     pub(crate) fn runs(&self) -> bool {
-        began(self.pid).is_some_and(|began| began == self.began)
+        identity::start_of(self.pid) == Some(self.began)
     }
-}
-
-fn boot() -> String {
-    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
-    id.unwrap_or_default().trim().to_owned()
-}
-
-/// Field 22 of /proc/PID/stat. The second one is in brackets and may hold anything.
-fn began(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace();
-    let state = fields.next()?;
-    if state == "Z" || state == "X" {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
 }
 
 /// A name that nobody else has: of a run, of a store.

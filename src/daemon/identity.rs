@@ -6,20 +6,29 @@
 pub(crate) struct Identity {
     pub(crate) pid: i32,
     /// In clock ticks since the boot; 0: there is no /proc.
-    pub(crate) start: u64,
+    start: u64,
     boot: String,
 }
 
-impl Identity {
-    /// Is it the one that began then? 0: nobody knows, so no.
-    pub(crate) fn began(pid: i32, start: u64) -> bool {
-        start != 0 && Self::of(pid).is_some_and(|found| found.start == start)
-    }
+/// When the process began, in clock ticks since the boot. `None`: it is not there, or has
+/// ended and waits for its parent.
+pub(crate) fn start_of(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    let runs = !rest.trim_start().starts_with(['Z', 'X']);
+    field(&stat, 22).filter(|_| runs)
+}
 
+/// This start of the machine; empty: there is no /proc.
+pub(crate) fn boot() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    id.unwrap_or_default().trim().to_owned()
+}
+
+impl Identity {
     /// `None`: there is no such process.
     pub(crate) fn of(pid: i32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
         let start = match stat {
             Ok(stat) => field(&stat, 22)?,
             Err(_) if std::path::Path::new("/proc/self").exists() => return None,
@@ -28,7 +37,7 @@ impl Identity {
         Some(Self {
             pid,
             start,
-            boot: boot.unwrap_or_default().trim().to_owned(),
+            boot: boot(),
         })
     }
 
@@ -70,6 +79,23 @@ mod tests {
         assert_eq!(Identity::of_text(&me.to_text()), Some(me.clone()));
         assert_ne!(Identity::of(1), Some(me));
         assert_eq!(Identity::of(0x7fff_fff0), None);
+        assert_eq!(start_of(0x7fff_fff0), None);
+    }
+
+    #[test]
+    fn a_zombie_has_ended() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = child.id().cast_signed();
+        let begun = std::time::Instant::now();
+        while start_of(pid).is_some() && begun.elapsed().as_secs() < 30 {
+            std::thread::yield_now();
+        }
+        assert_eq!(start_of(pid), None);
+        assert!(
+            Identity::of(pid).is_some(),
+            "it is there until it is waited for"
+        );
+        child.wait().unwrap();
     }
 
     #[test]

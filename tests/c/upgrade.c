@@ -226,3 +226,95 @@ void check_load(const struct load *load)
     CHECK_EQ(load->lost, 0);
     CHECK_EQ(load->wrong, 0);
 }
+
+/* The whole answer of the console to one command. */
+const char *operated(const char *command)
+{
+    static char text[1 << 15];
+    char address[160], line[100];
+    size_t len = 0;
+    snprintf(address, sizeof address, "unix:%s", at("control"));
+    snprintf(line, sizeof line, "%s\nquit", command);
+    int fd = dial_address(address);
+    say(fd, line);
+    for (ssize_t n; (n = read(fd, text + len, sizeof text - 1 - len)) > 0;)
+        len += (size_t)n;
+    text[len] = 0;
+    hang_up(fd);
+    return text;
+}
+
+/* A client that is in the middle of something. */
+int busy_client(struct who *ret_worker)
+{
+    int fd = dial(shared->port[0]);
+    *ret_worker = who(fd);
+    ask(fd, "busy");
+    return fd;
+}
+
+/* Two of them, with workers of their own. */
+void two_clients(int fds[2], struct who workers[2])
+{
+    fds[0] = busy_client(&workers[0]);
+    for (fds[1] = busy_client(&workers[1]); workers[1].pid == workers[0].pid;) {
+        int another = busy_client(&workers[1]);
+        hang_up(fds[1]);
+        fds[1] = another;
+    }
+}
+
+bool is_listed(int pid)
+{
+    char text[64];
+    snprintf(text, sizeof text, ":binary=old,pid=%d,", pid);
+    return strstr(operated("info worker"), text) != NULL;
+}
+
+void start_draining(const char *drain_ms, const char *workers)
+{
+    a_service();
+    snprintf(directory, sizeof directory, "%s", scratch());
+    write_file("drain", drain_ms);
+    start_with(1, "1", workers);
+}
+
+/* It knows that it may outlive its master. Those without clients may be gone before. */
+void wait_adopted(const struct who *worker)
+{
+    char text[100];
+    snprintf(text, sizeof text, "[%d] worker %u gen %u debug: adopted by", worker->pid,
+             worker->slot, worker->generation);
+    WAIT(in_log(text) == 1);
+}
+
+/* The new master's pid. */
+int upgrade_to(int version, const struct who *adopts)
+{
+    install(version);
+    CHECK_EQ(operate("upgrade"), 0);
+    wait_adopted(adopts);
+    return pid_in_file();
+}
+
+void kill_master(int pid)
+{
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    WAIT(ended(pid, NULL));
+}
+
+/* The files that a killed service leaves. */
+void clean_up_after(void)
+{
+    unlink(at("socket")), unlink(at("control")), unlink(at("metrics")), unlink(at("pid"));
+    clean();
+}
+
+void still_served(int fd, const struct who *worker)
+{
+    struct who now = who(fd); /* not busy any more */
+    CHECK_EQ(now.pid, worker->pid);
+    CHECK_EQ(now.spawn, worker->spawn);
+    CHECK(!hear(fd));
+    hang_up(fd);
+}

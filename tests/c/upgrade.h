@@ -37,4 +37,16 @@ struct life {
 struct life nth_end(int n);
 void check_load(const struct load *load);
 
+/* Workers of the old binary that the new one has adopted. */
+const char *operated(const char *command);           /* the whole answer of the console */
+int busy_client(struct who *ret_worker);             /* in the middle of something */
+void two_clients(int fds[2], struct who workers[2]); /* of different workers */
+bool is_listed(int pid);
+void start_draining(const char *drain_ms, const char *workers); /* start_with(), so */
+void wait_adopted(const struct who *worker);
+int upgrade_to(int version, const struct who *adopts); /* the new master's pid */
+void kill_master(int pid);
+void clean_up_after(void); /* the files that a killed service leaves */
+void still_served(int fd, const struct who *worker);
+
 #endif

@@ -111,6 +111,15 @@ pub(in crate::console) fn recycle(call: &mut Call<'_>) -> Answered {
     ask(call, DTM_CMD_RECYCLE, worker.spawn)
 }
 
+/// It drains, and a slot is no way to name it: this binary has slots of its own.
+fn at_old_binary(call: &Call<'_>, at: usize, number: u64) -> bool {
+    let (_, adopted) = call.controller.child.shared.adopted.read();
+    adopted.iter().any(|told| match call.is(at, "pid") {
+        true => u64::try_from(told.pid) == Ok(number),
+        false => call.is(at, "spawn") && told.spawn == number,
+    })
+}
+
 /// The worker that `SLOT n`, `PID n` or `SPAWN n` means, which must be able to listen.
 pub(super) fn worker(call: &Call<'_>, at: usize) -> Result<dtm_worker_t, String> {
     let number = call.number(at + 1, "worker")?;
@@ -128,8 +137,12 @@ pub(super) fn worker(call: &Call<'_>, at: usize) -> Result<dtm_worker_t, String>
     let workers = call.controller.workers();
     let found = workers.into_iter().find(|w| get(w) == number);
     let what = call.text(at).to_lowercase();
-    let worker = found
-        .ok_or_else(|| format!("GONE there is no worker with {what} {number}: see WORKERS"))?;
+    let worker = found.ok_or_else(|| match at_old_binary(call, at, number) {
+        true => {
+            format!("GONE the worker with {what} {number} is of the old binary: it hears nothing from here")
+        }
+        false => format!("GONE there is no worker with {what} {number}: see WORKERS"),
+    })?;
     let state = crate::console::names::state_name(worker.state);
     match worker.state {
         DTM_WORKER_STARTING | DTM_WORKER_DEAD | DTM_WORKER_FAILED => Err(format!(

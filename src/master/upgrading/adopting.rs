@@ -2,6 +2,7 @@
 //! watch them, end who does not leave. They are not its children: it sees that they have
 //! ended, but not how.
 
+use crate::daemon::identity::start_of;
 use crate::master::policy::Event;
 use crate::master::{ADOPTED, Master};
 use crate::process::death;
@@ -96,15 +97,14 @@ impl Master {
 
     /// False: it is gone already.
     fn take_hold(&mut self, told: Draining, handed: Option<OwnedFd>) -> bool {
-        use crate::daemon::identity::Identity;
         // Without a pidfd of its parent's: a hold first, then a look at who that is.
         let pidfd = handed.or_else(|| {
             let own = death::pidfd(told.pid);
-            own.filter(|_| Identity::began(told.pid, told.started))
+            own.filter(|_| is_it(&told))
         });
         let gone = match &pidfd {
             Some(hold) => death::is_over(hold),
-            None => !Identity::began(told.pid, told.started),
+            None => !is_it(&told),
         };
         if gone {
             return false;
@@ -231,9 +231,7 @@ impl Master {
     fn sweep_adopted(&mut self) {
         let adopting = &self.upgrade.adopting;
         let is_gone = |worker: &&adopted::Worker| {
-            let Draining { pid, started, .. } = worker.told;
-            adopting.pidfd(worker.told.spawn).is_none()
-                && !crate::daemon::identity::Identity::began(pid, started)
+            adopting.pidfd(worker.told.spawn).is_none() && !is_it(&worker.told)
         };
         let gone = adopting.state.workers().iter().filter(is_gone);
         let gone: Vec<u64> = gone.map(|worker| worker.told.spawn).collect();
@@ -287,14 +285,18 @@ impl Master {
             ::log::warn!("{} is killed: it did not leave in time", name(told));
         }
         let hold = adopting.pidfd(spawn);
-        let known = crate::daemon::identity::Identity::began(told.pid, told.started);
-        if hold.is_none() && !known {
+        if hold.is_none() && !is_it(told) {
             return; // somebody else has its pid now
         }
         if let Err(errno) = death::signal(hold, told.pid, signal) {
             ::log::warn!("{}: {}", name(told), errno.desc());
         }
     }
+}
+
+/// Does the process with this pid live, and is it the one? Not known means no.
+fn is_it(told: &Draining) -> bool {
+    told.started != 0 && start_of(told.pid) == Some(told.started)
 }
 
 fn name(told: &Draining) -> String {

@@ -2,7 +2,7 @@
 //! their lifeline, tell them that they may outlive their master.
 
 use crate::channel::Kind;
-use crate::daemon::identity::Identity;
+use crate::daemon::identity::start_of;
 use crate::master::Master;
 use crate::master::policy::Slot;
 use crate::shm::Gauge;
@@ -123,7 +123,7 @@ impl Master {
         let known = self.upgrade.bequest.told.get(&spawn);
         let started = match known {
             Some(told) => told.started,
-            None => Identity::of(child.pid).map_or(0, |found| found.start),
+            None => start_of(child.pid).unwrap_or(0),
         };
         Some(Draining {
             slot: u32::try_from(slot).unwrap_or(u32::MAX),
