@@ -29,7 +29,7 @@ pub(crate) fn workers() -> Vec<Column> {
         ("timeouts", "TIMEOUTS", 8),
         ("recycled", "RECYCLED", 8),
         ("last_end", "LAST END", 6),
-        ("binary", "BINARY", 5),
+        ("binary", "BINARY", 9),
     ]
     .map(|(key, title, rank)| column(key, title, rank))
     .into()
