@@ -261,6 +261,9 @@ impl Child {
     /// Leave; a stricter order replaces a milder one.
     pub(crate) fn leave(&self, order: Order, cause: Cause) {
         match self.leaving.get() {
+            Some((had, _)) if had >= order && cause == Cause::Orphaned => {
+                self.leaving.set(Some((had, cause)));
+            }
             Some((had, _)) if had >= order => {}
             _ => {
                 crate::daemon::title::add(" draining");

@@ -18,6 +18,7 @@ use crate::shm::Gauge;
 const LAST_TURNS: u32 = 1024;
 /// So many stragglers are named in the log; a line each.
 const NAMED: usize = 8;
+const ORPHAN_MS: u64 = lifeline::DRAIN_SECONDS as u64 * 1000;
 
 impl Worker {
     /// After every pass: begin to leave, or end it.
@@ -32,6 +33,9 @@ impl Worker {
         }
         if !self.drain_began.replace(true) {
             self.begin_drain(cause);
+        }
+        if cause == Cause::Orphaned && !self.orphan.replace(true) {
+            self.drain_as_orphan();
         }
         if order == Order::Expire && !self.expired.get() {
             self.expire();
@@ -53,12 +57,8 @@ impl Worker {
             self.take_the_rest();
         }
         self.gate.set(Gate::Closed);
-        if cause == Cause::Orphaned {
-            self.rt.close_listeners();
-            self.child.shared.schedule.keep_doors_of(None);
-        }
         let limit = match cause {
-            Cause::Orphaned => Some(u64::from(lifeline::DRAIN_SECONDS) * 1000),
+            Cause::Orphaned => Some(ORPHAN_MS),
             _ => self.rt.config().drain_timeout,
         };
         // Half of it, to say then who is still busy.
@@ -75,6 +75,19 @@ impl Worker {
             self.child.calls(Doing::Drain, || unsafe {
                 drain(self.rt.handle(), self.rt.user_data)
             });
+        }
+    }
+
+    /// Whoever starts the service anew needs the addresses, and nobody sees this one off. Also
+    /// when it was draining already.
+    fn drain_as_orphan(&self) {
+        self.rt.close_listeners();
+        self.child.shared.schedule.keep_doors_of(None);
+        let has_longer = self.drain_left_ms().is_none_or(|left| left > ORPHAN_MS);
+        if has_longer && !self.expired.get() {
+            self.drain_limit.set(0);
+            self.drain_until.set(Some(crate::sys::now_ms() + ORPHAN_MS));
+            self.reactor().own_timer(DEADLINE, Some(ORPHAN_MS));
         }
     }
 

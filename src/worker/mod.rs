@@ -37,6 +37,8 @@ pub(crate) struct Worker {
     /// Out of descriptors a moment ago.
     exhausted: Cell<bool>,
     drain_began: Cell<bool>,
+    /// It drains as an orphan.
+    orphan: Cell<bool>,
     drain_until: Cell<Option<u64>>,
     /// How long the drain may take, until half of it is over, ms.
     drain_limit: Cell<u64>,
@@ -87,6 +89,7 @@ impl Worker {
             paused: Cell::new(false),
             exhausted: Cell::new(false),
             drain_began: Cell::new(false),
+            orphan: Cell::new(false),
             drain_until: Cell::new(None),
             drain_limit: Cell::new(0),
             expired: Cell::new(false),

@@ -157,6 +157,29 @@ static void both_masters_die(void)
     clean_up_after();
 }
 
+/* `orphan = drain`: their clients may finish, for 5 s, whatever was left of the drain. */
+static void orphans_drain(void)
+{
+    int fds[2];
+    struct who workers[2];
+    a_service();
+    snprintf(directory, sizeof directory, "%s", scratch());
+    write_file("orphan", "");
+    start_draining("600000", "2");
+    two_clients(fds, workers);
+    int second = upgrade_to(2, &workers[0]);
+    wait_adopted(&workers[1]);
+    kill_master(first);
+    kill_master(second);
+    WAIT(in_log("the master is gone: leaving") >= 2);
+    still_served(fds[0], &workers[0]);
+    WAIT(in_log("is closed at the drain's deadline") == 1);
+    CHECK(!hear(fds[1]));
+    hang_up(fds[1]);
+    WAIT(survivors(NULL, 0) == 0);
+    clean_up_after();
+}
+
 /* One that hangs does not see it: the kernel's alarm ends it, later. */
 static void both_die_and_one_hangs(void)
 {
@@ -180,6 +203,7 @@ static const struct test tests[] = {
     {"without pidfds", without_pidfds},
     {"the old master hangs", the_old_master_hangs},
     {"both masters die", both_masters_die},
+    {"both die, orphans drain", orphans_drain},
     {"both die and one hangs", both_die_and_one_hangs},
 };
 TEST_MAIN(tests)

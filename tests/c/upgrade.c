@@ -185,9 +185,9 @@ double metric(const char *name)
 
 void clean(void)
 {
-    static const char *const left[] = {"log",      "ends",   "service", "trouble",
-                                       "standard", "extra",  "drain",   "store",
-                                       "db",       "db-wal", "db-shm",  "walked"};
+    static const char *const left[] = {"log",    "ends",   "service", "trouble", "standard",
+                                       "extra",  "drain",  "store",   "db",      "db-wal",
+                                       "db-shm", "walked", "orphan"};
     for (size_t i = 0; i < sizeof left / sizeof left[0]; i++)
         unlink(at(left[i]));
 }

@@ -6,7 +6,8 @@
  *
  * One line per request: `who`, `done`, `busy`, `hits`; `loop` is answered by nobody. Trouble
  * is asked for by a file DIRECTORY/trouble with `init`, `hang`, `update` or `late` in it,
- * a short drain by a file DIRECTORY/drain with its milliseconds, a store for the action
+ * a short drain by a file DIRECTORY/drain with its milliseconds, `orphan = drain` by a file
+ * DIRECTORY/orphan, a store for the action
  * `walk` by a file DIRECTORY/store with its URI.
  */
 #define _DEFAULT_SOURCE
@@ -188,6 +189,8 @@ int main(int argc, char **argv)
     if (trouble("winch"))
         config.signals = DTM_SIGNALS_DTM_UPGRADE;
     config.drain_timeout_ms = drain_ms();
+    if (access(in_directory("orphan"), F_OK) == 0)
+        config.orphan = DTM_ORPHAN_DRAIN;
     config.upgrade_timeout_ms = trouble("late") ? 1000 : 20000;
     FILE *uri = fopen(in_directory("store"), "re");
     if (uri) {
