@@ -560,9 +560,9 @@
 
 /**
  * Accept schedule: who has the lock accepts, as with nginx's accept_mutex: for
- * comparison, and for those who want the old behaviour. Workers without it look
- * again every 100 ms; it is taken from a holder that makes no move for 250 ms while
- * clients wait.
+ * comparison, and for those who want the old behaviour. While clients come, workers
+ * without it look again every 100 ms. The master gives it to somebody when a client waits
+ * and nobody has it, and takes it from a holder that makes no move for 250 ms meanwhile.
  */
 #define DTM_ACCEPT_LOCK 6
 
@@ -2178,6 +2178,10 @@ typedef struct {
      * Changes of the mode on the running service.
      */
     uint64_t switches;
+    /**
+     * DTM_ACCEPT_LOCK: workers that gave the lock back after it had been taken from them.
+     */
+    uint64_t late;
 } dtm_accept_t;
 
 /**
@@ -3988,7 +3992,7 @@ DTM_API int32_t dtm_lock_give(dtm_lock_t *lock);
 DTM_SIZE_(dtm_str_t, 16);
 DTM_SIZE_(dtm_self_t, 48);
 DTM_SIZE_(dtm_worker_t, 120);
-DTM_SIZE_(dtm_accept_t, 120);
+DTM_SIZE_(dtm_accept_t, 128);
 DTM_SIZE_(dtm_event_t, 48);
 DTM_SIZE_(dtm_report_t, 3640);
 DTM_SIZE_(dtm_result_t, 64);

@@ -121,6 +121,7 @@ impl Schedule {
             words.total(Tally::Empty),
             words.total(Tally::Errors) + told(Told::Errors),
             told(Told::Switches),
+            words.total(Tally::Late),
         ];
         let inherited = words.inherited();
         std::array::from_fn(|at| own[at].wrapping_add(inherited[at].load(Relaxed)))

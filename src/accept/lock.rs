@@ -1,6 +1,7 @@
 //! The accept lock, as nginx's accept_mutex: a worker that has it when it goes to
 //! sleep is registered at the listeners, and gives it back before it works for
-//! its clients. The owner is named by its spawn, never by its pid, which another
+//! its clients. The others look for it from time to time while clients come; when none do,
+//! nobody polls, and the master gives it to somebody if one waits. The owner is named by its spawn, never by its pid, which another
 //! process may get (F01); a late release finds another owner and fails (F02).
 //! flow: L5, L12
 
@@ -12,7 +13,8 @@ use super::schedule::Schedule;
 use super::words::Tally;
 use std::sync::atomic::Ordering::*;
 
-/// Workers without the lock look again after this long, ms. nginx waits 500.
+/// Workers without the lock look again after this long, ms, as long as clients are accepted
+/// meanwhile. nginx waits 500.
 pub(super) const DELAY: u64 = 100;
 /// The holder has to accept within this time when clients wait, ms.
 pub(super) const LEASE: u64 = 250;
@@ -39,10 +41,12 @@ pub(super) fn take(pool: &Pool, slot: usize, spawn: u64) -> bool {
     ours
 }
 
-/// Give it back, if it is ours.
-pub(super) fn give(pool: &Pool, slot: usize, spawn: u64) {
+/// Give it back, if it is ours; `had`: it was, when this worker went to sleep.
+pub(super) fn give(pool: &Pool, slot: usize, spawn: u64, had: bool) {
     let lock = pool.words.lock();
-    if lock.load(Relaxed) == spawn && lock.compare_exchange(spawn, 0, SeqCst, SeqCst).is_err() {
+    let ours = lock.load(Relaxed) == spawn;
+    let given = ours && lock.compare_exchange(spawn, 0, SeqCst, SeqCst).is_ok();
+    if had && !given {
         pool.words.count(slot, Tally::Late);
     }
 }
@@ -62,14 +66,16 @@ pub(super) fn grant(pool: &Pool, from: u64, slot: usize, spawn: u64) -> bool {
 }
 
 impl Schedule {
-    /// The accept lock goes from `owner` to the least loaded worker.
+    /// The accept lock goes from `owner` to the least loaded worker, if possible to one that
+    /// is idle.
     pub(super) fn pass_lock(&self, owner: u64) {
         let members = self.members.borrow();
         let spawn_of = |slot: usize| members[slot].map(|member| member.spawn);
         let open = self.pool.words.open_slots();
         let others = open.filter(|slot| spawn_of(*slot) != Some(owner));
         let willing = others.filter(|slot| self.pool.takes_clients(*slot));
-        let next = willing.min_by_key(|slot| self.pool.words.row(*slot).load());
+        let row = |slot: usize| self.pool.words.row(slot);
+        let next = willing.min_by_key(|slot| (!row(*slot).is_asleep(), row(*slot).load()));
         let Some((next, Some(spawn))) = next.map(|slot| (slot, spawn_of(slot))) else {
             let _ = self
                 .pool

@@ -45,6 +45,7 @@ impl Schedule {
             empty,
             errors,
             switches,
+            late,
         ] = self.carried();
         dtm_accept_t {
             size: size_of::<dtm_accept_t>(),
@@ -74,6 +75,7 @@ impl Schedule {
             empty,
             errors,
             switches,
+            late,
         }
     }
 

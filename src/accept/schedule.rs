@@ -140,8 +140,12 @@ impl Schedule {
             return;
         }
         let row = self.pool.words.row(slot);
+        let spawn = self.members.borrow()[slot].map(|member| member.spawn);
         if stopped {
             row.go_away(away::STOPPED);
+            if spawn == Some(self.pool.words.lock().load(SeqCst)) {
+                self.pass_lock(spawn.unwrap_or(0));
+            }
         } else {
             row.come_back(away::STOPPED);
         }

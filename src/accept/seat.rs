@@ -9,12 +9,16 @@ use super::{lock, probe};
 use crate::bpf::{Row, away};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
 
 pub(crate) struct Seat {
     pool: Arc<Pool>,
     slot: usize,
     spawn: u64,
+    /// It had the accept lock when it went to sleep.
+    had_lock: AtomicBool,
+    /// By all workers, when it last looked for the lock.
+    accepted: AtomicU64,
     /// When clients that never came were last forgotten, and how many had been
     /// announced by then.
     reconciled: AtomicU64,
@@ -33,6 +37,8 @@ impl Seat {
             pool,
             slot,
             spawn,
+            had_lock: AtomicBool::new(false),
+            accepted: AtomicU64::new(0),
             reconciled: AtomicU64::new(crate::sys::now_ms()),
             seen,
         }
@@ -219,7 +225,7 @@ impl Seat {
         self.row().go_away(away::LEAVING);
         self.doors()
             .for_each(|door| self.pool.hand_over(self.slot, door));
-        lock::give(&self.pool, self.slot, self.spawn);
+        self.give_lock();
         self.has_successor()
     }
 
@@ -231,19 +237,21 @@ impl Seat {
     }
 
     /// Before a wait, where the lock schedules: after how many ms to look again.
-    pub(crate) fn before_wait(&self, open: bool) -> Option<u64> {
-        if !open {
-            return None; // the message that opens the gate will wake it up
-        }
+    pub(crate) fn take_lock(&self) -> Option<u64> {
         let may = self.pool.may_take(self.slot);
-        if may && lock::take(&self.pool, self.slot, self.spawn) {
+        let has = may && lock::take(&self.pool, self.slot, self.spawn);
+        self.had_lock.store(has, Relaxed);
+        if has {
             return None;
         }
-        Some(lock::DELAY)
+        let accepted = self.pool.words.total(Tally::Accepted);
+        let before = self.accepted.swap(accepted, Relaxed);
+        (before != accepted).then_some(lock::DELAY)
     }
 
     /// After the accepts of a pass, before the clients' steps. flow: L12
     pub(crate) fn give_lock(&self) {
-        lock::give(&self.pool, self.slot, self.spawn);
+        let had = self.had_lock.swap(false, Relaxed);
+        lock::give(&self.pool, self.slot, self.spawn, had);
     }
 }

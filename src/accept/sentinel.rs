@@ -92,8 +92,8 @@ pub(crate) struct Look {
 enum Act {
     Wait(u64),
     Take,
-    /// Somebody else has the token now. These had it.
-    Doubt(Vec<usize>),
+    /// These make a pass, when they can; look again after so many ms.
+    Nudge(Vec<usize>, u64),
 }
 
 impl Watch {
@@ -145,9 +145,9 @@ impl Schedule {
                     look.take.push(door);
                     AGAIN
                 }
-                Act::Doubt(slots) => {
+                Act::Nudge(slots, ms) => {
                     look.nudge.extend(slots);
-                    PATIENCE
+                    ms
                 }
             };
             look.again = Some(look.again.map_or(wait, |ms| ms.min(wait)));
@@ -258,6 +258,9 @@ impl Schedule {
         if first {
             return Act::Wait(PATIENCE);
         }
+        if moved && mode == Mode::Lock {
+            return self.recruit();
+        }
         if moved {
             // A single token must not be missed for long.
             return Act::Wait(if self.own_loops { PATIENCE } else { AGAIN });
@@ -310,12 +313,22 @@ impl Schedule {
         Act::Take
     }
 
+    /// More clients come than those take who look for the lock: one more looks, too.
+    fn recruit(&self) -> Act {
+        let idle = self
+            .pool
+            .words
+            .open_slots()
+            .filter(|slot| self.is_idle(*slot));
+        let next = idle.min_by_key(|slot| self.pool.words.row(*slot).load());
+        Act::Nudge(next.into_iter().collect(), AGAIN)
+    }
+
     fn break_lock(&self, waited: u64) -> Act {
-        if waited < lock::LEASE {
-            return Act::Wait(AGAIN);
-        }
         let owner = self.pool.words.lock().load(SeqCst);
-        self.pass_lock(owner);
+        if owner == 0 || waited >= lock::LEASE {
+            self.pass_lock(owner);
+        }
         Act::Wait(AGAIN)
     }
 
@@ -382,7 +395,7 @@ impl Schedule {
             door.listener
         );
         self.pool.top_up(door, MASTER);
-        Act::Doubt(holders)
+        Act::Nudge(holders, PATIENCE)
     }
 
     pub(super) fn count_rescue(&self) {

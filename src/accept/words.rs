@@ -36,8 +36,8 @@ pub(super) enum Tally {
 }
 
 /// Totals that go on in the binary that replaces this one, by their names between the two.
-pub(crate) const CARRIED: [&str; 8] = [
-    "accepted", "moves", "passed", "repassed", "rescues", "empty", "errors", "switches",
+pub(crate) const CARRIED: [&str; 9] = [
+    "accepted", "moves", "passed", "repassed", "rescues", "empty", "errors", "switches", "late",
 ];
 
 /// What the master publishes.

@@ -200,13 +200,13 @@ impl Worker {
         }
     }
 
-    /// Where the accept lock schedules, whoever goes to sleep without it looks
-    /// again by a timer.
+    /// Where the accept lock schedules, the first that goes to sleep has it. Before the gate
+    /// is open there is nothing to look for: the message that opens it wakes this worker.
     fn try_lock(&self) {
         let locks = self.seat.locks();
         self.reactor().boundary(locks);
-        if locks {
-            let again = self.seat.before_wait(self.is_open());
+        if locks && self.is_open() {
+            let again = self.seat.take_lock();
             self.reactor().own_timer(TRY_LOCK, again);
         }
     }

@@ -14,13 +14,13 @@
 enum { SKIPPED = 77 };
 
 static const struct mode modes[] = {
-    {"token", DTM_ACCEPT_TOKEN, 0, true, true, true, 0, 2},
-    {"steer", DTM_ACCEPT_STEER, 0, true, true, true, 0, 2},
-    {"hash", DTM_ACCEPT_HASH, 0, false, true, true, 0, 1.5},
-    {"shared", DTM_ACCEPT_SHARED, 0, false, true, true, 0, 2},
-    {"pass", DTM_ACCEPT_PASS, DTM_PASS_LEAST, true, true, true, 1, 2},
-    {"rotate", DTM_ACCEPT_PASS, DTM_PASS_ROTATE, false, true, true, 1, 2},
-    {"lock", DTM_ACCEPT_LOCK, 0, false, false, false, 0, 8},
+    {"token", DTM_ACCEPT_TOKEN, 0, true, true, 0, 2},
+    {"steer", DTM_ACCEPT_STEER, 0, true, true, 0, 2},
+    {"hash", DTM_ACCEPT_HASH, 0, false, true, 0, 1.5},
+    {"shared", DTM_ACCEPT_SHARED, 0, false, true, 0, 2},
+    {"pass", DTM_ACCEPT_PASS, DTM_PASS_LEAST, true, true, 1, 2},
+    {"rotate", DTM_ACCEPT_PASS, DTM_PASS_ROTATE, false, true, 1, 2},
+    {"lock", DTM_ACCEPT_LOCK, 0, false, false, 0, 8},
 };
 
 const struct mode *mode = modes;

@@ -16,7 +16,6 @@ struct mode {
     uint32_t number, pass; /* DTM_ACCEPT_*, DTM_PASS_* */
     bool even;             /* when it has settled, loads differ by at most 1 */
     bool all;              /* every open worker gets some */
-    bool sleeps;           /* an idle service makes no wake-up */
     int ahead;             /* so many may a worker have been given before it can take them */
     double skew;           /* of short connections: largest share by the mean, at most */
 };

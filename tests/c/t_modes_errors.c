@@ -65,7 +65,7 @@ static void fatal_errors(void)
         return; /* workers do not accept there, and the master has no other place to go */
     begin();
     for (int i = 0; i < 3; i++) {
-        struct kid *kid = nth_open(0);
+        struct kid *kid = mode->all ? nth_open(0) : one_more(&crowd); /* who accepts */
         inject(&(struct injection){.call = SYS_accept4, .error = errors[i], .pid = kid->pid});
         while (!has(kid, DTM_EVENT_EXIT)) {
             come(&crowd, 1);

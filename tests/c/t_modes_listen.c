@@ -147,13 +147,11 @@ static void without_privileges(void)
     leave();
 }
 
-/* M9: with idle clients at every listener nobody wakes up. Only the lock's waiters poll. */
+/* M9: with idle clients at every listener nobody wakes up. */
 static void nobody_wakes_up(void)
 {
     start_with_all();
     visit_all();
-    if (!mode->sleeps)
-        return leave();
     /* Until what there was to do is done, the look for hangs included. */
     uint64_t before = settled_switches(1250);
     observe(1000);

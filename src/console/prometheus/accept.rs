@@ -82,6 +82,11 @@ pub(super) fn write(s: &Status, out: &mut Text) {
             "Changes of the accept mode.",
             a.switches,
         ),
+        (
+            "dtm_accept_late_total",
+            "Accept locks given back after they had been taken away.",
+            a.late,
+        ),
     ] {
         out.counter(name, help, value);
     }

@@ -63,6 +63,7 @@ pub(in crate::console) fn stats(call: &mut Call<'_>) -> Answered {
         ("empty", Value::count(a.empty)),
         ("errors", Value::count(a.errors)),
         ("switches", Value::count(a.switches)),
+        ("late", Value::count(a.late)),
     ]);
     reply_or_json(call, value)
 }

@@ -34,9 +34,9 @@ pub const DTM_ACCEPT_SHARED: u32 = 4;
 /// taken one loses nothing. Costs about half as much again for each connection.
 pub const DTM_ACCEPT_PASS: u32 = 5;
 /// Accept schedule: who has the lock accepts, as with nginx's accept_mutex: for
-/// comparison, and for those who want the old behaviour. Workers without it look
-/// again every 100 ms; it is taken from a holder that makes no move for 250 ms while
-/// clients wait.
+/// comparison, and for those who want the old behaviour. While clients come, workers
+/// without it look again every 100 ms. The master gives it to somebody when a client waits
+/// and nobody has it, and takes it from a holder that makes no move for 250 ms meanwhile.
 pub const DTM_ACCEPT_LOCK: u32 = 6;
 
 /// A worker's load is the number of its open clients.

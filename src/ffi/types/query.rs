@@ -136,6 +136,8 @@ pub struct dtm_accept_t {
     pub errors: u64,
     /// Changes of the mode on the running service.
     pub switches: u64,
+    /// DTM_ACCEPT_LOCK: workers that gave the lock back after it had been taken from them.
+    pub late: u64,
 }
 
 /// A life event, for the `event` callback in the master.
