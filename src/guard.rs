@@ -112,8 +112,9 @@ fn guarded<T: Answer>(f: impl FnOnce(&'static Runtime) -> Result<T>) -> T::C {
 /// The runtime of a call that was let in.
 #[inline(always)]
 fn runtime() -> &'static Runtime {
-    // SAFETY: nobody is let in before publish(), nor after retract().
-    unsafe { &*RUNTIME.load(Relaxed) }
+    // SAFETY: nobody is let in without a role, and with that the runtime is known until
+    // retract().
+    unsafe { &*role::me().runtime() }
 }
 
 /// C calls us before there is a runtime.

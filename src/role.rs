@@ -5,13 +5,18 @@
 use crate::border::Border;
 use crate::error::{Context, Error, Result};
 use crate::ffi::*;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
+use crate::runtime::Runtime;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
 
 /// The identity of the calling process. All zero after a foreign fork.
 #[repr(C)]
 pub(crate) struct Identity {
     /// Who may call. First: every call of the API comes by.
     pub(crate) border: Border,
+    /// The runtime of those who may call: see `guard.rs`.
+    runtime: AtomicPtr<Runtime>,
+    /// The service has forked this process, so others may have its descriptors.
+    pub(crate) forked: AtomicBool,
     /// DTM_ROLE_*; 0: none of ours.
     role: AtomicU32,
     pub(crate) slot: AtomicU32,
@@ -78,6 +83,7 @@ pub(crate) fn assume(
     me.pid.store(nix::unistd::getpid().as_raw(), Relaxed);
     me.master_pid.store(master_pid, Relaxed);
     me.border.set_up(role);
+    me.runtime.store(crate::guard::published(), Relaxed);
     me.role.store(role, Release);
 }
 
@@ -93,6 +99,8 @@ impl Identity {
     const fn new() -> Self {
         Self {
             border: Border::new(),
+            runtime: AtomicPtr::new(std::ptr::null_mut()),
+            forked: AtomicBool::new(false),
             role: AtomicU32::new(0),
             slot: AtomicU32::new(0),
             generation: AtomicU32::new(0),
@@ -101,6 +109,12 @@ impl Identity {
             pid: AtomicI32::new(0),
             master_pid: AtomicI32::new(0),
         }
+    }
+
+    /// Null for those who may not call.
+    #[inline(always)]
+    pub(crate) fn runtime(&self) -> *const Runtime {
+        self.runtime.load(Relaxed)
     }
 
     pub(crate) fn role(&self) -> u32 {

@@ -76,11 +76,13 @@ pub(super) trait HandOver {
         self.is_open(slot) && self.away(slot) == 0
     }
 
+    #[unsafe(link_section = ".text.hot")]
     fn survey(&self, door: Door, me: usize) -> Survey {
         survey(self.candidates(door), me)
     }
 
     /// Give the slot a token. False: it has one, or takes no clients.
+    #[unsafe(link_section = ".text.hot")]
     fn arm(&self, slot: usize, door: Door) -> bool {
         if !self.claim(slot, door.listener) {
             return false;
@@ -101,6 +103,7 @@ pub(super) trait HandOver {
     }
 
     /// Unregister a slot without a token.
+    #[unsafe(link_section = ".text.hot")]
     fn withdraw(&self, slot: usize, door: Door) {
         self.unregister(slot, door);
         // Armed by another meanwhile, whose registration that may have been.
@@ -128,6 +131,7 @@ pub(super) trait HandOver {
 
     /// Register anew, at the end of the queue. The kernel looks whether a
     /// connection waits: no wake-up that went wrong before can be lost.
+    #[unsafe(link_section = ".text.hot")]
     fn requeue(&self, slot: usize, door: Door) {
         self.unregister(slot, door);
         if self.register(slot, door).is_err() {
@@ -149,6 +153,7 @@ pub(super) trait HandOver {
     // --- A worker ---
 
     /// Worker `me` accepted a client. True: another has its token now.
+    #[unsafe(link_section = ".text.hot")]
     fn pass_on(&self, me: usize, door: Door) -> bool {
         let mode = self.mode(door.listener);
         let held = self.release(me, door.listener);
@@ -163,6 +168,7 @@ pub(super) trait HandOver {
     /// Find the next owner of the token in hand. Worker `me` stays registered
     /// until there is one. The sentinel, which is to stand behind all, falls back
     /// by one with each turn: it may then raise a false alarm, and moves.
+    #[unsafe(link_section = ".text.hot")]
     fn settle(&self, me: usize, door: Door) -> bool {
         let (load, limit) = (self.load(me), self.limit(door));
         for _ in 0..TRIES {

@@ -31,7 +31,7 @@ pub(super) struct Pool {
     /// are nothing to it.
     known: AtomicUsize,
     /// Of each listener: can it be a group of sockets?
-    inet: Vec<AtomicBool>,
+    inet: [AtomicBool; LISTENERS],
     /// Descriptors of the doors, the same in all processes that have it; -1: there is none.
     shared: Vec<AtomicI32>,
     own: Vec<AtomicI32>,
@@ -48,7 +48,7 @@ impl Pool {
             epolls: (0..slots).map(|_| epoll()).collect::<Result<_>>()?,
             sentinel: epoll()?,
             known: AtomicUsize::new(0),
-            inet: (0..LISTENERS).map(|_| AtomicBool::new(false)).collect(),
+            inet: [const { AtomicBool::new(false) }; LISTENERS],
             shared: none(words.groups() * LISTENERS),
             own: none(slots * LISTENERS),
             words,
@@ -127,6 +127,7 @@ impl Pool {
 
     /// Does this worker take clients, as far as it knows itself? Whether it is
     /// stopped or hangs is for others to say.
+    #[inline(always)]
     pub(super) fn may_take(&self, slot: usize) -> bool {
         let own = away::CLOSED | away::FULL | away::LEAVING;
         self.words.is_open(slot) && self.words.row(slot).away() & own == 0
@@ -212,11 +213,13 @@ impl HandOver for Pool {
         self.words.row(slot).release(listener)
     }
 
+    #[unsafe(link_section = ".text.hot")]
     fn register(&self, slot: usize, door: Door) -> nix::Result<()> {
         let fd = self.fd(door).ok_or(Errno::EBADF)?;
         add(&self.epolls[slot], fd, OWN | u64::from(door.token()))
     }
 
+    #[unsafe(link_section = ".text.hot")]
     fn unregister(&self, slot: usize, door: Door) -> bool {
         let gone = |fd| self.epolls[slot].delete(fd).is_ok();
         self.fd(door).is_some_and(gone)

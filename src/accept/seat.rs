@@ -100,6 +100,7 @@ impl Seat {
     }
 
     /// A client was accepted: arrange the next turn, before any work is done for it.
+    #[unsafe(link_section = ".text.hot")]
     pub(crate) fn accepted(&self, door: Door) {
         self.count_one(door.listener);
         if door.is_own() {
@@ -122,6 +123,7 @@ impl Seat {
         }
     }
 
+    #[inline(always)]
     fn count_one(&self, listener: usize) {
         let row = self.row();
         row.set_load(row.load().saturating_add(1));
@@ -145,22 +147,20 @@ impl Seat {
 
     /// The program that steers counts a client when its SYN arrives. Some never
     /// come: those are forgotten after a while, when nothing waits any more.
-    pub(crate) fn forget_lost(&self, now_ms: impl FnOnce() -> u64) {
-        let row = self.row();
-        if row.on_the_way() == 0 {
-            return;
+    pub(crate) fn forget_lost(&self, now_ms: u64) {
+        let since = self.reconciled.load(Relaxed);
+        if self.row().on_the_way() != 0 && now_ms.saturating_sub(since) >= HANDSHAKE_MS {
+            self.reconcile(now_ms);
         }
-        let now_ms = now_ms();
-        if now_ms.saturating_sub(self.reconciled.load(Relaxed)) < HANDSHAKE_MS {
-            return;
-        }
+    }
+
+    #[cold]
+    fn reconcile(&self, now_ms: u64) {
         let own = (0..self.pool.listeners()).map(|l| Door::own(l, self.slot));
-        if own
-            .filter_map(|door| self.pool.fd(door))
-            .all(|fd| probe::depth(fd) == 0)
-        {
-            self.seen
-                .store(row.reconcile(self.seen.load(Relaxed)), Relaxed);
+        let mut queues = own.filter_map(|door| self.pool.fd(door));
+        if queues.all(|fd| probe::depth(fd) == 0) {
+            let then = self.row().reconcile(self.seen.load(Relaxed));
+            self.seen.store(then, Relaxed);
         }
         self.reconciled.store(now_ms, Relaxed);
     }

@@ -77,20 +77,18 @@ pub(super) struct Words {
     inherited: Piece<AtomicU64>,
     /// The accept lock's line, then those of each slot.
     lines: Piece<AtomicU64>,
-    rows: Rows,
-}
-
-enum Rows {
-    Plain(Region),
-    /// They are those of the program that steers.
-    Steered(Arc<Loads>),
+    /// Those of the program that steers, if there is one.
+    rows: Piece<Row>,
 }
 
 impl Words {
     pub(super) fn new(slots: usize, steered: Option<Arc<Loads>>) -> Result<Self> {
         let rows = match steered {
-            Some(loads) => Rows::Steered(loads),
-            None => Rows::Plain(Region::new("dtm-accept-rows", slots * size_of::<Row>())?),
+            Some(loads) => loads.piece(),
+            None => {
+                let rows = Region::new("dtm-accept-rows", slots * size_of::<Row>())?;
+                Arc::new(rows).piece(0, slots)
+            }
         };
         let groups = slots.div_ceil(GROUP);
         let parts = [
@@ -147,10 +145,7 @@ impl Words {
     /// Of all slots.
     #[inline(always)]
     pub(super) fn rows(&self) -> &[Row] {
-        match &self.rows {
-            Rows::Plain(region) => region.rows(0, self.slots),
-            Rows::Steered(loads) => loads.rows(),
-        }
+        &self.rows
     }
 
     #[inline(always)]

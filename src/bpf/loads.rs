@@ -6,8 +6,10 @@
 
 use super::row::Row;
 use crate::error::{Context, Result};
+use crate::shm::{Owner, Piece};
 use memmap2::{MmapOptions, MmapRaw};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// The most rows that one program can look at: its longest jump is over all of them.
@@ -59,6 +61,12 @@ impl Loads {
         // SAFETY: the mapping is as large as size() says, aligned to a page, lives
         // as long as self, and holds atomics, for which any content is valid.
         unsafe { &*self.memory.as_mut_ptr().cast() }
+    }
+
+    /// The rows, looked up once, for those who need them at each client.
+    pub(crate) fn piece(self: &Arc<Self>) -> Piece<Row> {
+        // SAFETY: mapped as long as the table, which the piece keeps.
+        unsafe { Piece::of(self.rows(), Arc::clone(self) as Arc<Owner>) }
     }
 
     pub(crate) fn rows(&self) -> &[Row] {

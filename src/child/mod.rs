@@ -53,8 +53,11 @@ pub(crate) trait Duties {
 }
 
 impl<D: Duties> Owner for D {
+    #[unsafe(link_section = ".text.hot")]
     fn own(&self, token: u32, _events: u32) {
-        self.child().event(token, self);
+        if !self.child().event(token, self) {
+            Duties::own(self, token);
+        }
     }
 }
 
@@ -79,6 +82,8 @@ pub(crate) struct Child {
     pub(crate) birth: Birth,
     pub(crate) link: Link,
     pub(crate) shared: Rc<Shared>,
+    /// Its row of the board.
+    pub(crate) gauges: shm::Gauges,
     /// The mask to begin with.
     pub(crate) mask: libc::sigset_t,
     wake: handler::Wake,
@@ -102,6 +107,7 @@ impl Child {
             link,
             mask: mask::open_for(signals()),
             blocked: Blocked::new(signals())?,
+            gauges: shared.board.gauges(birth.slot),
             birth,
             shared,
             wake,
@@ -143,18 +149,28 @@ impl Child {
         reactor.own_add(self.lifeline.as_raw_fd(), input, LIFELINE)
     }
 
-    fn event(&self, token: u32, process: &dyn Duties) {
+    /// False: it is none of those that every child has.
+    #[inline(always)]
+    fn event(&self, token: u32, process: &dyn Duties) -> bool {
+        let common = matches!(token, CHANNEL | WAKE | BLOCKED | LIFELINE);
+        if common {
+            self.common(token, process);
+        }
+        common
+    }
+
+    #[inline(never)]
+    fn common(&self, token: u32, process: &dyn Duties) {
         let rt = process.rt();
         match token {
             CHANNEL => self.read_channel(process),
             WAKE => self.signals(rt.config().signals),
             BLOCKED => self.blocked.let_in(),
-            LIFELINE => {
+            _ => {
                 self.orphaned(rt.config().orphan);
                 // It stays readable.
                 rt.reactor_or_exit().own_del(self.lifeline.as_raw_fd());
             }
-            other => process.own(other),
         }
     }
 
@@ -184,8 +200,7 @@ impl Child {
             // It stays readable, and we may live on for a while.
             process.rt().reactor_or_exit().own_del(self.link.fd());
         }
-        let board = &self.shared.board;
-        board.set(self.birth.slot, shm::Gauge::Fenced, self.link.fenced());
+        self.gauges.set(shm::Gauge::Fenced, self.link.fenced());
     }
 
     /// Signals arrived: see what they mean to a child.

@@ -178,7 +178,7 @@ impl Controller {
 
     /// One more of what this process counts for its successors, too.
     pub(crate) fn count(&self, gauge: crate::shm::Gauge) {
-        self.child.shared.board.add(self.child.birth.slot, gauge, 1);
+        self.child.gauges.add(gauge, 1);
     }
 
     /// One pass: events, then a fresh look at the workers, updates, the service.

@@ -108,6 +108,7 @@ impl Origin {
 impl Reactor {
     /// A new client: its open callback runs here, and the close callback too if it
     /// is refused there. An error says that it was closed before any callback ran.
+    #[unsafe(link_section = ".text.hot")]
     pub(crate) fn client_add(&self, fd: OwnedFd, from: Origin) -> Result<()> {
         let Origin {
             listener,

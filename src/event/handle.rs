@@ -141,6 +141,7 @@ impl Reactor {
 
     /// Activity, and a new idle timeout (DTM_OFF: none). A timer that is armed for
     /// an earlier time stays: it will find out.
+    #[unsafe(link_section = ".text.hot")]
     pub(super) fn rearm_idle(&self, entry: &Entry, ms: u32) {
         let now = self.now_ms();
         entry.stamp.set(now * NS_PER_MS);

@@ -14,6 +14,9 @@
 //! Callbacks of the service re-enter all of this. So everything takes `&self`, state
 //! lies in cells, nothing stays borrowed while a callback runs, and no callback runs
 //! inside of another one's library call: what it asks for waits in the queue.
+//!
+//! What runs for each connection and each step, here, in `accept`, `worker` and `ffi`, is
+//! put in the section `.text.hot`, so that it lies on few pages; see docs/accept.md.
 
 mod census;
 mod client;

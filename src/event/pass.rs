@@ -46,7 +46,7 @@ impl Reactor {
 
     #[inline(always)]
     fn wake_up(&self) -> u64 {
-        let now = Clock::read().ns();
+        let now = Clock::by(self.gettime).ns();
         self.now.set(now);
         self.beat(now);
         now
@@ -63,6 +63,7 @@ impl Reactor {
 
     /// What epoll_wait() returned, and put into the batch.
     #[inline(never)]
+    #[unsafe(link_section = ".text.hot")]
     fn serve(&self, n: i32, owner: &dyn Owner) -> Result<()> {
         let batch = self.poller.batch(n)?;
         let now = self.wake_up();
@@ -84,6 +85,7 @@ impl Reactor {
     }
 
     #[inline(never)]
+    #[unsafe(link_section = ".text.hot")]
     fn call_owner(&self, owner: &dyn Owner, token: u32, events: u32) {
         self.stir();
         owner.own(token, events);
@@ -109,6 +111,7 @@ impl Reactor {
 
     /// The end of a pass in which not only steps went on.
     #[inline(never)]
+    #[unsafe(link_section = ".text.hot")]
     fn finish(&self) -> Result<bool> {
         for _ in 0..QUEUE_BUDGET {
             let Some(entry) = self.queue.pop(&self.slab) else {
@@ -122,6 +125,7 @@ impl Reactor {
         let rare = self.rare.get();
         self.rare.set(rare & !(FREED | NEWS));
         let now = self.now.replace(0);
+        self.last.set(now);
         if rare & ABROAD != 0 {
             // As far as anybody here can tell; but each time in a new place, so that who
             // dispatches is seen to get on.

@@ -7,15 +7,16 @@ use std::cell::Cell;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// Events taken from the kernel at once.
-const COUNT: i32 = 256;
+const COUNT: i32 = 64;
 
 /// What the kernel reports of one fd.
 type Event = Cell<libc::epoll_event>;
 
+#[repr(C)]
 pub(super) struct Poller {
     epoll: OwnedFd,
     /// Where the kernel puts what it has to report.
-    batch: Box<[Event; COUNT as usize]>,
+    batch: [Event; COUNT as usize],
 }
 
 /// What an interest may consist of.
@@ -36,7 +37,7 @@ impl Poller {
     /// that one had inherited, as we have, are still in it.
     pub(super) fn new(epoll: OwnedFd) -> Self {
         let empty = || Cell::new(libc::epoll_event { events: 0, u64: 0 });
-        let batch = Box::new(std::array::from_fn(|_| empty()));
+        let batch = std::array::from_fn(|_| empty());
         let poller = Self { epoll, batch };
         for fd in poller.registered() {
             poller.delete(fd);
@@ -76,6 +77,7 @@ impl Poller {
         self.control(libc::EPOLL_CTL_DEL, fd, 0, 0).is_ok()
     }
 
+    #[unsafe(link_section = ".text.hot")]
     fn control(&self, op: i32, fd: RawFd, events: u32, data: u64) -> Result<()> {
         let mut event = libc::epoll_event { events, u64: data };
         // SAFETY: event lives during the call; fds are checked by the kernel.

@@ -13,9 +13,10 @@ use std::ptr::NonNull;
 /// Entries of a chunk: 30 KiB.
 const CHUNK: u32 = 256;
 
+#[repr(C)]
 pub(super) struct Slab {
-    /// First entries of the chunks. Raw, for the entries are shared all along.
-    chunks: UnsafeCell<Vec<NonNull<Entry>>>,
+    /// The first chunk, which most events mean: without a look into `chunks`.
+    first: Cell<NonNull<Entry>>,
     /// How many entries there are, free ones included. Behind them is bare memory.
     len: Cell<u32>,
     free: Cell<u32>,
@@ -23,11 +24,14 @@ pub(super) struct Slab {
     retired: Cell<u32>,
     /// First generation of every entry.
     seed: u32,
+    /// First entries of the chunks. Raw, for the entries are shared all along.
+    chunks: UnsafeCell<Vec<NonNull<Entry>>>,
 }
 
 impl Slab {
     pub(super) fn new(seed: u32) -> Self {
         Self {
+            first: Cell::new(NonNull::dangling()),
             chunks: UnsafeCell::default(),
             len: Cell::new(0),
             free: Cell::new(NIL),
@@ -62,6 +66,10 @@ impl Slab {
     #[inline(always)]
     unsafe fn place(&self, index: u32) -> NonNull<Entry> {
         let (chunk, offset) = ((index / CHUNK) as usize, (index % CHUNK) as usize);
+        if chunk == 0 {
+            // SAFETY: as below.
+            return unsafe { self.first.get().add(offset) };
+        }
         // SAFETY: the caller says so, and a chunk has room for CHUNK entries.
         self.chunks(|chunks| unsafe { chunks.get_unchecked(chunk).add(offset) })
     }
@@ -106,8 +114,11 @@ impl Slab {
         self.chunks(|chunks| chunks.try_reserve(1))?;
         let mut chunk: Vec<Entry> = Vec::new();
         chunk.try_reserve_exact(CHUNK as usize)?;
-        let bare = NonNull::from(ManuallyDrop::new(chunk).spare_capacity_mut());
-        self.chunks(|chunks| chunks.push(bare.cast()));
+        let bare = NonNull::from(ManuallyDrop::new(chunk).spare_capacity_mut()).cast();
+        if self.len.get() == 0 {
+            self.first.set(bare);
+        }
+        self.chunks(|chunks| chunks.push(bare));
         Ok(())
     }
 

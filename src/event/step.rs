@@ -77,6 +77,7 @@ impl Reactor {
     }
 
     #[inline(never)]
+    #[unsafe(link_section = ".text.hot")]
     fn ready_else(&self, entry: &Entry, bits: u32, now: u64) {
         let steady = u32::from(entry.steady.get());
         if steady == u32::from(UNSTEADY) || is_trouble(bits) {
@@ -143,6 +144,7 @@ impl Reactor {
 
     /// Run a step: what epoll said, and what else there is to tell.
     #[inline(never)]
+    #[unsafe(link_section = ".text.hot")]
     fn step(&self, entry: &Entry, ready: u32) {
         // It may have another one in this pass.
         self.progress.get().begin(Note::step(entry.id.get()));
@@ -182,6 +184,7 @@ impl Reactor {
 
     /// None: it was released by its own step.
     #[inline(never)]
+    #[unsafe(link_section = ".text.hot")]
     fn step_watch(&self, entry: &Entry, events: u32) -> Option<i32> {
         let Kind::Watch {
             step: Some(step), ..
@@ -200,6 +203,7 @@ impl Reactor {
 
     /// Carry out what a step or open callback wants.
     #[inline(never)]
+    #[unsafe(link_section = ".text.hot")]
     pub(super) fn settle(&self, entry: &Entry, result: i32) {
         if result == DTM_KEEP && entry.steady.get() != UNSTEADY {
             return;
@@ -224,6 +228,7 @@ impl Reactor {
     }
 
     /// Tell epoll; an fd that epoll does not take any more is of no use.
+    #[unsafe(link_section = ".text.hot")]
     pub(super) fn arm_or_end(&self, entry: &Entry) {
         if entry.has(TAKEN) {
             return;
@@ -236,6 +241,7 @@ impl Reactor {
 
     /// Bring epoll up to date, and note what the next step may leave as it is. In a
     /// drain there is always something to see to.
+    #[unsafe(link_section = ".text.hot")]
     pub(super) fn arm(&self, entry: &Entry) -> Result<()> {
         let done = self.poller.arm(entry);
         let (interest, armed) = (entry.interest.get(), entry.armed.get());
@@ -270,6 +276,7 @@ impl Reactor {
 
     /// The end, exactly once, for the first reason there was. An entry whose callback
     /// is running ends after it.
+    #[unsafe(link_section = ".text.hot")]
     pub(super) fn end(&self, entry: &Entry, reason: i32) {
         if entry.has(ENDING) {
             return;

@@ -63,13 +63,23 @@ pub(super) struct Wheel {
     /// Nothing is due before; NEVER: nothing at all. All that most passes look at.
     next: Cell<u64>,
     occupied: [Cell<u64>; LEVELS as usize],
-    slots: [Slot; PLACES],
+    /// Elsewhere: they are 7 KiB, and without a timer nobody looks there.
+    slots: Box<[Slot]>,
 }
 
 struct Slot {
     head: Cell<u32>,
     /// No node here is due before; removals do not raise it.
     earliest: Cell<u64>,
+}
+
+impl Slot {
+    fn empty() -> Self {
+        Self {
+            head: Cell::new(NIL),
+            earliest: Cell::new(0),
+        }
+    }
 }
 
 /// Later than every deadline.
@@ -82,12 +92,7 @@ impl Wheel {
             elapsed: Cell::new(now),
             next: Cell::new(NEVER),
             occupied: [const { Cell::new(0) }; LEVELS as usize],
-            slots: [const {
-                Slot {
-                    head: Cell::new(NIL),
-                    earliest: Cell::new(0),
-                }
-            }; PLACES],
+            slots: (0..PLACES).map(|_| Slot::empty()).collect(),
         }
     }
 

@@ -17,6 +17,7 @@ use std::ffi::{c_char, c_void};
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: borrowed: libdtm closes it after the close callback; dtm_client_release() gives it away
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.hot")]
 pub unsafe extern "C" fn dtm_client_fd(client: *const dtm_client_t) -> i32 {
     event::ask_client(client, event::Entry::fd)
 }
@@ -114,6 +115,7 @@ pub unsafe extern "C" fn dtm_client_set_state(
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: the service's; libdtm never touches it
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.hot")]
 pub unsafe extern "C" fn dtm_client_set_data(client: *mut dtm_client_t, data: *mut c_void) -> i32 {
     event::ask_client(client, |client| client.set_data(data))
 }
@@ -126,6 +128,7 @@ pub unsafe extern "C" fn dtm_client_set_data(client: *mut dtm_client_t, data: *m
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: the service's
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.hot")]
 pub unsafe extern "C" fn dtm_client_data(client: *const dtm_client_t) -> *mut c_void {
     event::ask_client(client, event::Entry::data)
 }
@@ -140,6 +143,7 @@ pub unsafe extern "C" fn dtm_client_data(client: *const dtm_client_t) -> *mut c_
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
+#[unsafe(link_section = ".text.hot")]
 pub unsafe extern "C" fn dtm_client_set_busy(client: *mut dtm_client_t, busy: i32) -> i32 {
     event::set_busy(client, busy != 0)
 }

@@ -57,13 +57,14 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
     let mode = schedule.check_mode(config.accept_mode)?;
     schedule.set_tokens(config.accept_tokens);
     schedule.set_mode(config.accept_mode)?;
+    let board = Board::new(slots)?;
     let shared = Rc::new(Shared {
         table: Table::new(slots)?,
         facts: FactsBlock::new()?,
         adopted: AdoptedBlock::new(slots)?,
         ban: Ban::new(config.nofork_max)?,
-        board: Board::new(slots)?,
-        progress: crate::shm::ProgressTable::new(slots)?,
+        progress: board.progress(),
+        board,
         reports: crate::report::Ring::new()?,
         schedule,
         locks: Locks::new(rt.locks.names())?,

@@ -78,6 +78,7 @@ impl From<Errno> for AcceptError {
 }
 
 /// The next client of a non-blocking listener; `None` when none waits.
+#[unsafe(link_section = ".text.hot")]
 pub(crate) fn accept(listener: BorrowedFd<'_>) -> Result<Option<(OwnedFd, Peer)>, AcceptError> {
     // SAFETY: zero is a valid sockaddr_in6.
     let mut raw: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };

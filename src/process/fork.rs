@@ -2,9 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::ffi::DTM_ETHREADS;
+use crate::role;
 use crate::signal::mask;
 use std::os::unix::fs::MetadataExt;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// In whom the caller goes on.
 pub(crate) enum Forked {
@@ -34,24 +35,21 @@ pub(crate) fn check_threads(allowed: bool) -> Result<()> {
     ))
 }
 
-/// The service has forked this process, so others may have its descriptors.
-static FORKED: AtomicBool = AtomicBool::new(false);
-
 extern "C" fn note_fork() {
-    FORKED.store(true, Relaxed);
+    role::me().forked.store(true, Relaxed);
 }
 
 /// Notice when the service forks. What it starts by posix_spawn(), system() or
 /// popen() need not be noticed: that execs at once.
 pub(crate) fn notice_forks() {
-    // SAFETY: the handler only stores to a static, and lives as long as the library.
+    // SAFETY: the handler only stores a word, and lives as long as the library.
     let failed = unsafe { libc::pthread_atfork(None, Some(note_fork), None) } != 0;
-    FORKED.store(failed, Relaxed);
+    role::me().forked.store(failed, Relaxed);
 }
 
 /// May another process have descriptors of this one?
 pub(crate) fn has_forked() -> bool {
-    FORKED.load(Relaxed)
+    role::me().forked.load(Relaxed)
 }
 
 /// Fork with all signals blocked: none is lost, and none runs the parent's

@@ -220,10 +220,8 @@ impl Runtime {
     }
 
     /// The tag of a service listener.
-    pub(crate) fn tag(&self, index: u32) -> u64 {
-        self.listeners
-            .borrow()
-            .tag(usize::try_from(index).unwrap_or(usize::MAX))
+    pub(crate) fn tag(&self, number: usize) -> u64 {
+        self.listeners.borrow().tag(number)
     }
 
     pub(crate) fn listener_count(&self) -> u32 {

@@ -1,7 +1,7 @@
 //! What each process tells about itself: one row per slot, each on cache lines
 //! of its own, plus the service's own counters. For the master these are hints.
 
-use super::{Piece, Region};
+use super::{Piece, Progress, ProgressTable, Region};
 use crate::error::Result;
 use crate::ffi::DTM_COUNTERS_MAX;
 use std::sync::Arc;
@@ -10,7 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// The library's own words of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gauge {
-    /// Open clients.
+    /// The slot's, over all its processes. A reset leaves these alone.
+    ConsoleConnections,
+    ConsoleRefused,
+    ConsoleCommands,
+    TotalAccepted,
+    /// From here on, the process's. Open clients; each accept touches this cache line.
     Clients,
     /// Clients accepted by this process.
     Accepted,
@@ -18,53 +23,73 @@ pub(crate) enum Gauge {
     Fenced,
     /// Clients closed at the drain's deadline.
     Late,
-    /// From here on: the slot's, over all its processes. A reset leaves these alone.
-    ConsoleConnections = 12,
-    ConsoleRefused = 13,
-    ConsoleCommands = 14,
-    TotalAccepted = 15,
 }
 
 const GAUGES: usize = 16;
-/// From here on a row's words belong to the slot.
-const TOTALS: usize = Gauge::ConsoleConnections as usize;
+/// From here on a row's words belong to the process.
+const OWN: usize = Gauge::Clients as usize;
 const COUNTERS: usize = DTM_COUNTERS_MAX as usize;
-const ROW: usize = GAUGES + COUNTERS;
-// Two rows never share a line, nor a pair of lines that are fetched together.
-const _: () = assert!((ROW * size_of::<u64>()).is_multiple_of(128));
+
+/// All that a process tells, close together. Two rows never share a line, nor a pair of
+/// lines that are fetched together.
+#[repr(C, align(128))]
+pub(crate) struct BoardRow {
+    pub(super) progress: Progress,
+    gauges: [AtomicU64; GAUGES],
+    counters: [AtomicU64; COUNTERS],
+}
 
 pub(crate) struct Board {
-    rows: Piece<AtomicU64>,
+    rows: Piece<BoardRow>,
     slots: usize,
+}
+
+/// A process's own gauges, for what it counts at each client.
+pub(crate) struct Gauges(Piece<BoardRow>);
+
+impl Gauges {
+    pub(crate) fn set(&self, gauge: Gauge, value: u64) {
+        self.word(gauge).store(value, Relaxed);
+    }
+
+    /// There is one writer, so no locked addition.
+    pub(crate) fn add(&self, gauge: Gauge, n: u64) {
+        let word = self.word(gauge);
+        word.store(word.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    #[inline(always)]
+    fn word(&self, gauge: Gauge) -> &AtomicU64 {
+        &self.0[0].gauges[gauge as usize]
+    }
 }
 
 impl Board {
     pub(crate) fn new(slots: usize) -> Result<Self> {
-        let words = (slots + 1) * ROW;
-        let region = Arc::new(Region::new("dtm-board", words * size_of::<u64>())?);
-        let rows = region.piece(0, words);
+        let n = slots + 1;
+        let region = Arc::new(Region::new("dtm-board", n * size_of::<BoardRow>())?);
+        let rows = region.piece(0, n);
         Ok(Self { rows, slots })
+    }
+
+    /// How far each child is.
+    pub(crate) fn progress(&self) -> ProgressTable {
+        ProgressTable::new(self.rows.part(0..self.slots))
     }
 
     pub(crate) fn get(&self, slot: usize, gauge: Gauge) -> u64 {
         self.gauge(slot, gauge).load(Relaxed)
     }
 
-    /// Only the slot's own process.
-    pub(crate) fn set(&self, slot: usize, gauge: Gauge, value: u64) {
-        self.gauge(slot, gauge).store(value, Relaxed);
-    }
-
-    /// Only the slot's own process: there is one writer, so no locked addition.
-    pub(crate) fn add(&self, slot: usize, gauge: Gauge, n: u64) {
-        let word = self.gauge(slot, gauge);
-        word.store(word.load(Relaxed).wrapping_add(n), Relaxed);
+    /// Only for the slot's own process.
+    pub(crate) fn gauges(&self, slot: usize) -> Gauges {
+        Gauges(self.rows.part(slot..slot + 1))
     }
 
     /// Before a fork: the gauges belong to the new process. The totals and the
     /// service's counters belong to the slot and go on.
     pub(crate) fn reset(&self, slot: usize) {
-        for word in &self.row(slot)[..TOTALS] {
+        for word in &self.rows[slot].gauges[OWN..] {
             word.store(0, Relaxed);
         }
     }
@@ -97,19 +122,15 @@ impl Board {
 
     /// The same of one of the library's own.
     pub(crate) fn inherit_total(&self, gauge: Gauge, value: u64) {
-        self.set(self.slots, gauge, value);
+        self.gauge(self.slots, gauge).store(value, Relaxed);
     }
 
     fn gauge(&self, slot: usize, gauge: Gauge) -> &AtomicU64 {
-        &self.rows[slot * ROW + gauge as usize]
+        &self.rows[slot].gauges[gauge as usize]
     }
 
     fn counters(&self, slot: usize) -> &[AtomicU64] {
-        &self.row(slot)[GAUGES..]
-    }
-
-    fn row(&self, slot: usize) -> &[AtomicU64] {
-        &self.rows[slot * ROW..(slot + 1) * ROW]
+        &self.rows[slot].counters
     }
 }
 
@@ -120,10 +141,11 @@ mod tests {
     #[test]
     fn gauges_end_with_the_process_and_counters_do_not() {
         let board = Board::new(3).unwrap();
-        board.set(1, Gauge::Clients, 4);
-        board.add(1, Gauge::Accepted, 2);
-        board.add(1, Gauge::Accepted, 3);
-        board.add(1, Gauge::TotalAccepted, 5);
+        let own = board.gauges(1);
+        own.set(Gauge::Clients, 4);
+        own.add(Gauge::Accepted, 2);
+        own.add(Gauge::Accepted, 3);
+        own.add(Gauge::TotalAccepted, 5);
         board.count(1, 31, 10);
         board.count(2, 31, 5);
         assert_eq!(board.get(1, Gauge::Accepted), 5);

@@ -29,12 +29,12 @@ mod table;
 
 pub(crate) use adopted::AdoptedBlock;
 pub(crate) use ban::{Ban, Notice};
-pub(crate) use board::{Board, Gauge};
+pub(crate) use board::{Board, BoardRow, Gauge, Gauges};
 pub(crate) use counts::{Count, Counts};
 pub(crate) use facts::{Facts, FactsBlock};
 pub(crate) use last_words::LastWords;
 pub(crate) use latch::Latch;
 pub(crate) use lock::{Locks, owner};
 pub(crate) use progress::{Doing, NUMBER_BITS, Note, Progress, ProgressTable};
-pub(crate) use region::{Piece, Region};
+pub(crate) use region::{Owner, Piece, Region};
 pub(crate) use table::{Order, Row, Table};

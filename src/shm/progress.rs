@@ -1,8 +1,8 @@
 //! How far each child is: one cache line per slot, written by the child with plain
 //! stores. The master looks at it from time to time; for it these are hints.
 
-use super::Region;
-use crate::error::Result;
+use super::Piece;
+use super::board::BoardRow;
 use std::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{Relaxed, SeqCst},
@@ -197,20 +197,19 @@ impl Progress {
 }
 
 pub(crate) struct ProgressTable {
-    region: Region,
-    slots: usize,
+    rows: Piece<BoardRow>,
 }
 
 impl ProgressTable {
-    pub(crate) fn new(slots: usize) -> Result<Self> {
-        let region = Region::new("dtm-progress", slots * size_of::<Progress>())?;
-        let table = Self { region, slots };
-        (0..slots).for_each(|slot| table.reset(slot, true));
-        Ok(table)
+    /// The rows are part of those of the board.
+    pub(super) fn new(rows: Piece<BoardRow>) -> Self {
+        let table = Self { rows };
+        (0..table.rows.len()).for_each(|slot| table.reset(slot, true));
+        table
     }
 
     pub(crate) fn row(&self, slot: usize) -> &Progress {
-        &self.region.slice::<Progress>(0, self.slots)[slot]
+        &self.rows[slot].progress
     }
 
     /// Before a fork: the row is the new process's, but for what belongs to the slot.
@@ -225,6 +224,7 @@ impl ProgressTable {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Board;
     use super::*;
 
     #[test]
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn whoever_moves_leaves_another_mark() {
-        let table = ProgressTable::new(1).unwrap();
+        let table = Board::new(1).unwrap().progress();
         let row = table.row(0);
         let (a, b) = (Note::step(1), Note::step(2));
         row.step(a);
@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn what_is_the_slots_outlives_processes() {
-        let table = ProgressTable::new(2).unwrap();
+        let table = Board::new(2).unwrap().progress();
         table.row(1).count_request();
         table.reset(1, false);
         assert_eq!((table.row(1).requests(), table.row(0).requests()), (1, 0));

@@ -11,8 +11,9 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap};
+use std::any::Any;
 use std::num::NonZeroUsize;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -95,24 +96,10 @@ impl Region {
         self.words(offset, n)
     }
 
-    /// `n` workers' rows from byte `offset` on.
-    pub(crate) fn rows(&self, offset: usize, n: usize) -> &[Row] {
-        self.words(offset, n)
-    }
-
-    /// `n` rows of another kind from byte `offset` on.
-    pub(super) fn slice<T: Word>(&self, offset: usize, n: usize) -> &[T] {
-        self.words(offset, n)
-    }
-
     /// The same, looked up once, for those who need it at each client.
     pub(crate) fn piece<T: Word>(self: &Arc<Self>, offset: usize, n: usize) -> Piece<T> {
-        let words: *const [T] = self.words(offset, n);
-        Piece {
-            // SAFETY: mapped as long as the region, which the piece keeps.
-            words: unsafe { &*words },
-            _region: Arc::clone(self),
-        }
+        // SAFETY: mapped as long as the region, which the piece keeps.
+        unsafe { Piece::of(self.words(offset, n), Arc::clone(self) as Arc<Owner>) }
     }
 
     fn words<T: Word>(&self, offset: usize, n: usize) -> &[T] {
@@ -131,11 +118,34 @@ impl Region {
     }
 }
 
-/// A part of a region, for as long as it likes.
+/// Whatever keeps memory mapped.
+pub(crate) type Owner = dyn Any + Send + Sync;
+
+/// A part of shared memory, for as long as it likes.
 pub(crate) struct Piece<T: 'static> {
     /// Only lent out: see [`Piece::deref`].
     words: &'static [T],
-    _region: Arc<Region>,
+    owner: Arc<Owner>,
+}
+
+impl<T> Piece<T> {
+    /// # Safety
+    /// `words` are valid as long as `owner` lives.
+    pub(crate) unsafe fn of(words: *const [T], owner: Arc<Owner>) -> Self {
+        Self {
+            // SAFETY: the caller says so, and the piece keeps the owner.
+            words: unsafe { &*words },
+            owner,
+        }
+    }
+
+    /// A part of the part.
+    pub(crate) fn part(&self, range: Range<usize>) -> Self {
+        Self {
+            words: &self.words[range],
+            owner: Arc::clone(&self.owner),
+        }
+    }
 }
 
 impl<T> Deref for Piece<T> {
@@ -153,7 +163,7 @@ pub(crate) trait Word {}
 impl Word for AtomicU32 {}
 impl Word for AtomicU64 {}
 impl Word for Row {}
-impl Word for super::Progress {}
+impl Word for super::BoardRow {}
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,7 @@ const EXHAUSTED_MS: u64 = 100;
 
 impl Worker {
     /// Something waits at this door.
+    #[unsafe(link_section = ".text.hot")]
     pub(super) fn accept(&self, door: Door) {
         // Armed by the master an instant before its message was read.
         if !self.seat.may_accept(door) || !self.is_open() {
@@ -26,6 +27,7 @@ impl Worker {
     }
 
     /// Accept one client at this door. False: there was none.
+    #[unsafe(link_section = ".text.hot")]
     pub(super) fn take_one(&self, door: Door) -> bool {
         let Some(fd) = self.seat.fd(door) else {
             return false;
@@ -57,13 +59,12 @@ impl Worker {
     }
 
     /// `shared`: the master has it, too, until it hears our answer.
+    #[unsafe(link_section = ".text.hot")]
     fn welcome(&self, client: OwnedFd, listener: usize, peer: Peer, shared: bool) {
-        let board = &self.child.shared.board;
         for gauge in [Gauge::Accepted, Gauge::TotalAccepted] {
-            board.add(self.child.birth.slot, gauge, 1);
+            self.child.gauges.add(gauge, 1);
         }
-        let index = u32::try_from(listener).unwrap_or(u32::MAX);
-        let tag = self.rt.tag(index);
+        let tag = self.tags.get(listener).copied().unwrap_or(0);
         let from = Origin {
             shared,
             ..Origin::sole(i32::try_from(listener).unwrap_or(-1), tag, peer)
@@ -102,6 +103,8 @@ impl Worker {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn accept_failed(&self, door: Door, error: AcceptError) {
         self.seat.failed();
         match error {
@@ -119,6 +122,8 @@ impl Worker {
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn exhausted(&self, errno: nix::errno::Errno) {
         ::log::warn!(
             "accept: {}: no new clients for {EXHAUSTED_MS} ms",
@@ -129,6 +134,7 @@ impl Worker {
         self.reactor().own_timer(PAUSE, Some(EXHAUSTED_MS));
     }
 
+    #[cold]
     fn pause(&self) {
         if !self.paused.replace(true) {
             self.seat.pause();
@@ -136,6 +142,7 @@ impl Worker {
     }
 
     /// If nothing speaks against it any more.
+    #[cold]
     pub(super) fn resume(&self) {
         let ready = !self.exhausted.get() && !self.reactor().full();
         if ready && self.paused.replace(false) && self.seat.resume() {

@@ -22,10 +22,16 @@ const ORPHAN_MS: u64 = lifeline::DRAIN_SECONDS as u64 * 1000;
 
 impl Worker {
     /// After every pass: begin to leave, or end it.
+    #[inline(always)]
     pub(super) fn carry_on_leaving(&self) {
-        let Some((order, cause)) = self.child.leaving() else {
-            return;
-        };
+        if let Some((order, cause)) = self.child.leaving() {
+            self.leave_on(order, cause);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn leave_on(&self, order: Order, cause: Cause) {
         if order == Order::Stop {
             self.gate.set(Gate::Closed);
             self.reactor().close_clients(DTM_CLOSE_SHUTDOWN);
@@ -155,8 +161,7 @@ impl Worker {
         if late > 0 {
             ::log::warn!("drain deadline: {late} clients were still busy and are closed");
         }
-        let board = &self.child.shared.board;
-        board.add(self.child.birth.slot, Gauge::Late, u64::from(late));
+        self.child.gauges.add(Gauge::Late, u64::from(late));
     }
 
     fn name_the_busy(&self, what: &str, left_ms: u64) {

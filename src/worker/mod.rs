@@ -29,6 +29,8 @@ pub(crate) struct Worker {
     was_open: Cell<bool>,
     /// A message since the last Sync was refused: the code.
     refused: Cell<i32>,
+    /// Of each listener. Those that come later are nothing to this worker.
+    tags: [u64; DTM_LISTENERS_MAX as usize],
     /// dtm_set_load(); DTM_OFF: the number of clients.
     load: Cell<u32>,
     /// Only busy clients count as load.
@@ -84,6 +86,7 @@ impl Worker {
             gate: Cell::new(Gate::Init),
             was_open: Cell::new(false),
             refused: Cell::new(0),
+            tags: std::array::from_fn(|listener| rt.tag(listener)),
             load: Cell::new(DTM_OFF),
             counts_busy: config.accept_busy,
             paused: Cell::new(false),
@@ -125,12 +128,17 @@ impl Worker {
         self.ready();
         match self.rt.callbacks.worker_main {
             Some(main) => self.foreign(main),
-            None => {
-                let reactor = self.reactor();
-                while !self.turn(reactor, -1) {}
-            }
+            None => self.serve(),
         }
         self.end()
+    }
+
+    /// The library's own loop.
+    #[inline(never)]
+    #[unsafe(link_section = ".text.hot")]
+    fn serve(&self) {
+        let reactor = self.reactor();
+        while !self.turn(reactor, -1) {}
     }
 
     /// The service runs its own loop, and calls dtm_loop_dispatch().
@@ -176,6 +184,7 @@ impl Worker {
 
     /// Not after each pass: steps that only go on change nothing that others know.
     #[inline(never)]
+    #[unsafe(link_section = ".text.hot")]
     fn look_around(&self) -> bool {
         self.carry_on_leaving();
         self.publish();
@@ -217,6 +226,7 @@ impl Worker {
         }
     }
 
+    #[inline(never)]
     fn tick(&self) {
         if let Some(tick) = self.rt.callbacks.worker_tick {
             // SAFETY: the service's function, with the arguments it declared.
@@ -242,6 +252,7 @@ impl Worker {
     }
 
     /// Tell the others how things stand: one store each.
+    #[unsafe(link_section = ".text.hot")]
     fn publish(&self) {
         let clients = self.reactor().clients();
         let load = self.load.get();
@@ -250,11 +261,8 @@ impl Worker {
             DTM_OFF => clients,
             own => own,
         });
-        self.child
-            .shared
-            .board
-            .set(self.child.birth.slot, Gauge::Clients, u64::from(clients));
-        self.seat.forget_lost(crate::sys::now_ms);
+        self.child.gauges.set(Gauge::Clients, clients.into());
+        self.seat.forget_lost(self.reactor().last_ms());
         if self.paused.get() {
             self.resume();
         }
@@ -274,6 +282,7 @@ impl Duties for Worker {
         self.message(frame, attached);
     }
 
+    #[unsafe(link_section = ".text.hot")]
     fn own(&self, token: u32) {
         self.own(token);
     }
