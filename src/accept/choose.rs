@@ -9,15 +9,31 @@ pub(super) struct Candidate {
     pub(super) armed: bool,
     /// Takes no client for the moment.
     pub(super) paused: bool,
+    /// It woke up some time ago and does not sleep yet: it may be blocked, or not be run.
+    pub(super) late: bool,
 }
 
 /// What one look at all candidates tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Survey {
-    /// How many have a token.
+    /// How many have a token and will use it.
     pub(super) armed: usize,
-    /// The least loaded that could have one and has none.
+    /// How many have one and are late.
+    pub(super) stuck: usize,
+    /// The least loaded that could have one and has none. One that is late comes after
+    /// all others.
     pub(super) best: Option<usize>,
+    /// That one is late.
+    pub(super) best_is_late: bool,
+}
+
+impl Survey {
+    /// Who is to have one more token, if there should be so many.
+    pub(super) fn missing(&self, limit: usize) -> Option<usize> {
+        // Where all are late, one more token helps nobody.
+        let stuck = if self.best_is_late { self.stuck } else { 0 };
+        self.best.filter(|_| self.armed + stuck < limit)
+    }
 }
 
 /// Who looks, when it is no worker.
@@ -27,6 +43,8 @@ pub(super) const MASTER: usize = usize::MAX;
 const TURN_BITS: u32 = 20;
 const TURN: u64 = (1 << TURN_BITS) - 1;
 const NOBODY: u64 = u64::MAX;
+/// Loads are 32 bits: this one is above all of them.
+const LATE: u64 = 1 << (TURN_BITS + 32);
 
 /// Slot `me` looks. Among equals the first after it wins, so that each gets its turn.
 ///
@@ -39,18 +57,25 @@ pub(super) fn survey(candidates: impl Iterator<Item = Candidate>, me: usize) -> 
     let first = u64::try_from(me.wrapping_add(1)).unwrap_or(0);
     let key = |worker: &Candidate| {
         let slot = u64::try_from(worker.slot).unwrap_or(0);
-        u64::from(worker.load) << TURN_BITS | slot.wrapping_sub(first) & TURN
+        let late = u64::from(worker.late & (worker.slot != me));
+        late << (TURN_BITS + 32)
+            | u64::from(worker.load) << TURN_BITS
+            | slot.wrapping_sub(first) & TURN
     };
     let none_if = |out: bool| 0u64.wrapping_sub(out.into());
-    let (mut armed, mut best) = (0, NOBODY);
+    let (mut armed, mut stuck, mut best) = (0, 0, NOBODY);
     for worker in candidates {
-        armed += usize::from(!worker.paused & worker.armed);
+        let holds = !worker.paused & worker.armed;
+        armed += usize::from(holds & !worker.late);
+        stuck += usize::from(holds & worker.late);
         best = best.min(key(&worker) | none_if(worker.paused | worker.armed));
     }
     let slot = |key: u64| usize::try_from((key & TURN).wrapping_add(first) & TURN).unwrap_or(0);
     Survey {
         armed,
+        stuck,
         best: (best != NOBODY).then(|| slot(best)),
+        best_is_late: best & LATE != 0,
     }
 }
 
@@ -104,6 +129,8 @@ mod tests {
         paused: Vec<bool>,
         /// In a step, stopped, or anything but asleep in its wait.
         busy: Vec<bool>,
+        /// Has that been so for a while? All look at the same time.
+        late: bool,
         queue: VecDeque<usize>,
         k: usize,
         extra: usize,
@@ -128,6 +155,7 @@ mod tests {
                 load: self.load[slot],
                 armed: self.queue.contains(&slot),
                 paused: self.paused[slot],
+                late: self.late && self.busy[slot],
             };
             (0..self.load.len()).map(candidate)
         }
@@ -137,13 +165,7 @@ mod tests {
         }
 
         fn top_up(&mut self) {
-            while let Survey {
-                armed,
-                best: Some(slot),
-                ..
-            } = self.survey(MASTER)
-                && armed < self.k + self.extra
-            {
+            while let Some(slot) = self.survey(MASTER).missing(self.k + self.extra) {
                 self.queue.push_back(slot);
             }
         }
@@ -161,8 +183,14 @@ mod tests {
             self.load[slot] += 1;
             let limit = self.k + self.extra;
             let rival = || rival(self.candidates(), slot);
-            match turn(slot, self.load[slot], self.survey(slot), limit, rival) {
-                Turn::Pass(next) => self.queue.push_back(next),
+            let seen = self.survey(slot);
+            match turn(slot, self.load[slot], seen, limit, rival) {
+                Turn::Pass(next) => {
+                    self.queue.push_back(next);
+                    if seen.stuck > 0 {
+                        self.top_up();
+                    }
+                }
                 Turn::Drop => {}
                 Turn::Requeue => self.queue.push_back(slot),
                 Turn::Keep => self.queue.insert(place, slot),
@@ -180,6 +208,7 @@ mod tests {
                 }
                 Act::Leave(w) => self.load[w % workers] = self.load[w % workers].saturating_sub(1),
                 Act::Busy(w) => self.busy[w % workers] ^= true,
+                Act::Time => self.late ^= true,
                 Act::Pause(w) => {
                     self.paused[w % workers] ^= true;
                     let paused = &self.paused;
@@ -200,6 +229,8 @@ mod tests {
         Leave(usize),
         Busy(usize),
         Pause(usize),
+        /// Those that are busy begin to be late, or have just begun to be busy.
+        Time,
         /// The extra tokens of an alarm run out.
         Calm,
     }
@@ -210,6 +241,7 @@ mod tests {
             4 => any::<usize>().prop_map(Act::Leave),
             2 => any::<usize>().prop_map(Act::Busy),
             1 => any::<usize>().prop_map(Act::Pause),
+            1 => Just(Act::Time),
             1 => Just(Act::Calm),
         ];
         proptest::collection::vec(act, 0..300)
@@ -251,6 +283,7 @@ mod tests {
             load,
             armed: false,
             paused: false,
+            late: false,
         }
     }
 
@@ -279,6 +312,29 @@ mod tests {
         assert_eq!(turn(5, 2), Turn::Requeue);
         assert_eq!(turn(6, 2), Turn::Pass(2));
         assert_eq!(turn(4, 1), Turn::Drop);
+    }
+
+    #[test]
+    fn whoever_is_late_comes_last_and_its_token_does_not_count() {
+        let late = |slot, armed| Candidate {
+            armed,
+            late: true,
+            ..candidate(slot, 0)
+        };
+        let seen = |all: &[Candidate]| survey(all.iter().copied(), 0);
+        let some = seen(&[
+            candidate(0, 9),
+            late(1, true),
+            late(2, false),
+            candidate(3, 7),
+        ]);
+        assert_eq!((some.armed, some.stuck, some.best), (0, 1, Some(3)));
+        assert_eq!(some.missing(1), Some(3));
+        // All others are late: theirs count, and there is one more only if one is missing.
+        let all = seen(&[late(1, true), late(2, false)]);
+        assert_eq!((all.missing(1), all.missing(2)), (None, Some(2)));
+        // Whoever looks is at work, and so not late.
+        assert_eq!(seen(&[late(0, false), late(1, false)]).best, Some(0));
     }
 
     #[test]

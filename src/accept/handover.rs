@@ -36,8 +36,9 @@ pub(super) trait HandOver {
 
     fn load(&self, slot: usize) -> u32;
 
-    /// Open workers that wait at this door, when they are armed: one look at each.
-    fn candidates(&self, door: Door) -> impl Iterator<Item = Candidate>;
+    /// Open workers that wait at this door, when they are armed: one look at each, by
+    /// slot `me`.
+    fn candidates(&self, door: Door, me: usize) -> impl Iterator<Item = Candidate>;
 
     /// Why it takes no clients.
     fn away(&self, slot: usize) -> u32;
@@ -78,7 +79,7 @@ pub(super) trait HandOver {
 
     #[unsafe(link_section = ".text.hot")]
     fn survey(&self, door: Door, me: usize) -> Survey {
-        survey(self.candidates(door), me)
+        survey(self.candidates(door, me), me)
     }
 
     /// Give the slot a token. False: it has one, or takes no clients.
@@ -118,12 +119,9 @@ pub(super) trait HandOver {
     fn top_up(&self, door: Door, me: usize) -> usize {
         let mut given = 0;
         for _ in 0..self.slots() {
-            let seen = self.survey(door, me);
-            match seen.best {
-                Some(slot) if seen.armed < self.limit(door) => {
-                    given += usize::from(self.arm(slot, door));
-                }
-                _ => break,
+            match self.survey(door, me).missing(self.limit(door)) {
+                Some(slot) => given += usize::from(self.arm(slot, door)),
+                None => break,
             }
         }
         given
@@ -172,15 +170,21 @@ pub(super) trait HandOver {
     fn settle(&self, me: usize, door: Door) -> bool {
         let (load, limit) = (self.load(me), self.limit(door));
         for _ in 0..TRIES {
+            let mut stuck = 0;
             let next = if self.mode(door.listener) == Mode::Shared {
                 Turn::Requeue
             } else {
-                let rival = || rival(self.candidates(door), me);
-                turn(me, load, self.survey(door, me), limit, rival)
+                let rival = || rival(self.candidates(door, me), me);
+                let seen = self.survey(door, me);
+                stuck = seen.stuck;
+                turn(me, load, seen, limit, rival)
             };
             match next {
                 Turn::Pass(next) if self.arm(next, door) => {
                     self.withdraw(me, door);
+                    if stuck > 0 {
+                        self.top_up(door, me); // for those who cannot use theirs now
+                    }
                     return true;
                 }
                 Turn::Drop => break,
@@ -245,7 +249,7 @@ pub(super) trait HandOver {
     }
 
     fn holders(&self, door: Door) -> Vec<usize> {
-        let armed = self.candidates(door).filter(|worker| worker.armed);
+        let armed = self.candidates(door, MASTER).filter(|worker| worker.armed);
         armed.map(|worker| worker.slot).collect()
     }
 }

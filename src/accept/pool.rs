@@ -10,7 +10,7 @@ use super::handover::HandOver;
 use super::mode::Mode;
 use super::probe;
 use super::words::{LISTENERS, Tally, Words};
-use crate::bpf::away;
+use crate::bpf::{Row, away};
 use crate::error::{Context, Result};
 use crate::event::OWN;
 use nix::errno::Errno;
@@ -163,17 +163,23 @@ impl HandOver for Pool {
     }
 
     #[inline(always)]
-    fn candidates(&self, door: Door) -> impl Iterator<Item = Candidate> {
+    fn candidates(&self, door: Door, me: usize) -> impl Iterator<Item = Candidate> {
         let group = match door.kind {
             Kind::Shared { group } if self.is_inet(door.listener) => Some(group),
             _ => None,
         };
         let rows = self.words.rows();
+        // Whoever is at work has noted when it began.
+        let now = match rows.get(me).map(Row::woke_at) {
+            Some(Some(at)) => at,
+            _ => crate::sys::now_ns(),
+        };
         let candidate = move |slot: usize| Candidate {
             slot,
             load: rows[slot].load(),
             armed: rows[slot].holds(door.listener),
             paused: rows[slot].away() != 0,
+            late: rows[slot].is_late(now),
         };
         self.words.open_in(group).map(candidate)
     }

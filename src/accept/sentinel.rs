@@ -192,20 +192,31 @@ impl Schedule {
     }
 
     /// For how long it goes on resting without a look at the doors. None: the time is over,
-    /// nobody accepts, or the master has a reason to look sooner.
+    /// nobody accepts or could, or the master has a reason to look sooner.
     fn rest_on(&self, now: u64) -> Option<u64> {
         let rest = self.watch.rest.get()?;
         let accepted = self.pool.words.total(Tally::Accepted);
-        let goes_on = (rest.next..rest.until).contains(&now) && accepted != rest.accepted;
+        let goes_on = (rest.next..rest.until).contains(&now)
+            && accepted != rest.accepted
+            && !self.queues().any(|door| self.all_late(door));
         goes_on.then(|| self.breathe(now, rest.until, accepted))
     }
 
     /// Behind all that were armed since the last alarm.
     fn to_the_end(&self) {
+        self.queues().for_each(|door| self.move_sentinel(door));
+    }
+
+    fn queues(&self) -> impl Iterator<Item = Door> {
         let shared = self.pool.doors().filter(|door| !door.is_own());
-        for door in shared.filter(|door| self.pool.mode(door.listener).is_queue()) {
-            self.move_sentinel(door);
-        }
+        shared.filter(|door| self.pool.mode(door.listener).is_queue())
+    }
+
+    /// All that have a token are late: nobody would be woken, and somebody could be.
+    fn all_late(&self, door: Door) -> bool {
+        let seen = self.pool.survey(door, MASTER);
+        let free = seen.best.is_some() && !seen.best_is_late;
+        self.pool.mode(door.listener) == Mode::Token && seen.armed == 0 && seen.stuck > 0 && free
     }
 
     /// Put the sentinel, which is at this door, to the end of its queue.
@@ -254,6 +265,10 @@ impl Schedule {
         };
         if !served_here {
             return self.take_or_wait(door);
+        }
+        let late = matches!(door.kind, Kind::Shared { .. }) && self.all_late(door);
+        if late && !self.own_loops {
+            return self.rescue(door, now); // they had time enough
         }
         if first {
             return Act::Wait(PATIENCE);
@@ -346,18 +361,19 @@ impl Schedule {
 
     /// Connections wait and none was accepted since the last look.
     fn rescue(&self, door: Door, now: u64) -> Act {
-        if self.pool.top_up(door, MASTER) > 0 {
+        let seen = self.pool.survey(door, MASTER);
+        if seen.stuck == 0 && self.pool.top_up(door, MASTER) > 0 {
             return Act::Wait(AGAIN);
         }
         if self.is_stuck(door) {
             return Act::Take;
         }
-        let seen = self.pool.survey(door, MASTER);
+        let armed = seen.armed + seen.stuck;
         let others = || {
             self.open_at(door, false)
                 .any(|slot| self.pool.takes_clients(slot))
         };
-        if self.own_loops && (seen.best.is_some() || seen.armed > 0 && others()) {
+        if self.own_loops && (seen.best.is_some() || armed > 0 && others()) {
             return self.doubt(door);
         }
         if seen.best.is_some() {
@@ -370,7 +386,7 @@ impl Schedule {
             );
             self.set_limits();
             self.pool.top_up(door, MASTER);
-        } else if seen.armed > 0 {
+        } else if armed > 0 {
             self.pool.kick(door);
         } else {
             // All of this group are away.

@@ -4,7 +4,7 @@
 //! A worker may write anything here, or die in the middle. The program stays
 //! within bounds whatever it reads; the worst result is a bad choice.
 
-use super::row::Row;
+use super::row::{LIMIT_NS, Row};
 use crate::error::{Context, Result};
 use crate::shm::{Owner, Piece};
 use memmap2::{MmapOptions, MmapRaw};
@@ -14,9 +14,6 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// The most rows that one program can look at: its longest jump is over all of them.
 pub(crate) const ROWS_MAX: usize = 1024;
-
-/// A worker that has been busy for longer is left alone while another one is there.
-pub(crate) const LIMIT_NS: u64 = 1_000_000;
 
 /// In front of the rows.
 #[repr(C, align(64))]

@@ -21,6 +21,9 @@ pub(crate) mod away {
     pub(crate) const LEAVING: u32 = 1 << 17;
 }
 
+/// A worker that has been busy for longer is left alone while another one is there.
+pub(crate) const LIMIT_NS: u64 = 1_000_000;
+
 /// A worker, as the program sees it: one cache line.
 #[repr(C, align(64))]
 #[derive(Default)]
@@ -84,6 +87,16 @@ impl Row {
 
     pub(crate) fn is_asleep(&self) -> bool {
         self.busy_since.load(Relaxed) >= ASLEEP
+    }
+
+    /// When it woke up, in ns; None: it sleeps.
+    pub(crate) fn woke_at(&self) -> Option<u64> {
+        Some(self.busy_since.load(Relaxed)).filter(|at| *at < ASLEEP)
+    }
+
+    /// It has been awake for longer than a turn takes. What sleeps says a time to come.
+    pub(crate) fn is_late(&self, now_ns: u64) -> bool {
+        now_ns.saturating_sub(self.busy_since.load(Relaxed)) > LIMIT_NS
     }
 
     /// The worker is about to sleep.

@@ -126,10 +126,12 @@ impl Poller {
 
     /// The events that came. A signal ends the wait without any.
     pub(super) fn batch(&self, n: i32) -> Result<&[Event]> {
-        match (usize::try_from(n), nix::errno::Errno::last()) {
-            (Ok(n), _) => Ok(self.batch.get(..n).unwrap_or_default()),
-            (_, nix::errno::Errno::EINTR) => Ok(&[]),
-            (_, errno) => Err(Error::os(errno, "epoll_wait (were libdtm's fds closed?)")),
+        if let Ok(n) = usize::try_from(n) {
+            return Ok(self.batch.get(..n).unwrap_or_default());
+        }
+        match nix::errno::Errno::last() {
+            nix::errno::Errno::EINTR => Ok(&[]),
+            errno => Err(Error::os(errno, "epoll_wait (were libdtm's fds closed?)")),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::event::OWN;
 use nix::sys::epoll::{EpollEvent, EpollTimeout};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// The base door of the only listener.
 const BASE: Door = Door {
@@ -208,6 +209,45 @@ fn a_queue_that_nobody_serves_gets_one_more_worker() {
     bench.accept(bench.registered()[0]);
     assert_eq!(bench.registered().len(), 2);
     assert_eq!(bench.registered(), bench.armed());
+}
+
+/// Whoever has been at work for long is passed over; when all that stand armed are, the
+/// master is not patient with them.
+#[test]
+fn who_is_late_gets_no_token_and_is_not_waited_for() {
+    let bench = Bench::new(4, 2);
+    let beat = |slot: usize, ns| bench.seats[slot].row().beat().store(ns, Relaxed);
+    let now = crate::sys::now_ns();
+    let (long_ago, just_now) = (now - 20_000_000, now);
+    // 2 is the next by its load and its turn, but late: it is 3's.
+    beat(2, long_ago);
+    beat(0, just_now);
+    let client = bench.connect();
+    let held = bench.accept(0);
+    assert_eq!(bench.armed(), [1, 3]);
+    // 1, which has a token, is late: whoever accepts adds one for it.
+    beat(0, crate::event::ASLEEP);
+    beat(1, long_ago);
+    beat(3, just_now);
+    let others = (bench.connect(), bench.accept(3));
+    assert_eq!(bench.armed(), [0, 1, 3]);
+    // It goes on, and there are as many as before.
+    beat(1, just_now);
+    let more = (bench.connect(), bench.accept(1));
+    assert_eq!(bench.armed(), [0, 3]);
+    // Both are late, and a client waits: somebody else is armed at the first look.
+    beat(1, crate::event::ASLEEP);
+    beat(0, long_ago);
+    beat(3, long_ago);
+    let last = bench.connect();
+    assert_eq!(bench.schedule.on_sentinel(1000).again, Some(10));
+    assert_eq!(bench.armed(), [0, 1, 3]);
+    // All are: those who have a token are woken again, and nobody takes it away from them.
+    (0..4).for_each(|slot| beat(slot, long_ago));
+    for at in [1010, 1020, 1030] {
+        assert!(bench.schedule.on_sentinel(at).take.is_empty());
+    }
+    drop((client, held, others, more, last));
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn the_kernel_agrees_with_the_model() {
         prop::collection::vec(content(), ROWS),
         prop_oneof![3 => 0..=ROWS as u32, 1 => any::<u32>()],
         any::<u32>(),
-        prop_oneof![3 => Just(crate::bpf::loads::LIMIT_NS), 1 => any::<u64>()],
+        prop_oneof![3 => Just(crate::bpf::row::LIMIT_NS), 1 => any::<u64>()],
     );
     let header = bench.steer.header();
     let config = ProptestConfig {

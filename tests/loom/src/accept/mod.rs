@@ -152,6 +152,29 @@ fn fewer_tokens() {
     });
 }
 
+/// One who has a token is blocked, and goes on while another accepts: that one adds a token,
+/// or not, and there are as many again soon.
+fn the_other_is_late() {
+    explore("tokens: the other holder is late", || {
+        let world = Arc::new(World::new(4, 2));
+        world.set_late(1 << 1);
+        world.connect();
+        world.connect();
+        let other = Arc::clone(&world);
+        let second = thread::spawn(move || {
+            other.set_late(0);
+            if other.accept(1) {
+                other.pass_on(1, BASE);
+            }
+        });
+        if world.accept(0) {
+            world.pass_on(0, BASE);
+        }
+        second.join().unwrap();
+        world.check();
+    });
+}
+
 pub(crate) fn models() {
     two_accept(3, 2);
     two_accept(4, 2);
@@ -159,6 +182,7 @@ pub(crate) fn models() {
     goes_away(true);
     the_holder_goes_away();
     fewer_tokens();
+    the_other_is_late();
     (0..=8).for_each(killed);
     (0..=10).for_each(killed_while_going_away);
 }

@@ -32,6 +32,8 @@ pub(super) struct World {
     pub(super) rows: Vec<Row>,
     open: AtomicU64,
     limit: AtomicU32,
+    /// Slots that have been at work for long.
+    late: AtomicU64,
     kernel: Mutex<Kernel>,
 }
 
@@ -77,6 +79,7 @@ impl World {
             rows: (0..workers).map(row).collect(),
             open: AtomicU64::new((1 << workers) - 1),
             limit: AtomicU32::new(k as u32),
+            late: AtomicU64::new(0),
             kernel: Mutex::default(),
         };
         world.top_up(BASE, super::choose::MASTER);
@@ -86,6 +89,10 @@ impl World {
 
     pub(super) fn set_limit(&self, k: u32) {
         self.limit.store(k, Relaxed);
+    }
+
+    pub(super) fn set_late(&self, slots: u64) {
+        self.late.store(slots, Relaxed);
     }
 
     fn kernel<R>(&self, act: impl FnOnce(&mut Kernel) -> R) -> R {
@@ -206,13 +213,14 @@ impl HandOver for World {
         self.rows[slot].load()
     }
 
-    fn candidates(&self, _: Door) -> impl Iterator<Item = Candidate> {
-        let open = self.open.load(SeqCst);
-        let candidate = |slot: usize| Candidate {
+    fn candidates(&self, _: Door, _: usize) -> impl Iterator<Item = Candidate> {
+        let (open, late) = (self.open.load(SeqCst), self.late.load(Relaxed));
+        let candidate = move |slot: usize| Candidate {
             slot,
             load: self.rows[slot].load(),
             armed: self.rows[slot].holds(0),
             paused: self.rows[slot].away() != 0,
+            late: late & 1 << slot != 0,
         };
         (0..self.rows.len())
             .filter(move |slot| open & 1 << slot != 0)
