@@ -20,8 +20,9 @@ answers() {
     [ "$(console PING)" = PONG ]
 }
 
+# Controller and workers leave a moment after their master, each for itself.
 nobody_listens() {
-    ! answers 2>/dev/null
+    ! answers 2>/dev/null && ! socat -u OPEN:/dev/null "UNIX-CONNECT:$dir/service" 2>/dev/null
 }
 
 state_of() { # ID
