@@ -1,12 +1,13 @@
 #define _GNU_SOURCE
 /*
- * The service in cgroups of its own: no more processes, frozen, out of memory.
+ * The service in cgroups of its own: no more processes, less CPU, frozen, out of memory.
  * faults: A13, A19 (and B01 by cgroup)
  */
 #include "peer.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -199,6 +200,34 @@ static void frozen_in_a_reload(void)
     end_group();
 }
 
+/* By default there are as many workers as CPUs that can be used: the affinity mask's, or the
+ * group's quota, whatever is less; one and a half keep two busy. */
+static void as_many_as_cpus(void)
+{
+    static const int percent[] = {50, 150, 0};
+    cpu_set_t all;
+    CHECK_EQ(sched_getaffinity(0, sizeof all, &all), 0);
+    uint32_t cpus = (uint32_t)CPU_COUNT(&all);
+    for (int i = 0; i < 3; i++) {
+        struct service service;
+        if (!in_group("cpu", &service))
+            return;
+        service.config.workers = 0;
+        if (percent[i] && the_group.old)
+            CHECK(put("cpu.cfs_quota_us", "%d",
+                      (int)(percent[i] * get("cpu.cfs_period_us") / 100)));
+        else if (percent[i])
+            CHECK(put("cpu.max", "%d 100000", percent[i] * 1000));
+        uint32_t quota = percent[i] == 0 ? cpus : (uint32_t)(percent[i] + 99) / 100;
+        launch(&service);
+        service.config.workers = quota < cpus ? quota : cpus;
+        WAIT(count_open(1) == service.config.workers);
+        CHECK_EQ(count_role(DTM_ROLE_WORKER), service.config.workers);
+        finish();
+        end_group();
+    }
+}
+
 /* --- No memory --- */
 
 static dtm_notify_cb base_pass;
@@ -316,6 +345,7 @@ static void master_out_of_memory(void)
 
 static const struct test tests[] = {
     {"no more processes", no_more_processes},
+    {"as many as CPUs", as_many_as_cpus},
     {"frozen and thawed", frozen},
     {"frozen and thawed in a reload", frozen_in_a_reload},
     {"out of memory", out_of_memory},
@@ -324,7 +354,7 @@ static const struct test tests[] = {
 
 int main(int argc, char **argv)
 {
-    if (!tree_of("pids") && !tree_of("freezer") && !tree_of("memory"))
+    if (!tree_of("pids") && !tree_of("freezer") && !tree_of("memory") && !tree_of("cpu"))
         return 77;
     return harness_main(argc, argv, tests, sizeof tests / sizeof tests[0]);
 }

@@ -88,6 +88,24 @@ static void crash_loop(void)
     CHECK_EQ(shared->result.deaths, 5);
 }
 
+/* Who has served for `respawn_reset` is healthy: its next death is a first one. */
+static void healthy_again(void)
+{
+    struct service service = a_service();
+    service.config.respawn_reset_ms = 4000;
+    start(&service);
+    uint32_t slot = nth_open(0)->slot;
+    for (int death = 1; death <= 3; death++) {
+        if (death == 3)
+            observe(4500);
+        end_kid(in_slot(slot), SIGKILL);
+        WAIT(count_open(1) == 3);
+        CHECK_EQ(logged("a replacement follows at once"), death == 3 ? 2 : 1);
+    }
+    finish();
+    CHECK_EQ(shared->result.deaths, 3);
+}
+
 /* A reload starts anew. */
 static void reload_after_giving_up(void)
 {
@@ -413,6 +431,7 @@ static void mid_message(void)
 
 static const struct test tests[] = {
     {"one crashes in its init", crash_loop},
+    {"healthy again", healthy_again},
     {"given up until a reload", reload_after_giving_up},
     {"all crash in their init", all_crash},
     {"asked not to be replaced", no_restart},

@@ -67,6 +67,23 @@ static void all_of_eight(void)
     CHECK_EQ(shared->result.deaths, 0);
 }
 
+/* None is replaced before its shortest life, however small the limit is: no storm. */
+static void not_too_young(void)
+{
+    struct service service = recycling();
+    service.config.workers = 1;
+    service.config.recycle_age_ms = 50;
+    service.config.recycle_min_age_ms = 1500;
+    uint64_t begun = now_ms();
+    start(&service);
+    for (uint32_t i = 1; i <= 2; i++) {
+        WAIT(recycled() >= i);
+        CHECK(now_ms() - begun >= i * 1500);
+    }
+    finish();
+    CHECK_EQ(shared->result.deaths, 0);
+}
+
 /* Clients, too; and the totals of the slots tell of it. */
 static void after_clients(void)
 {
@@ -260,6 +277,7 @@ static void contradictions(void)
 
 static const struct test tests[] = {
     {"all of eight under load", all_of_eight},
+    {"not too young", not_too_young},
     {"after so many clients", after_clients},
     {"old or idle", old_or_idle},
     {"with a client it is not idle", not_idle},
