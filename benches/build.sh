@@ -30,4 +30,8 @@ for loop in uv:libuv event:libevent; do
     build "$name" "benches/servers/$name.c" $flags
     [ ! -f "c-examples/echo_$name.c" ] || build "echo_$name" "c-examples/echo_$name.c" $flags $dtm
 done
+if pkg-config --exists liburing; then
+    build uring benches/servers/uring.c $(pkg-config --cflags --libs liburing)
+    build uring_poll benches/servers/uring.c -DREADINESS $(pkg-config --cflags --libs liburing)
+fi
 [ ! -f c-examples/echo_epoll.c ] || build echo_epoll c-examples/echo_epoll.c $dtm

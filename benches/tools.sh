@@ -18,9 +18,9 @@ missing() {
     for command in redis-server redis-benchmark; do
         command -v $command >/dev/null || echo $command
     done | sed "s/redis-benchmark/redis-tools/"
-    for library in libuv libevent; do
+    for library in libuv libevent liburing; do
         pkg-config --exists $library 2>/dev/null || echo $library
-    done | sed "s/libuv/libuv1-dev/; s/libevent/libevent-dev/"
+    done | sed "s/libuv/libuv1-dev/; s/libevent/libevent-dev/; s/liburing/liburing-dev/"
 }
 
 packages=$(missing | tr '\n' ' ')

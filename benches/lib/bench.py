@@ -15,6 +15,7 @@ from .figure import NOISE_LIMIT, Figure
 from .load import Load
 from .stats import quartiles
 
+BY_HAND = ("raw", "uv", "event", "uring", "uring_poll")
 MODES = ["steer", "token", "hash", "shared", "pass", "lock"]
 
 
@@ -79,7 +80,7 @@ class Bench:
                 made.append(peers.Nginx(facts.find("nginx"), workers, how or "default"))
             elif program == "haproxy" and facts.find("haproxy"):
                 made.append(peers.Haproxy(facts.find("haproxy"), workers))
-            elif program in ("raw", "uv", "event") and os.path.exists(self.program(program)):
+            elif program in BY_HAND and os.path.exists(self.program(program)):
                 made.append(servers.ByHand(self.program(program), workers, how))
             elif program == "dtm" and os.path.exists(self.program("echo_" + how)):
                 made.append(servers.Example(self.program("echo_" + how), workers))

@@ -8,9 +8,12 @@ CLIENTS, SLICE = 64, 250  # connections, ms
 RATE, CPU = (0.98, 1.5), (1.03, 0.65)  # goals against the hand-written server and nginx
 
 LIMIT = "the limit: hand-written C"
+OTHERS = "keep-alive: what the others cost, against hand-written C on epoll"
 
 # Examples of c-examples/, and the same without libdtm.
 BY_HAND = {"dtm-uv": "uv-shared", "dtm-event": "event-shared", "dtm-epoll": "raw"}
+# The other interface of the kernel: completions, and readiness only (benches/servers/uring.c).
+URING = ("uring-reuseport", "uring_poll-reuseport")
 
 
 def keepalive(bench):
@@ -19,7 +22,8 @@ def keepalive(bench):
         names = ["uv-shared", "event-shared", "nginx", "haproxy", *BY_HAND]
         if bench.quick:
             names = ["nginx"] if workers < 4 else ["uv-shared", "event-shared", "nginx"]
-        wanted = [bench.raw(workers), bench.dtm(workers), *bench.peers(workers, names)]
+        uring = bench.peers(workers, URING if workers in bench.scale((1,), (1, 4)) else ())
+        wanted = [bench.raw(workers), bench.dtm(workers), *bench.peers(workers, names), *uring]
         with bench.running(*wanted) as alive:
             for kind in ("http", "echo"):
                 some = [server for server in alive if _speaks(server.name, kind)]
@@ -27,10 +31,15 @@ def keepalive(bench):
                 _cpu(bench, where, _paired(bench, where, "together", kind, some), some)
                 some = [s for s in some if s.name in ("raw-reuseport", "dtm-auto", "nginx")]
                 _rate(bench, where, _paired(bench, where, "apart", kind, some))
+            for server in uring:
+                if server not in alive:
+                    figure = f"keepalive.echo.w{workers}.{server.name}.cpu"
+                    bench.row, why = OTHERS, f"refused: {server.refusal}"
+                    bench.add(figure, None, peer="raw", why=why)
 
 
 def _speaks(name, kind):
-    return name not in (BY_HAND if kind == "http" else ("nginx", "haproxy"))
+    return name not in ((*BY_HAND, *URING) if kind == "http" else ("nginx", "haproxy"))
 
 
 def _paired(bench, where, layout, kind, servers):
@@ -84,7 +93,7 @@ def _cpu(bench, where, paired, servers):
                 ratios = paired.against(name, peer, "cpu")
             noise = paired.noise("cpu")
             bench.add_ratios(f"{where}.{name}.cpu", ratios, noise, goal=1.03, peer=peer)
-    bench.row = "keep-alive: what the others cost, against hand-written C on epoll"
+    bench.row = OTHERS
     for name in names:
         if not name.startswith("dtm"):
             bench.add_ratios(f"{where}.{name}.cpu", paired.ratios[name, "cpu"], peer="raw")
