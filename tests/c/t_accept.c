@@ -152,11 +152,13 @@ static void the_lock_is_taken(void)
 {
     struct service service = with(DTM_ACCEPT_LOCK);
     start(&service);
-    for (int n = 0; n < WORKERS; n++) {
+    /* Whoever holds it is among those that are stopped: if anybody does just then. */
+    for (int n = 0; n < WORKERS || schedule().rescues == 0; n++) {
         int fds[MANY];
         struct kid *kids[WORKERS] = {nth_open(0), nth_open(1), nth_open(2)};
+        CHECK_LE(n, 100);
         for (int i = 0; i < WORKERS; i++)
-            if (i != n)
+            if (i != n % WORKERS)
                 stop_kid(kids[i]);
         call(fds, MANY);
         WAIT(answered(fds, MANY) == MANY);
@@ -164,9 +166,7 @@ static void the_lock_is_taken(void)
             kill(kids[i]->pid, SIGCONT);
         hear_all(fds, MANY, NULL);
     }
-    uint64_t rescues = schedule().rescues;
-    CHECK(rescues > 0);
-    CHECK_EQ(logged("the accept lock was taken"), rescues);
+    CHECK_EQ(logged("the accept lock was taken"), schedule().rescues);
     WAIT(schedule().late > 0); /* F02: what is given back late is nobody's loss, and counted */
     settle(&crowd);
     finish();
