@@ -205,8 +205,8 @@ pub(super) trait HandOver {
 
     /// Worker `me` has gone away. First unregister, then arm another: whichever
     /// side of that a connection comes, somebody sees it. If all others are armed
-    /// already, the wake-up that this worker may have swallowed is made good by
-    /// the sentinel.
+    /// already, this worker may have swallowed the wake-up for what waits: the kernel
+    /// looks again.
     fn hand_over(&self, me: usize, door: Door) {
         let registered = self.unregister(me, door);
         let token = self.mode(door.listener).is_queue() && !door.is_own();
@@ -215,8 +215,8 @@ pub(super) trait HandOver {
             self.disarm(me, door);
         }
         if registered || held {
-            if token {
-                self.top_up(door, me);
+            if token && self.top_up(door, me) == 0 && self.readable(door) {
+                self.kick(door);
             }
             self.rewatch(door);
         }

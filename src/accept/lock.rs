@@ -1,8 +1,9 @@
 //! The accept lock, as nginx's accept_mutex: a worker that has it when it goes to
 //! sleep is registered at the listeners, and gives it back before it works for
 //! its clients. The others look for it from time to time while clients come; when none do,
-//! nobody polls, and the master gives it to somebody if one waits. The owner is named by its spawn, never by its pid, which another
-//! process may get (F01); a late release finds another owner and fails (F02).
+//! nobody polls, and the master gives it to somebody if one waits. The owner is named by its
+//! spawn, never by its pid, which another process may get (F01); a late release finds
+//! another owner and fails (F02).
 //! flow: L5, L12
 
 use super::door::Door;
