@@ -360,13 +360,13 @@ static void traced(void)
 {
     struct service service = hanging();
     start(&service);
-    int fd = dial(shared->port[0]), status;
+    int fd = dial(shared->port[0]);
     struct kid *kid = kid_at(fd);
     say(fd, "block");
     WAIT(GET(shared->blocked) == 1);
     CHECK_EQ(ptrace(PTRACE_SEIZE, kid->pid, NULL, NULL), 0);
     CHECK_EQ(ptrace(PTRACE_INTERRUPT, kid->pid, NULL, NULL), 0);
-    WAIT(waitpid(kid->pid, &status, __WALL | WNOHANG) == kid->pid);
+    WAIT(state_of(kid->pid) == 't');
     WAIT(logged("a debugger has it") >= 2);
     CHECK(!has(kid, DTM_EVENT_HANG));
     SET(shared->unblock, 1);

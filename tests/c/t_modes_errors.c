@@ -68,6 +68,8 @@ static void fatal_errors(void)
         struct kid *kid = mode->all ? nth_open(0) : one_more(&crowd); /* who accepts */
         inject(&(struct injection){.call = SYS_accept4, .error = errors[i], .pid = kid->pid});
         while (!has(kid, DTM_EVENT_EXIT)) {
+            /* It leaves at once, and does not tell of clients that it has not closed yet. */
+            WAIT(open_clients() == crowd.size);
             come(&crowd, 1);
             part(&crowd, NULL);
         }
