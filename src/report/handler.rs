@@ -13,6 +13,7 @@ use crate::channel::Kind;
 use crate::child::voice;
 use crate::event::Entry;
 use crate::shm::Progress;
+use crate::signal::handler::end_within;
 use std::io::Write;
 use std::sync::atomic::{AtomicPtr, Ordering::*};
 
@@ -106,7 +107,7 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
         raw.pc = position(context);
         what(&mut raw);
         voice::insist(Kind::Report, raw.bytes());
-        limit();
+        end_within(WALK_SECONDS); // a walk may not end by itself
         raw.depth = u32::try_from(stack::walk(&mut raw.frames)).unwrap_or(0);
         voice::insist(Kind::Report, raw.bytes());
     }
@@ -152,20 +153,5 @@ fn position(context: *mut libc::c_void) -> u64 {
     {
         let _ = context;
         0
-    }
-}
-
-/// The kernel's alarm ends a walk that does not end by itself.
-fn limit() {
-    // SAFETY: async-signal-safe, with valid storage.
-    unsafe {
-        let mut fatal: libc::sigaction = std::mem::zeroed();
-        fatal.sa_sigaction = libc::SIG_DFL;
-        libc::sigaction(libc::SIGALRM, &raw const fatal, std::ptr::null_mut());
-        let mut set = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, libc::SIGALRM);
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
-        libc::alarm(WALK_SECONDS);
     }
 }

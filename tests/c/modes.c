@@ -142,6 +142,13 @@ void part(struct crowd *crowd, const struct kid *of)
     crowd->size = left;
 }
 
+void all_leave(struct crowd *crowd)
+{
+    part(crowd, NULL);
+    settle(crowd);
+    finish();
+}
+
 int share(const struct crowd *crowd, const struct kid *kid)
 {
     int count = 0;

@@ -46,6 +46,7 @@ struct crowd {
 void join(struct crowd *crowd, int fd);               /* asks who has it */
 void come(struct crowd *crowd, int many);             /* one after the other */
 void part(struct crowd *crowd, const struct kid *of); /* hang up; NULL: all of them */
+void all_leave(struct crowd *crowd);                  /* and the service ends */
 struct kid *one_more(struct crowd *crowd);            /* and who has it */
 void settle(const struct crowd *crowd);               /* until the workers have seen that */
 int share(const struct crowd *crowd, const struct kid *kid);

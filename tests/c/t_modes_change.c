@@ -24,9 +24,7 @@ static void leave(struct load *load)
         load_stop(load);
         lost_nothing(load);
     }
-    part(&crowd, NULL);
-    settle(&crowd);
-    finish();
+    all_leave(&crowd);
     CHECK_EQ(shared->result.deaths, 0);
 }
 

@@ -21,13 +21,6 @@ static void begin(void)
     CHECK(schedule().queues >= (mode->number == DTM_ACCEPT_TOKEN ? 2 : 1));
 }
 
-static void leave(void)
-{
-    part(&crowd, NULL);
-    settle(&crowd);
-    finish();
-}
-
 /* From outside there is no telling who waits together, so those that could are taken in
  * turn: a whole group is always among them. */
 enum half { FIRST, LAST, EVEN, ODD, HALVES };
@@ -79,7 +72,7 @@ static void stopped(void)
                 stop_kid(nth_open(n));
         served_by_the_others(size_of(half), go_on, half);
     }
-    leave();
+    all_leave(&crowd);
     CHECK_EQ(shared->result.deaths, 0);
 }
 
@@ -130,7 +123,7 @@ static void blocked(void)
             if (is_in(half, n))
                 CHECK(hear(connection_of(&crowd, nth_open(n))));
     }
-    leave();
+    all_leave(&crowd);
 }
 
 static void with_room(enum half half)
@@ -150,7 +143,7 @@ static void without_descriptors(void)
                 limit_files(nth_open(n)->pid, 3);
         served_by_the_others(0, with_room, half);
     }
-    leave();
+    all_leave(&crowd);
     CHECK_EQ(shared->result.deaths, 0);
 }
 
@@ -210,7 +203,7 @@ static void changes(void)
         come(&crowd, 100);
     if (mode->all)
         all_have_some(&crowd);
-    leave();
+    all_leave(&crowd);
     CHECK_EQ(shared->result.deaths, 0);
 }
 

@@ -46,9 +46,7 @@ static void visit_all(void)
 
 static void leave(void)
 {
-    part(&crowd, NULL);
-    settle(&crowd);
-    finish();
+    all_leave(&crowd);
 }
 
 /* They are served, as one load, also by the next generation and after deaths. */

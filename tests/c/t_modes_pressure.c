@@ -15,13 +15,6 @@ enum { WORKERS = 3, MANY = 24 };
 
 static struct crowd crowd;
 
-static void leave(void)
-{
-    part(&crowd, NULL);
-    settle(&crowd);
-    finish();
-}
-
 /* A worker at its gate: it is ready, and the controller has not brought it up to date. */
 static void not_open(void)
 {
@@ -38,7 +31,7 @@ static void not_open(void)
     CHECK_EQ(command_answer(operator), DTM_OK);
     WAIT(count_open(1) == WORKERS + 1);
     joins_in(&crowd, shut);
-    leave();
+    all_leave(&crowd);
 }
 
 /* Those of the old generation have clients that are busy, and go on to serve them. */
@@ -59,7 +52,7 @@ static void draining(void)
         CHECK(!strcmp(ask(busy.fd[i], "echo still here"), "still here"));
     part(&busy, NULL);
     WAIT(count_role(DTM_ROLE_WORKER) == WORKERS);
-    leave();
+    all_leave(&crowd);
     CHECK_EQ(shared->result.deaths, 0);
 }
 
@@ -112,7 +105,7 @@ static void all_stopped(void)
         kill(nth_open(i)->pid, SIGCONT);
     hear_all(fds, MANY, NULL);
     WAIT(schedule().waiting_ms == 0);
-    leave();
+    all_leave(&crowd);
 }
 
 /* All at work: they would take clients, and do not come to it. */
@@ -132,7 +125,7 @@ static void all_at_work(void)
     hear_all(block, WORKERS, NULL);
     hear_all(fds, MANY, NULL);
     WAIT(schedule().waiting_ms == 0);
-    leave();
+    all_leave(&crowd);
 }
 
 static dtm_lock_t *lock;

@@ -17,9 +17,7 @@ static struct crowd crowd;
 
 static void leave(void)
 {
-    part(&crowd, NULL);
-    settle(&crowd);
-    finish();
+    all_leave(&crowd);
     CHECK_EQ(shared->result.deaths, 0);
 }
 

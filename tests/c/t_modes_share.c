@@ -22,9 +22,7 @@ static void spread_out(void)
 static void leave(void)
 {
     tell_shares(&crowd);
-    part(&crowd, NULL);
-    settle(&crowd);
-    finish();
+    all_leave(&crowd);
     CHECK_EQ(shared->result.deaths, 0);
 }
 
