@@ -219,6 +219,28 @@ void all_have_some(const struct crowd *crowd)
     }
 }
 
+static bool all_are_met(const struct crowd *crowd)
+{
+    for (uint32_t i = 0; i < count_open(0); i++)
+        if (share(crowd, nth_open(i)) == 0)
+            return false;
+    return true;
+}
+
+void meet_all(struct crowd *crowd)
+{
+    while (!all_are_met(crowd))
+        come(crowd, 10); /* not for ever: a crowd has an end */
+}
+
+int connection_of(const struct crowd *crowd, const struct kid *kid)
+{
+    for (int i = 0; i < crowd->size; i++)
+        if (crowd->kid[i] == kid)
+            return crowd->fd[i];
+    fail_at(__FILE__, __LINE__, "no connection to worker %d", kid->pid);
+}
+
 /* Where the load decides it stays, so that the next one goes to another. Where chance
  * decides there is no telling how many it takes. */
 struct kid *one_more(struct crowd *crowd)

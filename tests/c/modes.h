@@ -52,6 +52,8 @@ void settle(const struct crowd *crowd);               /* until the workers have 
 int share(const struct crowd *crowd, const struct kid *kid);
 void stays_even(struct crowd *crowd); /* in a mode that is: those behind catch up first */
 void all_have_some(const struct crowd *crowd);
+void meet_all(struct crowd *crowd); /* come until it has a connection to each worker ... */
+int connection_of(const struct crowd *crowd, const struct kid *kid); /* ... this one */
 void tell_shares(const struct crowd *crowd);
 void joins_in(struct crowd *crowd,
               const struct kid *kid); /* this worker takes clients (again) */

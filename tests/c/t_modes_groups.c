@@ -82,31 +82,13 @@ static void unblock(enum half half)
     SET(shared->unblock, 1);
 }
 
-/* A connection to each worker, to keep it at work with. */
-static bool all_are_met(struct crowd *met)
-{
-    for (uint32_t n = 0; n < WORKERS; n++)
-        if (share(met, nth_open(n)) == 0)
-            return false;
-    return true;
-}
-
-static int connection_of(const struct crowd *met, const struct kid *kid)
-{
-    for (int i = 0; i < met->size; i++)
-        if (met->kid[i] == kid)
-            return met->fd[i];
-    fail_at(__FILE__, __LINE__, "no connection to that worker");
-}
-
 /* Blocked in a step: the kernel knows, the master sees it by what is not served. */
 static void blocked(void)
 {
     if (!mode->all)
         return; /* there is one queue, and no telling whom clients meet */
     begin();
-    while (!all_are_met(&crowd))
-        come(&crowd, 10);
+    meet_all(&crowd); /* to keep each at work with */
     for (enum half half = FIRST; half < HALVES; half++) {
         int asked = 0;
         SET(shared->unblock, 0);
@@ -199,10 +181,8 @@ static void changes(void)
     }
     load_stop(load);
     lost_nothing(load);
-    for (int i = 0; i < 4 && !all_are_met(&crowd); i++)
-        come(&crowd, 100);
     if (mode->all)
-        all_have_some(&crowd);
+        meet_all(&crowd);
     all_leave(&crowd);
     CHECK_EQ(shared->result.deaths, 0);
 }

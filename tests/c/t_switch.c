@@ -9,8 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WORKERS = 4, MANY = 12, MODES = 6 };
+/* Of more than GROUP, see src/accept/pool.rs, not all wait at one socket. */
+enum { WORKERS = 4, GROUP = 16, FEWER = 14, MORE = 20, MANY = 12, QUEUE = 60, MODES = 6 };
 
+static uint32_t workers = WORKERS;
 static struct crowd crowd;
 static struct load *load;
 
@@ -26,7 +28,8 @@ static struct service a_switching_service(void)
         if (number != DTM_ACCEPT_STEER || may_steer())
             modes[mode_count++] = number;
     struct service service = a_service();
-    service.config.workers = WORKERS;
+    service.config.workers = workers;
+    service.config.max_processes = 48;
     service.config.accept_mode = modes[0];
     return service;
 }
@@ -43,12 +46,20 @@ static void carry_on(int more)
     WAIT(GET(load->answered) > before + more);
 }
 
+/* Modes in which all of a group wait at one socket. */
+static bool has_groups(uint32_t number)
+{
+    return number == DTM_ACCEPT_TOKEN || number == DTM_ACCEPT_SHARED;
+}
+
 /* The mode is in force, serves, and left the open connections where they were. */
 static void serves_in(uint32_t number)
 {
     dtm_accept_t now = schedule();
     CHECK_EQ(now.mode, number);
-    CHECK_EQ(now.workers, WORKERS);
+    CHECK_EQ(now.workers, workers);
+    if (has_groups(number))
+        CHECK_EQ(now.queues, (workers + GROUP - 1) / GROUP);
     if (load)
         carry_on(20);
     for (int i = 0; i < crowd.size; i++)
@@ -59,6 +70,59 @@ static void switch_to(uint32_t number)
 {
     CHECK_EQ(command("mode %u", number), DTM_OK);
     serves_in(number);
+}
+
+/* All workers are blocked and clients wait at every socket, when this is commanded. The
+ * crowd has met all of them. */
+static void command_with_a_queue(const char *what, uint32_t number)
+{
+    int block[MORE], fds[QUEUE];
+    SET(shared->unblock, 0);
+    SET(shared->blocked, 0);
+    for (uint32_t w = 0; w < workers; w++)
+        say(block[w] = connection_of(&crowd, nth_open(w)), "block");
+    WAIT(GET(shared->blocked) == (int)workers);
+    call(fds, QUEUE);
+    CHECK_EQ(command("%s %u", what, number), DTM_OK);
+    SET(shared->unblock, 1);
+    hear_all(fds, QUEUE, NULL);
+    for (uint32_t w = 0; w < workers; w++)
+        CHECK(hear(block[w]));
+}
+
+static void switch_with_a_queue(uint32_t number)
+{
+    command_with_a_queue("mode", number);
+    serves_in(number);
+}
+
+static void resize_with_a_queue(uint32_t number)
+{
+    const struct kid *kids[MORE];
+    uint32_t before = workers;
+    for (uint32_t w = 0; w < before; w++)
+        kids[w] = nth_open(w);
+    command_with_a_queue("scale", number);
+    workers = number;
+    WAIT(count_open(0) == workers && count_role(DTM_ROLE_WORKER) == workers);
+    for (uint32_t w = 0; w < before; w++)
+        if (has(kids[w], DTM_EVENT_EXIT))
+            part(&crowd, kids[w]);
+}
+
+/* From each mode to each other one, and back to the first. */
+static void through_every_pair(void (*change)(uint32_t number))
+{
+    for (int i = 0; i + 1 < mode_count; i++) {
+        for (int j = i + 2; j < mode_count; j++) {
+            change(modes[j]);
+            change(modes[i]);
+        }
+        change(modes[i + 1]);
+    }
+    for (int i = mode_count - 1; i > 0; i--)
+        change(modes[i - 1]);
+    CHECK_EQ(schedule().switches, mode_count * (mode_count - 1));
 }
 
 static void end_load(void)
@@ -77,27 +141,54 @@ static void leave(void)
     finish();
 }
 
-/* From each mode to each other one. */
-static void every_pair(void)
+static void every_pair_under_load(void)
 {
     begin();
     load = load_start(3);
     come(&crowd, MANY);
-    for (int i = 0; i + 1 < mode_count; i++) {
-        for (int j = i + 2; j < mode_count; j++) {
-            switch_to(modes[j]);
-            switch_to(modes[i]);
-        }
-        switch_to(modes[i + 1]);
-    }
-    for (int i = mode_count - 1; i > 0; i--)
-        switch_to(modes[i - 1]);
-    CHECK_EQ(schedule().switches, mode_count * (mode_count - 1));
+    through_every_pair(switch_to);
     switch_to(modes[0]); /* no change */
     CHECK_EQ(schedule().switches, mode_count * (mode_count - 1));
     end_load();
     settle(&crowd);
+}
+
+static void every_pair(void)
+{
+    every_pair_under_load();
     stays_even(&crowd);
+    leave();
+    CHECK_EQ(shared->result.deaths, 0);
+}
+
+static void every_pair_in_groups(void)
+{
+    workers = MORE;
+    every_pair_under_load();
+    meet_all(&crowd);
+    leave();
+    CHECK_EQ(shared->result.deaths, 0);
+}
+
+/* A second group comes and goes: what waits at its socket goes to the first. */
+static void through_the_size_of_a_group(void)
+{
+    workers = FEWER;
+    begin();
+    load = load_start(3);
+    meet_all(&crowd);
+    for (int i = 1; i < mode_count; i++) {
+        for (int n = 0; n < 2; n++) {
+            resize_with_a_queue(MORE);
+            serves_in(modes[0]);
+            meet_all(&crowd);
+            if (n == 1)
+                switch_to(modes[i]);
+            resize_with_a_queue(FEWER);
+            serves_in(modes[n * i]);
+        }
+        switch_to(modes[0]);
+    }
     leave();
     CHECK_EQ(shared->result.deaths, 0);
 }
@@ -139,26 +230,18 @@ static void by_configuration(void)
     unlink(service.config.config_file);
 }
 
-/* All workers are blocked and connections wait, when the mode changes. */
 static void with_a_queue(void)
 {
     begin();
-    for (int i = 0; i < mode_count; i++) {
-        int block[WORKERS], fds[MANY];
-        SET(shared->unblock, 0);
-        SET(shared->blocked, 0);
-        for (int w = 0; w < WORKERS; w++) {
-            say(block[w] = dial(shared->port[0]), "block");
-            WAIT(GET(shared->blocked) == w + 1);
-        }
-        call(fds, MANY);
-        CHECK_EQ(command("mode %u", modes[(i + 1) % mode_count]), DTM_OK);
-        SET(shared->unblock, 1);
-        hear_all(fds, MANY, NULL);
-        hear_all(block, WORKERS, NULL);
-        settle(&crowd);
-    }
+    meet_all(&crowd);
+    through_every_pair(switch_with_a_queue);
     leave();
+}
+
+static void with_queues_of_groups(void)
+{
+    workers = MORE;
+    with_a_queue();
 }
 
 /* A stopped worker holds no change up, and comes back in the new mode. */
@@ -263,8 +346,11 @@ static void by_auto(void)
 
 static const struct test tests[] = {
     {"every pair of modes", every_pair},
+    {"every pair of modes, in groups", every_pair_in_groups},
+    {"through the size of a group", through_the_size_of_a_group},
     {"by configuration", by_configuration},
     {"with a queue", with_a_queue},
+    {"with a queue of each group", with_queues_of_groups},
     {"with a stopped worker", with_a_stopped_worker},
     {"with deaths", with_deaths},
     {"what cannot be had changes nothing", refused},
