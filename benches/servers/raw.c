@@ -4,7 +4,8 @@
  *
  * "token" is the limit of a schedule that hands the turn on: half of the workers stand
  * in the listener's queue, and who accepts puts there the least loaded of those that do
- * not, and leaves it. No death is thought of, no limit, no other mode.
+ * not, and leaves it; at the latest after QUANTUM clients, and at once when its load is
+ * above the least one by more than one. No death is thought of, no limit, no other mode.
  */
 #define _GNU_SOURCE
 #include "prefork.h"
@@ -13,7 +14,8 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 
-#define EVENTS 64
+#define EVENTS  64
+#define QUANTUM 8
 
 struct client {
     int fd, waits_for;
@@ -38,7 +40,7 @@ static void watch(int operation, int fd, uint32_t events, void *data)
     }
 }
 
-static int least_loaded(void)
+static int least_loaded(unsigned int *ret_least)
 {
     unsigned int load, least = UINT32_MAX;
     int i, slot, found = prefork_index;
@@ -53,6 +55,7 @@ static int least_loaded(void)
             found = slot;
         }
     }
+    *ret_least = least;
     return found;
 }
 
@@ -67,9 +70,15 @@ static void count(int clients)
 /* With the two system calls that a schedule by tokens cannot do without. */
 static void hand_on(int listener)
 {
+    static int kept;
     struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
-    int next = least_loaded();
+    unsigned int load = atomic_load_explicit(&rows[prefork_index].load, memory_order_relaxed);
+    unsigned int least;
+    int next = least_loaded(&least);
 
+    if (++kept < QUANTUM && load <= least + 1)
+        return;
+    kept = 0;
     if (next == prefork_index || atomic_exchange(&rows[next].armed, 1))
         return; /* it is the next one once more */
     epoll_ctl(epolls[next], EPOLL_CTL_ADD, listener, &event);

@@ -23,6 +23,8 @@ pub(super) struct Survey {
     /// The least loaded that could have one and has none. One that is late comes after
     /// all others.
     pub(super) best: Option<usize>,
+    /// The load of that one.
+    pub(super) least: u32,
     /// That one is late.
     pub(super) best_is_late: bool,
 }
@@ -75,6 +77,7 @@ pub(super) fn survey(candidates: impl Iterator<Item = Candidate>, me: usize) -> 
         armed,
         stuck,
         best: (best != NOBODY).then(|| slot(best)),
+        least: u32::try_from(best >> TURN_BITS & u64::from(u32::MAX)).unwrap_or(0),
         best_is_late: best & LATE != 0,
     }
 }
@@ -98,18 +101,20 @@ pub(super) enum Turn {
     Keep,
 }
 
-/// `load` is the load of slot `me`, the client just accepted included. The
-/// survey is its own, and counts it among those without a token. `rival`, as above, is
-/// asked for only when it matters.
+/// `load` is the load of slot `me`, the client just accepted included; it may be above the
+/// least one by `slack` and keep the token. The survey is its own, and counts it among those
+/// without a token. `rival`, as above, is asked for only when it matters.
 pub(super) fn turn(
     me: usize,
     load: u32,
+    slack: u32,
     survey: Survey,
     limit: usize,
     rival: impl FnOnce() -> Option<u32>,
 ) -> Turn {
     match survey.best {
         _ if survey.armed >= limit => Turn::Drop,
+        Some(_) if slack > 0 && load.saturating_sub(slack) <= survey.least => Turn::Keep,
         Some(slot) if slot != me => Turn::Pass(slot),
         _ if rival().is_some_and(|rival| rival <= load) => Turn::Requeue,
         _ => Turn::Keep,
@@ -118,6 +123,7 @@ pub(super) fn turn(
 
 #[cfg(test)]
 mod tests {
+    use super::super::quantum::Quantum;
     use super::*;
     use proptest::prelude::*;
     use std::collections::VecDeque;
@@ -126,12 +132,16 @@ mod tests {
     #[derive(Debug, Default)]
     struct World {
         load: Vec<u32>,
+        /// Clients that left.
+        gone: Vec<u64>,
+        quantum: Vec<Quantum>,
         paused: Vec<bool>,
         /// In a step, stopped, or anything but asleep in its wait.
         busy: Vec<bool>,
         /// Has that been so for a while? All look at the same time.
         late: bool,
         queue: VecDeque<usize>,
+        now: u64,
         k: usize,
         extra: usize,
     }
@@ -140,6 +150,8 @@ mod tests {
         fn new(workers: usize, k: usize) -> Self {
             let mut world = Self {
                 load: vec![0; workers],
+                gone: vec![0; workers],
+                quantum: vec![Quantum::default(); workers],
                 paused: vec![false; workers],
                 busy: vec![false; workers],
                 k,
@@ -179,12 +191,24 @@ mod tests {
                 self.queue.push_back(slot);
             }
             let place = self.queue.iter().position(|slot| !self.busy[*slot])?;
-            let slot = self.queue.remove(place)?;
+            let slot = self.queue[place];
             self.load[slot] += 1;
+            let slack = self.quantum[slot].slack(self.gone[slot], self.now);
+            if slack == 0 || !self.quantum[slot].goes_on(self.load[slot]) {
+                self.hand_on(place, slack);
+            }
+            Some(slot)
+        }
+
+        fn hand_on(&mut self, place: usize, slack: u32) {
+            let Some(slot) = self.queue.remove(place) else {
+                return;
+            };
             let limit = self.k + self.extra;
             let rival = || rival(self.candidates(), slot);
             let seen = self.survey(slot);
-            match turn(slot, self.load[slot], seen, limit, rival) {
+            let next = turn(slot, self.load[slot], slack, seen, limit, rival);
+            match next {
                 Turn::Pass(next) => {
                     self.queue.push_back(next);
                     if seen.stuck > 0 {
@@ -195,7 +219,21 @@ mod tests {
                 Turn::Requeue => self.queue.push_back(slot),
                 Turn::Keep => self.queue.insert(place, slot),
             }
-            Some(slot)
+            if next == Turn::Keep && slack > 0 {
+                self.quantum[slot].kept(seen.least + slack);
+            } else {
+                self.quantum[slot].is_over(self.gone[slot]);
+            }
+        }
+
+        /// What it did took long.
+        fn last_long(&mut self, slot: usize) {
+            self.now += 1_000_000;
+            let on = self.quantum[slot].is_on();
+            if on && self.quantum[slot].was_long(0, self.now, self.gone[slot]) {
+                let place = self.queue.iter().position(|armed| *armed == slot);
+                place.into_iter().for_each(|place| self.hand_on(place, 0));
+            }
         }
 
         fn act(&mut self, act: Act) -> Result<(), TestCaseError> {
@@ -206,7 +244,12 @@ mod tests {
                     let taken = self.arrive();
                     prop_assert_eq!(taken.is_some(), able, "{:?}", self);
                 }
-                Act::Leave(w) => self.load[w % workers] = self.load[w % workers].saturating_sub(1),
+                Act::Leave(w) if self.load[w % workers] > 0 => {
+                    self.load[w % workers] -= 1;
+                    self.gone[w % workers] += 1;
+                }
+                Act::Leave(_) => {}
+                Act::Long(w) => self.last_long(w % workers),
                 Act::Busy(w) => self.busy[w % workers] ^= true,
                 Act::Time => self.late ^= true,
                 Act::Pause(w) => {
@@ -228,6 +271,7 @@ mod tests {
         Arrive,
         Leave(usize),
         Busy(usize),
+        Long(usize),
         Pause(usize),
         /// Those that are busy begin to be late, or have just begun to be busy.
         Time,
@@ -240,6 +284,7 @@ mod tests {
             8 => Just(Act::Arrive),
             4 => any::<usize>().prop_map(Act::Leave),
             2 => any::<usize>().prop_map(Act::Busy),
+            1 => any::<usize>().prop_map(Act::Long),
             1 => any::<usize>().prop_map(Act::Pause),
             1 => Just(Act::Time),
             1 => Just(Act::Calm),
@@ -306,7 +351,7 @@ mod tests {
                 ..candidate(slot, load)
             };
             let all = || others.into_iter().map(of).chain([candidate(0, mine)]);
-            turn(0, mine, survey(all(), 0), limit, || rival(all(), 0))
+            turn(0, mine, 0, survey(all(), 0), limit, || rival(all(), 0))
         };
         assert_eq!(turn(4, 2), Turn::Keep);
         assert_eq!(turn(5, 2), Turn::Requeue);
@@ -340,7 +385,7 @@ mod tests {
     #[test]
     fn the_lone_worker_keeps_its_token() {
         let alone = || [candidate(0, 9)].into_iter();
-        let next = turn(0, 9, survey(alone(), 0), 1, || rival(alone(), 0));
+        let next = turn(0, 9, 0, survey(alone(), 0), 1, || rival(alone(), 0));
         assert_eq!(next, Turn::Keep);
     }
 }

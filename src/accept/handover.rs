@@ -16,6 +16,17 @@ use super::mode::Mode;
 /// How often to look for a successor when others are quicker to arm it.
 const TRIES: usize = 4;
 
+/// What became of a worker's token when it had accepted a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Another has it.
+    Passed,
+    /// It keeps it: it may go on up to this load.
+    Kept { level: u32 },
+    /// It had none, or there were too many.
+    Gone,
+}
+
 /// The first methods, without a body, are the steps; the others are made of them.
 pub(super) trait HandOver {
     // --- Steps: what the master says ---
@@ -150,34 +161,36 @@ pub(super) trait HandOver {
 
     // --- A worker ---
 
-    /// Worker `me` accepted a client. True: another has its token now.
+    /// Worker `me` accepted a client. It keeps its token as long as its load is above the
+    /// least one by no more than `slack`.
     #[unsafe(link_section = ".text.hot")]
-    fn pass_on(&self, me: usize, door: Door) -> bool {
+    fn pass_on(&self, me: usize, door: Door, slack: u32) -> Outcome {
         let mode = self.mode(door.listener);
         let held = self.release(me, door.listener);
         if !mode.is_queue() || !held || self.shared_door(me, door.listener) != door {
             // A registration from before.
             self.withdraw(me, door);
-            return false;
+            return Outcome::Gone;
         }
-        self.settle(me, door)
+        self.settle(me, door, slack)
     }
 
     /// Find the next owner of the token in hand. Worker `me` stays registered
     /// until there is one. The sentinel, which is to stand behind all, falls back
     /// by one with each turn: it may then raise a false alarm, and moves.
     #[unsafe(link_section = ".text.hot")]
-    fn settle(&self, me: usize, door: Door) -> bool {
+    fn settle(&self, me: usize, door: Door, slack: u32) -> Outcome {
         let (load, limit) = (self.load(me), self.limit(door));
         for _ in 0..TRIES {
-            let mut stuck = 0;
+            let (mut stuck, mut level) = (0, 0);
             let next = if self.mode(door.listener) == Mode::Shared {
                 Turn::Requeue
             } else {
                 let rival = || rival(self.candidates(door, me), me);
                 let seen = self.survey(door, me);
                 stuck = seen.stuck;
-                turn(me, load, seen, limit, rival)
+                level = seen.least.saturating_add(slack);
+                turn(me, load, slack, seen, limit, rival)
             };
             match next {
                 Turn::Pass(next) if self.arm(next, door) => {
@@ -185,13 +198,13 @@ pub(super) trait HandOver {
                     if stuck > 0 {
                         self.top_up(door, me); // for those who cannot use theirs now
                     }
-                    return true;
+                    return Outcome::Passed;
                 }
                 Turn::Drop => break,
-                Turn::Keep if self.claim(me, door.listener) => return false,
+                Turn::Keep if self.claim(me, door.listener) => return Outcome::Kept { level },
                 Turn::Requeue if self.claim(me, door.listener) => {
                     self.requeue(me, door);
-                    return false;
+                    return Outcome::Kept { level };
                 }
                 // Somebody was quicker.
                 Turn::Pass(_) | Turn::Keep | Turn::Requeue => {}
@@ -200,7 +213,7 @@ pub(super) trait HandOver {
         self.withdraw(me, door);
         // Others may have thrown theirs away for the same reason.
         self.top_up(door, me);
-        false
+        Outcome::Gone
     }
 
     /// Worker `me` has gone away. First unregister, then arm another: whichever

@@ -28,6 +28,7 @@
 //! | `words`, `pool` | the shared words, and the kernel's registrations |
 //! | `handover` | how tokens move |
 //! | `seat` | a worker's part |
+//! | `quantum` | how many clients it takes with one token; purely |
 //! | `schedule`, `enlist` | the master's part: who takes part, repair after a death |
 //! | `switch` | the master's part: the mode in force, and changing it |
 //! | `change` | the master's part: listeners that a reload adds or removes |
@@ -50,6 +51,7 @@ mod mode;
 mod passing;
 mod pool;
 mod probe;
+mod quantum;
 mod report;
 mod resolve;
 mod schedule;

@@ -1,12 +1,14 @@
 //! A worker's part in the schedule.
 
 use super::door::{Door, Side};
-use super::handover::HandOver;
+use super::handover::{HandOver, Outcome};
 use super::mode::Mode;
 use super::pool::Pool;
+use super::quantum::Quantum;
 use super::words::{Tally, Told};
 use super::{lock, probe};
 use crate::bpf::{Row, away};
+use std::cell::Cell;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::*};
@@ -23,6 +25,7 @@ pub(crate) struct Seat {
     /// announced by then.
     reconciled: AtomicU64,
     seen: AtomicU32,
+    quantum: Cell<Quantum>,
 }
 
 /// A handshake that takes longer has most likely failed.
@@ -41,6 +44,7 @@ impl Seat {
             accepted: AtomicU64::new(0),
             reconciled: AtomicU64::new(crate::sys::now_ms()),
             seen,
+            quantum: Cell::default(),
         }
     }
 
@@ -99,20 +103,68 @@ impl Seat {
         }
     }
 
-    /// A client was accepted: arrange the next turn, before any work is done for it.
+    /// A client was accepted: arrange the next turn, before any work is done for it. `gone`:
+    /// how many clients have left this worker, ever; 0 where its passes cannot be timed.
     #[unsafe(link_section = ".text.hot")]
-    pub(crate) fn accepted(&self, door: Door) {
+    pub(crate) fn accepted(&self, door: Door, gone: u64) {
         self.count_one(door.listener);
+        let mode = self.pool.mode(door.listener);
         if door.is_own() {
             self.row().took(1);
             return;
         }
         self.pool.words.count_taken(self.slot, door.listener);
-        if self.pool.mode(door.listener) == Mode::Lock {
+        if mode == Mode::Lock {
             return;
         }
-        if self.pool.pass_on(self.slot, door) {
-            self.pool.words.count(self.slot, Tally::Moves);
+        let now = self.row().woke_at().unwrap_or(0);
+        let mut quantum = self.quantum.get();
+        let slack = quantum.slack(gone, now);
+        if slack > 0 && self.keeps_token(door, mode) && quantum.goes_on(self.row().load()) {
+            return self.quantum.set(quantum);
+        }
+        match self.pool.pass_on(self.slot, door, slack) {
+            Outcome::Kept { level } if slack > 0 => quantum.kept(level),
+            Outcome::Kept { .. } | Outcome::Gone => quantum.is_over(gone),
+            Outcome::Passed => {
+                quantum.is_over(gone);
+                self.pool.words.count(self.slot, Tally::Moves);
+            }
+        }
+        self.quantum.set(quantum);
+    }
+
+    /// It has the token of this door, as the schedule stands now.
+    #[inline(always)]
+    fn keeps_token(&self, door: Door, mode: Mode) -> bool {
+        let listener = door.listener;
+        mode == Mode::Token
+            && self.row().holds(listener)
+            && self.pool.shared_door(self.slot, listener) == door
+    }
+
+    /// It has kept a token for more than one client.
+    #[inline(always)]
+    pub(crate) fn has_kept(&self) -> bool {
+        self.quantum.get().is_on()
+    }
+
+    /// A pass is over, and it has kept a token: if that was a long one, others get it.
+    #[inline(never)]
+    #[unsafe(link_section = ".text.hot")]
+    pub(crate) fn keep_on(&self, gone: u64) {
+        let mut quantum = self.quantum.get();
+        let woke = self.row().woke_at().unwrap_or(u64::MAX);
+        let long = quantum.was_long(woke, crate::sys::now_ns(), gone);
+        self.quantum.set(quantum);
+        if !long {
+            return;
+        }
+        for listener in 0..self.pool.listeners() {
+            let door = self.pool.shared_door(self.slot, listener);
+            if self.keeps_token(door, self.pool.mode(listener)) {
+                self.pool.pass_on(self.slot, door, 0);
+            }
         }
     }
 

@@ -182,7 +182,16 @@ impl Schedule {
     }
 
     fn breathe(&self, now: u64, until: u64, accepted: u64) -> u64 {
-        let next = until.min(now + BREATH);
+        // Where each worker has a queue of its own, others accept whoever is blocked.
+        let queues = self
+            .pool
+            .doors()
+            .any(|door| !self.pool.mode(door.listener).is_own());
+        let next = if queues {
+            until.min(now + BREATH)
+        } else {
+            until
+        };
         self.watch.rest.set(Some(Rest {
             until,
             next,

@@ -106,6 +106,12 @@ impl Origin {
 }
 
 impl Reactor {
+    /// Clients that came and are gone.
+    #[inline(always)]
+    pub(crate) fn departed(&self) -> u64 {
+        self.last_id.get() - u64::from(self.clients.get())
+    }
+
     /// A new client: its open callback runs here, and the close callback too if it
     /// is refused there. An error says that it was closed before any callback ran.
     #[unsafe(link_section = ".text.hot")]

@@ -41,7 +41,7 @@ impl Worker {
         match net::accept(fd) {
             Ok(Some((client, peer))) => {
                 // The next turn is arranged before any work is done for this client.
-                self.seat.accepted(door);
+                self.seat.accepted(door, self.departed());
                 #[cfg(feature = "fault")]
                 crate::fault::hit("token.armed");
                 self.welcome(client, door.listener, peer, false);
@@ -74,6 +74,16 @@ impl Worker {
         }
         if self.reactor().full() {
             self.pause();
+        }
+    }
+
+    /// Clients that have left. None have where the loop is the service's own: how long its
+    /// passes take is not seen here.
+    #[inline(always)]
+    pub(super) fn departed(&self) -> u64 {
+        match self.rt.callbacks.worker_main {
+            None => self.reactor().departed(),
+            Some(_) => 0,
         }
     }
 

@@ -179,7 +179,11 @@ impl Worker {
 
     #[inline(always)]
     fn turn(&self, reactor: &Reactor, timeout_ms: i32) -> bool {
-        child::pass(self, reactor, timeout_ms) && self.look_around()
+        let news = child::pass(self, reactor, timeout_ms);
+        if self.seat.has_kept() {
+            self.seat.keep_on(self.departed());
+        }
+        news && self.look_around()
     }
 
     /// Not after each pass: steps that only go on change nothing that others know.

@@ -7,9 +7,22 @@ use std::io::{Read, Write};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+/// Do clients stay, or are they gone when they have their answer?
+#[derive(Clone, Copy, PartialEq)]
+enum Clients {
+    Stay,
+    Go,
+}
+
 /// A worker that really sleeps in its epoll instance, until `stop` is closed.
-/// Its load is the number of clients it ever had.
-fn work(seat: &Seat, epoll: &Epoll, listener: &TcpListener, stop: BorrowedFd<'_>) {
+fn work(
+    seat: &mut Seat,
+    clients: Clients,
+    epoll: &Epoll,
+    listener: &TcpListener,
+    stop: BorrowedFd<'_>,
+) {
+    let mut gone = 0;
     epoll
         .add(stop, EpollEvent::new(EpollFlags::EPOLLIN, 0))
         .unwrap();
@@ -22,10 +35,17 @@ fn work(seat: &Seat, epoll: &Epoll, listener: &TcpListener, stop: BorrowedFd<'_>
         assert!(seat.may_accept(BASE));
         match listener.accept() {
             Ok((mut client, _)) => {
-                seat.accepted(BASE);
+                seat.accepted(BASE, gone);
                 client.write_all(b"!").unwrap();
+                if clients == Clients::Go {
+                    gone += 1;
+                    seat.set_load(seat.row().load() - 1);
+                }
             }
             Err(_) => seat.empty(),
+        }
+        if seat.has_kept() {
+            seat.keep_on(gone);
         }
     }
 }
@@ -63,15 +83,26 @@ fn supervise(schedule: &Schedule, stop: BorrowedFd<'_>) {
     }
 }
 
-/// So many at a time, clients come until `done` says of the loads that they are
-/// as they should be. Some workers are stuck from the start; without any, no
+/// So many at a time, clients come and stay until `done` says of the numbers of them that
+/// they are as they should be. Some workers are stuck from the start; without any, no
 /// master is needed.
-fn serve(bench: &Bench, stuck: usize, clients: usize, done: impl Fn(&[u32]) -> bool + Sync) {
+fn serve(bench: &mut Bench, stuck: usize, visitors: usize, done: impl Fn(&[u32]) -> bool + Sync) {
+    serve_some(bench, Clients::Stay, stuck, visitors, done);
+}
+
+fn serve_some(
+    bench: &mut Bench,
+    clients: Clients,
+    stuck: usize,
+    visitors: usize,
+    done: impl Fn(&[u32]) -> bool + Sync,
+) {
     let Bench {
         listener,
         schedule,
         seats,
     } = bench;
+    let (listener, schedule) = (&*listener, &*schedule);
     let (pool, workers) = (&*schedule.pool, seats.len());
     let address = listener.local_addr().unwrap();
     let visit = || {
@@ -81,21 +112,21 @@ fn serve(bench: &Bench, stuck: usize, clients: usize, done: impl Fn(&[u32]) -> b
                 .set_read_timeout(Some(Duration::from_secs(20)))
                 .unwrap();
             client.read_exact(&mut [0]).unwrap();
-            if done(&loads(pool, workers)) {
+            if done(&accepted(pool, workers)) {
                 return;
             }
         }
-        panic!("still {:?}", loads(pool, workers));
+        panic!("still {:?}", accepted(pool, workers));
     };
     let (stop, until) = nix::unistd::pipe().unwrap();
     let stop = stop.as_fd();
     std::thread::scope(|scope| {
-        for (slot, seat) in seats.iter().enumerate().skip(stuck) {
-            scope.spawn(move || work(seat, pool.epoll(slot), listener, stop));
+        for (slot, seat) in seats.iter_mut().enumerate().skip(stuck) {
+            scope.spawn(move || work(seat, clients, pool.epoll(slot), listener, stop));
         }
         scope.spawn(|| {
             let _until = until;
-            std::thread::scope(|scope| (0..clients).for_each(|_| drop(scope.spawn(visit))));
+            std::thread::scope(|scope| (0..visitors).for_each(|_| drop(scope.spawn(visit))));
         });
         if stuck > 0 {
             supervise(schedule, stop);
@@ -103,12 +134,20 @@ fn serve(bench: &Bench, stuck: usize, clients: usize, done: impl Fn(&[u32]) -> b
     });
 }
 
+/// How many each worker has accepted.
+fn accepted(pool: &Pool, workers: usize) -> Vec<u32> {
+    let of = |slot| pool.words.tally(slot, words::Tally::Accepted).load(Relaxed);
+    (0..workers)
+        .map(|slot| u32::try_from(of(slot)).unwrap())
+        .collect()
+}
+
 const SIZES: [(usize, u32); 4] = [(2, 1), (4, 1), (4, 2), (9, 4)];
 
 #[test]
 fn sleeping_workers_get_equally_many_clients() {
     for (workers, k) in SIZES {
-        serve(&Bench::new(workers, k), 0, 1, |loads| {
+        serve(&mut Bench::new(workers, k), 0, 1, |loads| {
             let (least, most) = (*loads.iter().min().unwrap(), *loads.iter().max().unwrap());
             least >= 20 && most - least <= 1
         });
@@ -119,8 +158,24 @@ fn sleeping_workers_get_equally_many_clients() {
 #[test]
 fn k_tokens_stay_k_tokens() {
     for (workers, k) in SIZES {
-        let bench = Bench::new(workers, k);
-        serve(&bench, 0, 3, |loads| loads.iter().sum::<u32>() >= 2000);
+        let mut bench = Bench::new(workers, k);
+        serve(&mut bench, 0, 3, |loads| loads.iter().sum::<u32>() >= 2000);
+        assert_eq!(bench.armed().len(), k as usize);
+        assert_eq!(bench.registered(), bench.armed());
+    }
+}
+
+/// Where clients come and go a worker keeps its token for some of them; but all get their turn.
+#[test]
+fn clients_that_do_not_stay_are_for_everybody() {
+    for (workers, k) in SIZES {
+        let mut bench = Bench::new(workers, k);
+        serve_some(&mut bench, Clients::Go, 0, 3, |accepted| {
+            accepted.iter().sum::<u32>() >= 2000
+        });
+        let accepted = accepted(&bench.schedule.pool, workers);
+        assert!(accepted.iter().all(|n| *n >= 20), "{accepted:?}");
+        assert!(bench.schedule.report(None).moves <= 2000 / 2);
         assert_eq!(bench.armed().len(), k as usize);
         assert_eq!(bench.registered(), bench.armed());
     }
@@ -130,7 +185,7 @@ fn k_tokens_stay_k_tokens() {
 #[test]
 fn stuck_workers_stop_nobody() {
     for stuck in 1..=3 {
-        serve(&Bench::new(4, 2), stuck, 3, |loads| {
+        serve(&mut Bench::new(4, 2), stuck, 3, |loads| {
             loads.iter().sum::<u32>() >= 200
         });
     }

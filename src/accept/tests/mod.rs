@@ -99,7 +99,7 @@ impl Bench {
     fn accept(&self, slot: usize) -> TcpStream {
         assert!(self.seats[slot].may_accept(BASE));
         let (client, _) = self.listener.accept().unwrap();
-        self.seats[slot].accepted(BASE);
+        self.seats[slot].accepted(BASE, 0);
         client
     }
 
