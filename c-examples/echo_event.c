@@ -22,26 +22,31 @@ static void conn_end(struct bufferevent *io, dtm_client_t *client)
     bufferevent_free(io);
 }
 
-/* Reads only when all was sent: a client that does not read its echo is not read either. */
+/* A client that does not read its echo is not read either, once so much waits for it. */
+#define UNSENT_MAX 65536
+
 static void on_read(struct bufferevent *io, void *client)
 {
-    bufferevent_disable(io, EV_READ);
     dtm_client_set_busy(client, 1);
     bufferevent_write_buffer(io, bufferevent_get_input(io));
+    if (evbuffer_get_length(bufferevent_get_output(io)) >= UNSENT_MAX)
+        bufferevent_disable(io, EV_READ);
 }
 
 /* All was sent. Until here the client was busy: a drain waits for it, not for idle ones. */
 static void on_written(struct bufferevent *io, void *client)
 {
-    bufferevent_enable(io, EV_READ);
+    if (!(bufferevent_get_enabled(io) & EV_READ))
+        bufferevent_enable(io, EV_READ);
     dtm_client_set_busy(client, 0);
 }
 
-/* The peer has ended, or the connection is broken. */
+/* The peer has ended, or the connection is broken. What is still to be sent goes out first:
+ * then on_written() reads on, and here we are again. */
 static void on_end(struct bufferevent *io, short what, void *client)
 {
-    (void)what;
-    conn_end(io, client);
+    if (!(what & BEV_EVENT_EOF) || evbuffer_get_length(bufferevent_get_output(io)) == 0)
+        conn_end(io, client);
 }
 
 static int32_t client_open(dtm_t *rt, dtm_client_t *client, void *user_data)

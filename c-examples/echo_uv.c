@@ -15,14 +15,19 @@ struct conn {
     uv_tcp_t io; /* on Linux a Unix socket is one as well as TCP */
     uv_write_t rest;
     dtm_client_t *client;
-    char buf[16384];
+    char *unsent; /* what the kernel did not take at once */
 };
+
+static char bytes[65536]; /* of the client that is read now */
 
 /* ---- One client ---------------------------------------------------------- */
 
 static void on_closed(uv_handle_t *io)
 {
-    free(io->data);
+    struct conn *conn = io->data;
+
+    free(conn->unsent);
+    free(conn);
 }
 
 /* uv_close() closes the descriptor: libdtm gives it away. */
@@ -34,10 +39,8 @@ static void conn_end(struct conn *conn)
 
 static void on_buffer(uv_handle_t *io, size_t size, uv_buf_t *buf)
 {
-    struct conn *conn = io->data;
-
-    (void)size;
-    *buf = uv_buf_init(conn->buf, sizeof conn->buf);
+    (void)io, (void)size;
+    *buf = uv_buf_init(bytes, sizeof bytes);
 }
 
 static void on_read(uv_stream_t *io, ssize_t n, const uv_buf_t *buf);
@@ -49,36 +52,47 @@ static void on_written(uv_write_t *rest, int status)
 
     if (status == UV_ECANCELED)
         return; /* by conn_end() */
+    free(conn->unsent);
+    conn->unsent = NULL;
     if (status < 0 || uv_read_start((uv_stream_t *)&conn->io, on_buffer, on_read) != 0)
         conn_end(conn);
     else
         dtm_client_set_busy(conn->client, 0);
 }
 
-/* Reads only when all was sent: a client that does not read its echo is not read either. */
+/* Until it is sent nothing else is read: who does not read its echo is not read either. */
+static int send_later(struct conn *conn, const char *from, size_t len)
+{
+    uv_stream_t *io = (uv_stream_t *)&conn->io;
+    uv_buf_t rest;
+
+    conn->unsent = malloc(len);
+    if (!conn->unsent)
+        return UV_ENOMEM;
+    memcpy(conn->unsent, from, len);
+    rest = uv_buf_init(conn->unsent, (unsigned)len);
+    uv_read_stop(io);
+    return uv_write(&conn->rest, io, &rest, 1, on_written);
+}
+
 static void on_read(uv_stream_t *io, ssize_t n, const uv_buf_t *buf)
 {
     struct conn *conn = io->data;
-    uv_buf_t rest;
+    uv_buf_t echo;
     int sent;
 
     if (n < 0)
         conn_end(conn);
     if (n <= 0)
         return;
-    rest = uv_buf_init(buf->base, (unsigned)n);
-    sent = uv_try_write(io, &rest, 1);
-    if (sent > 0) {
-        rest.base += sent;
-        rest.len -= (size_t)sent;
-    }
+    echo = uv_buf_init(buf->base, (unsigned)n);
+    sent = uv_try_write(io, &echo, 1);
+    if (sent < 0)
+        sent = 0;
     /* Busy: bytes are on their way back. A drain waits for those, not for idle clients. */
-    dtm_client_set_busy(conn->client, rest.len > 0);
-    if (rest.len > 0) {
-        uv_read_stop(io);
-        if (uv_write(&conn->rest, io, &rest, 1, on_written) != 0)
-            conn_end(conn);
-    }
+    dtm_client_set_busy(conn->client, sent < n);
+    if (sent < n && send_later(conn, buf->base + sent, (size_t)(n - sent)) != 0)
+        conn_end(conn);
 }
 
 static int32_t client_open(dtm_t *rt, dtm_client_t *client, void *user_data)
@@ -91,6 +105,7 @@ static int32_t client_open(dtm_t *rt, dtm_client_t *client, void *user_data)
     uv_tcp_init(&loop, &conn->io);
     conn->io.data = conn->rest.data = conn;
     conn->client = client;
+    conn->unsent = NULL;
     if (uv_tcp_open(&conn->io, dtm_client_fd(client)) != 0) {
         uv_close((uv_handle_t *)&conn->io, on_closed);
         return -ENOTSUP;
