@@ -13,7 +13,7 @@
 //! without one.
 
 /// nginx leaves the end of a listener's queue to others every 16 accepts.
-const QUANTUM: u64 = 8;
+const QUANTUM: u32 = 8;
 /// To wake another worker up takes some 10 us; with one that has been at work for 1 ms
 /// nobody reckons any more. In between, ns.
 const LONG: u64 = 250_000;
@@ -26,7 +26,7 @@ pub(super) struct Quantum {
     /// Clients that were gone when the token was last handed on.
     gone: u64,
     /// Accepted with this token.
-    taken: u64,
+    taken: u32,
     /// May take another without a look at the others, up to this load.
     level: u32,
     /// No credit before, ns.
@@ -40,15 +40,15 @@ impl Quantum {
     /// client. `gone`: how many have left it, ever; `now_ns`: when this pass began.
     #[inline(always)]
     pub(super) fn slack(&self, gone: u64, now_ns: u64) -> u32 {
-        let credit = gone.wrapping_sub(self.gone).min(QUANTUM);
-        u32::from(self.taken < credit && now_ns >= self.strict_until)
+        let credit = gone.wrapping_sub(self.gone).min(QUANTUM.into());
+        u32::from(u64::from(self.taken) < credit && now_ns >= self.strict_until)
     }
 
     /// With slack: the look at the others that was taken for a client before is good enough.
     #[inline(always)]
     pub(super) fn goes_on(&mut self, load: u32) -> bool {
         let goes_on = load <= self.level;
-        self.taken += u64::from(goes_on);
+        self.taken += u32::from(goes_on);
         goes_on
     }
 
