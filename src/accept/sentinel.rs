@@ -428,8 +428,11 @@ impl Schedule {
     }
 
     /// When tokens that were added are to be taken back, or doors that are not observed
-    /// to be tried again.
+    /// to be tried again. While another binary has the sockets, nobody does either.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
+        if self.passive.get() {
+            return None;
+        }
         let extra = !self.watch.extra.borrow().is_empty();
         let calm = extra.then(|| self.watch.last_rescue.get() + CALM);
         let missing = !self.watch.missing.borrow().is_empty();
