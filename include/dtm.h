@@ -2183,6 +2183,14 @@ typedef struct {
      * DTM_ACCEPT_LOCK: workers that gave the lock back after it had been taken from them.
      */
     uint64_t late;
+    /**
+     * Connections that the kernel dropped because the queue was full (`backlog` of
+     * dtm_listen_t, cut by net.core.somaxconn), at all listeners together; a client that
+     * tries again in vain counts again. The master looks 0.2 s after it has seen that clients
+     * wait. 0 where the kernel does not tell: without /proc, and for sockets of another
+     * network namespace. A Unix listener drops none: connect() answers EAGAIN, or waits.
+     */
+    uint64_t drops;
 } dtm_accept_t;
 
 /**
@@ -3993,7 +4001,7 @@ DTM_API int32_t dtm_lock_give(dtm_lock_t *lock);
 DTM_SIZE_(dtm_str_t, 16);
 DTM_SIZE_(dtm_self_t, 48);
 DTM_SIZE_(dtm_worker_t, 120);
-DTM_SIZE_(dtm_accept_t, 128);
+DTM_SIZE_(dtm_accept_t, 136);
 DTM_SIZE_(dtm_event_t, 48);
 DTM_SIZE_(dtm_report_t, 3640);
 DTM_SIZE_(dtm_result_t, 64);

@@ -22,6 +22,7 @@ impl Schedule {
         words.begin_listener(listener);
         words.set_mode(listener, Mode::Pass); // nobody stands in a queue there
         self.pool.add(listener, socket.fd, socket.inet);
+        self.begin_drops(listener);
         let lane = Lane::new(socket.fd, socket.inet, socket.backlog);
         self.lanes.add(listener, lane);
         Ok(())

@@ -48,6 +48,7 @@ impl Schedule {
     /// From now on this binary chooses, and sees to whatever waits anywhere.
     pub(crate) fn take_over(&self) {
         self.passive.set(false);
+        self.skip_drops();
         for group in 1..self.pool.words.groups() {
             let used = (0..self.pool.slots()).any(|slot| {
                 self.members.borrow()[slot].is_some() && self.pool.words.group(slot) == group
@@ -66,6 +67,7 @@ impl Schedule {
 
     /// The other binary chooses from now on. Our workers still accept what comes to them.
     pub(crate) fn let_go(&self) {
+        self.count_drops(crate::sys::now_ms());
         self.passive.set(true);
         self.pool.words.told(Told::Handed).store(1, Relaxed);
         if let Ok(steer) = &*self.steer.borrow() {
@@ -122,6 +124,7 @@ impl Schedule {
             words.total(Tally::Errors) + told(Told::Errors),
             told(Told::Switches),
             words.total(Tally::Late),
+            told(Told::Drops),
         ];
         let inherited = words.inherited();
         std::array::from_fn(|at| own[at].wrapping_add(inherited[at].load(Relaxed)))

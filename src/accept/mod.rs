@@ -35,12 +35,14 @@
 //! | `sentinel` | the master's part: a queue that nobody serves |
 //! | `handed` | the master's part: groups that another binary has, or gets |
 //! | `passing` | the master's part: clients that it passes on |
+//! | `drops` | the master's part: connections that found a queue full |
 //! | `lock` | the accept lock |
 //! | `report` | how it stands |
 
 mod change;
 mod choose;
 mod door;
+mod drops;
 mod enlist;
 mod handed;
 mod handover;

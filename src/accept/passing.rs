@@ -179,6 +179,7 @@ impl Schedule {
     /// The master has taken a client from this door.
     pub(crate) fn was_taken(&self, door: Door) {
         self.pool.words.tell_more(Told::Passed);
+        self.expect_drops(crate::sys::now_ms());
         if let super::door::Kind::Own { slot } = door.kind {
             self.pool.words.row(slot).took(1);
         }

@@ -46,6 +46,7 @@ impl Schedule {
             errors,
             switches,
             late,
+            drops,
         ] = self.carried();
         dtm_accept_t {
             size: size_of::<dtm_accept_t>(),
@@ -76,6 +77,7 @@ impl Schedule {
             errors,
             switches,
             late,
+            drops,
         }
     }
 

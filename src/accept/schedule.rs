@@ -2,6 +2,7 @@
 
 use super::choose::MASTER;
 use super::door::Door;
+use super::drops::Drops;
 use super::handover::HandOver;
 use super::lanes::Lanes;
 use super::mode::Mode;
@@ -34,6 +35,7 @@ pub(super) struct Member {
 pub(crate) struct Schedule {
     pub(super) pool: Arc<Pool>,
     pub(super) watch: Watch,
+    pub(super) drops: Drops,
     pub(super) lanes: Lanes,
     /// The program that steers, or why there is none. Gone in a child.
     pub(super) steer: RefCell<std::result::Result<Steer, String>>,
@@ -57,6 +59,7 @@ impl Schedule {
         let schedule = Self {
             pool: Arc::new(Pool::new(words)?),
             watch: Watch::default(),
+            drops: Drops::new(),
             lanes: Lanes::default(),
             steer: RefCell::new(steer),
             current: Cell::new(Mode::Token),

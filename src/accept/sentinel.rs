@@ -120,6 +120,7 @@ impl Schedule {
                 ..Look::default()
             };
         }
+        self.expect_drops(now);
         let hung = self.forgive();
         let ready = self.ready_doors();
         let mut look = Look {
@@ -427,8 +428,9 @@ impl Schedule {
         self.pool.words.tell_more(Told::Rescues);
     }
 
-    /// When tokens that were added are to be taken back, or doors that are not observed
-    /// to be tried again. While another binary has the sockets, nobody does either.
+    /// When tokens that were added are to be taken back, doors that are not observed to be
+    /// tried again, or what was dropped to be counted. While another binary has the sockets,
+    /// nobody does any of that.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         if self.passive.get() {
             return None;
@@ -437,7 +439,7 @@ impl Schedule {
         let calm = extra.then(|| self.watch.last_rescue.get() + CALM);
         let missing = !self.watch.missing.borrow().is_empty();
         let retry = missing.then(|| self.watch.retry_at.get());
-        calm.into_iter().chain(retry).min()
+        [calm, retry, self.drops.due()].into_iter().flatten().min()
     }
 
     /// Cheap; for every pass of the master's loop.
@@ -452,6 +454,9 @@ impl Schedule {
         if calm && !self.watch.extra.borrow().is_empty() {
             self.watch.extra.borrow_mut().clear();
             self.set_limits();
+        }
+        if self.drops.due().is_some_and(|due| now >= due) {
+            self.count_drops(now);
         }
     }
 

@@ -36,8 +36,9 @@ pub(super) enum Tally {
 }
 
 /// Totals that go on in the binary that replaces this one, by their names between the two.
-pub(crate) const CARRIED: [&str; 9] = [
+pub(crate) const CARRIED: [&str; 10] = [
     "accepted", "moves", "passed", "repassed", "rescues", "empty", "errors", "switches", "late",
+    "drops",
 ];
 
 /// What the master publishes.
@@ -51,6 +52,7 @@ pub(super) enum Told {
     Rescues,
     Switches,
     Errors,
+    Drops,
     /// The binary that replaces this one takes all clients.
     Handed,
     /// A bit for each listener that serves, those included that the reader does not know.

@@ -11,7 +11,7 @@
 DTM_SIZE_(dtm_str_t, 16);
 DTM_SIZE_(dtm_self_t, 48);
 DTM_SIZE_(dtm_worker_t, 120);
-DTM_SIZE_(dtm_accept_t, 128);
+DTM_SIZE_(dtm_accept_t, 136);
 DTM_SIZE_(dtm_event_t, 48);
 DTM_SIZE_(dtm_report_t, 3640);
 DTM_SIZE_(dtm_result_t, 64);

@@ -39,10 +39,11 @@ layout! {
         since_ms: 72, forks: 80, deaths: 84, crashes: 88, timeouts: 92, disallowed: 96, recycled:
         100, total_accepted: 104, total_requests: 112,
     }
-    dtm_accept_t: 128 {
+    dtm_accept_t: 136 {
         size: 0, wanted: 8, mode: 12, workers: 16, willing: 20, queues: 24, tokens: 28, depth: 32,
         waiting_ms: 36, load_min: 40, load_max: 44, skew: 48, reserved: 52, accepted: 56, moves: 64,
         passed: 72, repassed: 80, rescues: 88, empty: 96, errors: 104, switches: 112, late: 120,
+        drops: 128,
     }
     dtm_event_t: 48 {
         size: 0, kind: 8, role: 12, slot: 16, generation: 20, spawn: 24, pid: 32, status: 36,

@@ -61,7 +61,8 @@ static int begin_dial(void)
     return fd;
 }
 
-/* E04: more than the queue can hold, and all workers are stopped. */
+/* E04: more than the queue can hold, and all workers are stopped. What the kernel drops is
+ * told, and in the log what to do. */
 static void overflow(void)
 {
     enum { CROWDED = 100 };
@@ -73,6 +74,9 @@ static void overflow(void)
         stop_kid(nth_open(i));
     for (int i = 0; i < CROWDED; i++)
         fds[i] = begin_dial();
+    WAIT(schedule().drops > 0);
+    WAIT(logged("It needs a longer backlog"));
+    uint64_t dropped = schedule().drops;
     for (uint32_t i = 0; i < WORKERS; i++)
         kill(nth_open(i)->pid, SIGCONT);
     for (int i = 0; i < CROWDED; i++) {
@@ -86,6 +90,7 @@ static void overflow(void)
     settle(&crowd);
     CHECK(serves());
     WAIT(schedule().load_max == 0);
+    CHECK_LE(dropped, schedule().drops);
     leave();
 }
 

@@ -82,6 +82,7 @@ static void agree(void)
         {"dtm_accept_repassed_total", "repassed"}, {"dtm_accept_rescues_total", "rescues"},
         {"dtm_accept_empty_total", "empty"},       {"dtm_accept_errors_total", "errors"},
         {"dtm_accept_switches_total", "switches"}, {"dtm_accept_late_total", "late"},
+        {"dtm_accept_drops_total", "drops"},
     };
     for (size_t i = 0; i < sizeof both / sizeof both[0]; i++)
         if (scraped(both[i].metric) != said(both[i].key))

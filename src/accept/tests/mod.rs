@@ -3,6 +3,7 @@
 //! flow: M5, M11, L5
 
 mod asleep;
+mod drops;
 mod handed;
 
 use super::handover::HandOver;

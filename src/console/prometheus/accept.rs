@@ -87,6 +87,11 @@ pub(super) fn write(s: &Status, out: &mut Text) {
             "Accept locks given back after they had been taken away.",
             a.late,
         ),
+        (
+            "dtm_accept_drops_total",
+            "Connections that the kernel dropped because a queue was full.",
+            a.drops,
+        ),
     ] {
         out.counter(name, help, value);
     }

@@ -64,6 +64,7 @@ pub(in crate::console) fn stats(call: &mut Call<'_>) -> Answered {
         ("errors", Value::count(a.errors)),
         ("switches", Value::count(a.switches)),
         ("late", Value::count(a.late)),
+        ("drops", Value::count(a.drops)),
     ]);
     reply_or_json(call, value)
 }

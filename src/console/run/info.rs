@@ -203,6 +203,7 @@ fn accept(s: &Status, out: &mut String) {
         "accept_passed": a.passed,
         "accept_rescues": a.rescues,
         "accept_errors": a.errors,
+        "accept_drops": a.drops,
     }
 }
 

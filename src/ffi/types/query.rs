@@ -138,6 +138,12 @@ pub struct dtm_accept_t {
     pub switches: u64,
     /// DTM_ACCEPT_LOCK: workers that gave the lock back after it had been taken from them.
     pub late: u64,
+    /// Connections that the kernel dropped because the queue was full (`backlog` of
+    /// dtm_listen_t, cut by net.core.somaxconn), at all listeners together; a client that
+    /// tries again in vain counts again. The master looks 0.2 s after it has seen that clients
+    /// wait. 0 where the kernel does not tell: without /proc, and for sockets of another
+    /// network namespace. A Unix listener drops none: connect() answers EAGAIN, or waits.
+    pub drops: u64,
 }
 
 /// A life event, for the `event` callback in the master.
