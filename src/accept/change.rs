@@ -52,6 +52,7 @@ impl Schedule {
         lane.set_stage(Stage::Serving);
         self.pool.words.tell_serving(listener, true);
         self.pool.words.set_mode(listener, self.mode_at(lane.inet));
+        self.open_groups();
         self.enter_mode(listener);
     }
 

@@ -1,7 +1,6 @@
 //! Before a fork: the doors that the new worker has to inherit.
 
 use super::door::Door;
-use super::handover::HandOver;
 use super::lanes::{Entry, Stage};
 use super::pool::GROUP;
 use super::schedule::{Member, Schedule};
@@ -55,16 +54,31 @@ impl Schedule {
         }
     }
 
-    pub(super) fn open_group(&self, group: usize) -> Result<()> {
+    /// Those that have workers.
+    pub(super) fn open_groups(&self) {
+        let used = |group| {
+            let members = self.members.borrow();
+            let mut slots = (0..members.len()).filter(|slot| members[*slot].is_some());
+            slots.any(|slot| self.pool.words.group(slot) == group)
+        };
+        for group in (1..self.pool.words.groups()).filter(|group| used(*group)) {
+            if let Err(error) = self.open_group(group) {
+                ::log::warn!("{error}");
+            }
+        }
+    }
+
+    fn open_group(&self, group: usize) -> Result<()> {
         for (listener, lane) in self.inet_lanes() {
             let door = Door::shared(listener, group);
             self.pool.set_fd(door, lane.make(door)?);
             let serves = lane.stage() == Stage::Serving;
             if serves && !self.passive.get() && lane.open(door)? {
-                let _ = self.pool.watch(door);
+                self.observe_door(door);
                 self.select(listener);
             }
         }
+        self.set_limits(); // the tokens of those who come
         Ok(())
     }
 }

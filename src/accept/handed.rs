@@ -49,18 +49,11 @@ impl Schedule {
     pub(crate) fn take_over(&self) {
         self.passive.set(false);
         self.skip_drops();
-        for group in 1..self.pool.words.groups() {
-            let used = (0..self.pool.slots()).any(|slot| {
-                self.members.borrow()[slot].is_some() && self.pool.words.group(slot) == group
-            });
-            if used && let Err(error) = self.open_group(group) {
-                ::log::warn!("{error}");
-            }
-        }
+        self.open_groups();
         for door in self.pool.doors() {
             let lane = self.lanes.serving_at(door.listener);
             if lane.is_some_and(|lane| lane.opened().iter().any(|(d, _)| *d == door)) {
-                let _ = self.pool.watch(door);
+                self.observe_door(door);
             }
         }
     }

@@ -150,6 +150,42 @@ static void full_epoll_in_the_master(void)
     CHECK_EQ(shared->result.deaths, 24);
 }
 
+/* And when more workers come than wait at one socket (16): in token and shared they have
+ * another, which is looked after as soon as there is room. */
+static void full_epoll_for_a_second_group(void)
+{
+    enum { FIRST = 14, ALL = 20, CALLS = 60 };
+    int fds[CALLS];
+    if (!mode->all)
+        return; /* there is one queue, and no telling whom clients meet */
+    struct service service = in_mode(FIRST);
+    inject_into(&service, calls);
+    start_in_mode(&service);
+    inject(&(struct injection){.call = SYS_epoll_ctl,
+                               .error = ENOSPC,
+                               .pid = shared->host,
+                               .argument = 2,
+                               .value = EPOLL_CTL_ADD,
+                               .times = 3});
+    CHECK_EQ(command("scale %d", ALL), DTM_OK);
+    WAIT(count_open(1) == ALL);
+    CHECK_EQ(injected(), 3);
+    inject(NULL);
+    meet_all(&crowd);
+    SET(shared->unblock, 0);
+    for (uint32_t n = FIRST; n < ALL; n++)
+        say(connection_of(&crowd, nth_open(n)), "block");
+    WAIT(GET(shared->blocked) == ALL - FIRST);
+    call(fds, CALLS);
+    WAIT(answered(fds, CALLS) >= CALLS - mode->ahead * (ALL - FIRST));
+    SET(shared->unblock, 1);
+    hear_all(fds, CALLS, NULL);
+    for (uint32_t n = FIRST; n < ALL; n++)
+        CHECK(hear(connection_of(&crowd, nth_open(n))));
+    all_leave(&crowd);
+    CHECK_EQ(shared->result.deaths, 0);
+}
+
 /* What the master has accepted and cannot pass on it keeps, and tries again now and then:
  * it has more to do than that. Found by the chaos test, by a worker that died meanwhile. */
 static void nobody_to_pass_to(void)
@@ -184,6 +220,7 @@ static const struct test tests[] = {
     {"accept fails for good", fatal_errors},
     {"epoll is full in the workers", full_epoll_in_workers},
     {"epoll is full in the master", full_epoll_in_the_master},
+    {"epoll is full as a second group comes", full_epoll_for_a_second_group},
     {"nobody to pass to", nobody_to_pass_to},
 };
 

@@ -21,6 +21,27 @@ static void begin(void)
     CHECK(schedule().queues >= (mode->number == DTM_ACCEPT_TOKEN ? 2 : 1));
 }
 
+/* Each group has its tokens from the start, also one that comes later: nobody has to see
+ * first that clients wait there. */
+static void without_the_master(void)
+{
+    if (mode->number == DTM_ACCEPT_PASS || mode->number == DTM_ACCEPT_LOCK)
+        return; /* it takes part */
+    struct service service = in_mode(GROUP - 2);
+    service.config.max_processes = 64;
+    start_in_mode(&service);
+    for (int workers = GROUP + 2; workers < 4 * GROUP; workers += GROUP) {
+        CHECK_EQ(command("scale %d", workers), DTM_OK);
+        WAIT((int)count_open(0) == workers);
+        CHECK_EQ(kill(shared->host, SIGSTOP), 0);
+        WAIT(state_of(shared->host) == 'T');
+        come(&crowd, MANY);
+        CHECK_EQ(kill(shared->host, SIGCONT), 0);
+    }
+    all_leave(&crowd);
+    CHECK_EQ(shared->result.deaths, 0);
+}
+
 /* From outside there is no telling who waits together, so those that could are taken in
  * turn: a whole group is always among them. */
 enum half { FIRST, LAST, EVEN, ODD, HALVES };
@@ -188,6 +209,7 @@ static void changes(void)
 }
 
 static const struct test tests[] = {
+    {"without the master", without_the_master},
     {"stopped, a group among them", stopped},
     {"blocked, a group among them", blocked},
     {"without descriptors, a group among them", without_descriptors},

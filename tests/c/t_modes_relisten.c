@@ -63,6 +63,30 @@ static void numbers_are_used_again(void)
     finish();
 }
 
+/* More workers than wait at one socket (16): in token and shared they have two there, too. */
+static void added_for_two_groups(void)
+{
+    enum { WORKERS = 18 };
+    static struct crowd crowd;
+    struct service service = with_plan(WORKERS);
+    service.config.max_processes = 64;
+    four_places();
+    want(1, "");
+    start_in_mode(&service);
+    want(1, "127.0.0.2:0");
+    CHECK_EQ(command("reload"), DTM_OK);
+    WAIT(count_role(DTM_ROLE_WORKER) == WORKERS);
+    CHECK_EQ(command("accept %d", plan->index[1]), DTM_OK);
+    if (mode->number == DTM_ACCEPT_TOKEN || mode->number == DTM_ACCEPT_SHARED)
+        CHECK_EQ(shared->accept.queues, 2);
+    while (crowd.size < 400)
+        join(&crowd, dial_at(1));
+    if (mode->all)
+        all_have_some(&crowd);
+    all_leave(&crowd);
+    CHECK_EQ(shared->result.deaths, 0);
+}
+
 /* Questions that wait at each place that is about to be removed. */
 enum { WAITING = 30 };
 
@@ -131,6 +155,7 @@ static void the_first_and_the_last(void)
 }
 
 static const struct test tests[] = {
+    {"added for two groups of workers", added_for_two_groups},
     {"added and removed under load", added_and_removed_under_load},
     {"numbers are used again", numbers_are_used_again},
     {"by the old generation", by_the_old_generation},
