@@ -3,17 +3,15 @@
 import random
 import signal
 import socket
-import statistics
 import time
 
 from . import process
-from .load import lost
-from .paced import BLOCKED, OURS, STARVED, WORKERS, doubts, merge, mode_of, paced
+from .paced import BLOCKED, OURS, WORKERS, add_p99, interleaved, merge, mode_of
 from .servers import fetch
-from .stats import RESTLESS, quartiles
 
 GOALS = {"blocked1": 1.2, "blocked2": 1.3, "stopped1": 1.3}
 ROW = "p99 of new connections, 50 ms of every 200 ms: 1 or 2 of 4 workers blocked, 1 stopped"
+OTHERS = "p99 of new connections, the same: the other modes and servers"
 
 
 class Handlers:
@@ -73,58 +71,21 @@ def _faults(bench, server):
         disturbances["blocked1"] = lambda: handlers.block(1)
         if len(handlers.of) == WORKERS:
             disturbances["blocked2"] = lambda: handlers.block(2)
-    slices = _interleaved(bench, server, disturbances)
+    seconds, rounds = bench.scale((1.2, 3), (2.0, 6)) if mode in OURS else (1.5, 1)
+    bench.load("target", server.port, "http")
+    slices = interleaved(bench, f"faults {server.name}", seconds, rounds, disturbances)
     if handlers:
         handlers.close()
     quiet = [after for some in slices.values() for _, _, after in some]
-    for name in GOALS:
+    bench.row = ROW if mode in OURS else OTHERS
+    for name, goal in GOALS.items():
+        figure = f"p99.{name}.{mode}"
         if name in slices:
-            _report(bench, name, mode, slices[name], doubts(quiet))
+            goal = goal if mode in OURS else None
+            add_p99(bench, figure, slices[name], quiet, "unblocked", goal)
         elif mode in OURS:
             why = f"200 connections reached {len(handlers.of)} workers"
-            bench.row = ROW
-            bench.add(f"p99.{name}.{mode}", None, goal=GOALS[name], peer="unblocked", why=why)
+            bench.add(figure, None, goal=goal, peer="unblocked", why=why)
     curves = {name: merge(hurt for _, hurt, _ in some) for name, some in slices.items()}
     curves["unblocked"] = merge(quiet)
     bench.plots.setdefault("cdf", {})[mode] = curves
-
-
-def _interleaved(bench, server, disturbances):
-    """{name: [(quiet slice, disturbed one, quiet one)]}"""
-    load, found = bench.load, {}
-    seconds, rounds = bench.scale((1.2, 3), (2.0, 6)) if mode_of(server) in OURS else (1.5, 1)
-    load("target", server.port, "http")
-    paced(load, 0.5)
-    before = paced(load, seconds)
-    for number in range(rounds):
-        bench.say(f"faults {server.name}: round {number + 1}/{rounds}")
-        for name, disturb in disturbances.items():
-            hurt, after = paced(load, seconds, disturb), paced(load, seconds)
-            found.setdefault(name, []).append((before, hurt, after))
-            before = after
-    return found
-
-
-def _steady(slices):
-    """Those whose quiet neighbours agree, if they are enough: then there is no doubt."""
-    def agree(before, after):
-        return max(before["p99"], after["p99"]) <= (1 + RESTLESS) * min(before["p99"], after["p99"])
-
-    good = [some for some in slices if agree(some[0], some[2])]
-    return good if len(good) >= max(2, (len(slices) + 1) // 2) else None
-
-
-def _report(bench, name, mode, slices, why):
-    good = _steady(slices)
-    if good and statistics.median(quiet["p99"] for quiet, _, _ in good) <= STARVED:
-        slices, why = good, ""
-    ratios = [2 * hurt["p99"] / (before["p99"] + after["p99"]) for before, hurt, after in slices]
-    low, middle, high = quartiles(ratios)
-    p99 = statistics.median(hurt["p99"] for _, hurt, _ in slices) / 1e6
-    missing = sum(lost(hurt) for _, hurt, _ in slices)
-    more = {"note": f"p99 {p99:.2f} ms" + (f", {missing} lost" if missing else "")}
-    bench.row = "p99 of new connections, the same: the other modes and servers"
-    if mode in OURS:
-        bench.row = ROW
-        more.update(goal=GOALS[name], why=why)
-    bench.add(f"p99.{name}.{mode}", middle, low=low, high=high, peer="unblocked", **more)
