@@ -5,7 +5,7 @@
  * "token" is the limit of a schedule that hands the turn on: half of the workers stand
  * in the listener's queue, and who accepts puts there the least loaded of those that do
  * not, and leaves it; at the latest after QUANTUM clients, and at once when its load is
- * above the least one by more than one. No death is thought of, no limit, no other mode.
+ * above the least one by more than SLACK. No death is thought of, no limit, no other mode.
  */
 #define _GNU_SOURCE
 #include "prefork.h"
@@ -16,6 +16,7 @@
 
 #define EVENTS  64
 #define QUANTUM 8
+#define SLACK   2
 
 struct client {
     int fd, waits_for;
@@ -45,17 +46,17 @@ static int least_loaded(unsigned int *ret_least)
     unsigned int load, least = UINT32_MAX;
     int i, slot, found = prefork_index;
 
+    *ret_least = UINT32_MAX;
     for (i = 1; i < prefork_workers; i++) {
         slot = (prefork_index + i) % prefork_workers;
-        if (atomic_load(&rows[slot].armed))
-            continue;
         load = atomic_load_explicit(&rows[slot].load, memory_order_relaxed);
-        if (load < least) {
+        if (load < *ret_least)
+            *ret_least = load;
+        if (!atomic_load(&rows[slot].armed) && load < least) {
             least = load;
             found = slot;
         }
     }
-    *ret_least = least;
     return found;
 }
 
@@ -76,7 +77,7 @@ static void hand_on(int listener)
     unsigned int least;
     int next = least_loaded(&least);
 
-    if (++kept < QUANTUM && load <= least + 1)
+    if (++kept < QUANTUM && load <= least + (uint64_t)SLACK)
         return;
     kept = 0;
     if (next == prefork_index || atomic_exchange(&rows[next].armed, 1))

@@ -23,7 +23,7 @@ pub(super) struct Survey {
     /// The least loaded that could have one and has none. One that is late comes after
     /// all others.
     pub(super) best: Option<usize>,
-    /// The load of that one.
+    /// The least load of all others, with a token or without.
     pub(super) least: u32,
     /// That one is late.
     pub(super) best_is_late: bool,
@@ -65,19 +65,21 @@ pub(super) fn survey(candidates: impl Iterator<Item = Candidate>, me: usize) -> 
             | slot.wrapping_sub(first) & TURN
     };
     let none_if = |out: bool| 0u64.wrapping_sub(out.into());
-    let (mut armed, mut stuck, mut best) = (0, 0, NOBODY);
+    let (mut armed, mut stuck, mut best, mut least) = (0, 0, NOBODY, u32::MAX);
     for worker in candidates {
         let holds = !worker.paused & worker.armed;
         armed += usize::from(holds & !worker.late);
         stuck += usize::from(holds & worker.late);
         best = best.min(key(&worker) | none_if(worker.paused | worker.armed));
+        let other = !(worker.paused | worker.late | (worker.slot == me));
+        least = least.min(if other { worker.load } else { u32::MAX });
     }
     let slot = |key: u64| usize::try_from((key & TURN).wrapping_add(first) & TURN).unwrap_or(0);
     Survey {
         armed,
         stuck,
         best: (best != NOBODY).then(|| slot(best)),
-        least: u32::try_from(best >> TURN_BITS & u64::from(u32::MAX)).unwrap_or(0),
+        least,
         best_is_late: best & LATE != 0,
     }
 }
@@ -220,7 +222,7 @@ mod tests {
                 Turn::Keep => self.queue.insert(place, slot),
             }
             if next == Turn::Keep && slack > 0 {
-                self.quantum[slot].kept(seen.least + slack);
+                self.quantum[slot].kept(seen.least.saturating_add(slack));
             } else {
                 self.quantum[slot].is_over(self.gone[slot]);
             }
