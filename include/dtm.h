@@ -529,7 +529,7 @@
  * Accept schedule: a run queue of k tokens; the k least loaded workers stand
  * armed in the kernel's exclusive wait queue. Needs no privilege, works for every
  * listener, and passes over busy, stopped and dead workers by itself. Each client moves a
- * token; where clients come and go and their steps are short, up to each eighth one only.
+ * token; where clients come and go and their steps are short, one in up to eight does.
  */
 #define DTM_ACCEPT_TOKEN 1
 

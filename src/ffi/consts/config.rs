@@ -18,7 +18,7 @@ pub const DTM_ACCEPT_AUTO: u32 = 0;
 /// Accept schedule: a run queue of k tokens; the k least loaded workers stand
 /// armed in the kernel's exclusive wait queue. Needs no privilege, works for every
 /// listener, and passes over busy, stopped and dead workers by itself. Each client moves a
-/// token; where clients come and go and their steps are short, up to each eighth one only.
+/// token; where clients come and go and their steps are short, one in up to eight does.
 pub const DTM_ACCEPT_TOKEN: u32 = 1;
 /// Accept schedule: a socket per worker, and an eBPF program that chooses the least
 /// loaded one for each connection when it arrives. Linux 5.5 and CAP_BPF with
