@@ -164,6 +164,8 @@ stage_consumers() {
 }
 
 stage_docs() {
+    gate "verdicts of the benchmark" "what a figure is called: benches/lib/figure.py, benches/lib/stats.py" \
+        python3 -B tests/gates/verdicts.py
     [ -f $OUT/gcc/lib/libdtm.so ] || stage_gcc
     gate "documents" "the programs are in README.md and docs/porting/" \
         sh tests/gates/readme.sh "$OUT/gcc/lib"

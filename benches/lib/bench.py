@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import statistics
 import sys
 import tempfile
 import time
@@ -123,11 +124,15 @@ class Bench:
     def add(self, name, value, unit="ratio", better="lower", **more):
         self.figures.append(Figure(name, value, unit, better, row=self.row, **more))
 
-    def add_ratios(self, name, ratios, noise=0.0, **more):
-        """The median of ratios; no verdict when the machine was too restless."""
-        low, middle, high = quartiles(ratios)
+    def add_ratios(self, name, ratios, noise=0.0, limit=None, of_limit=None, **more):
+        """The median of {round: ratio}; no verdict when the machine was too restless.
+        `limit`: the same of hand-written C; `of_limit`: what ours are of that."""
+        low, middle, high = quartiles(ratios.values())
         if noise > NOISE_LIMIT:
             more.setdefault("why", f"the hand-written server itself varied by {noise:.0%}")
+        if limit:
+            more["limit"] = statistics.median(limit.values())
+            more["of_limit"] = statistics.median(of_limit.values())
         self.add(name, middle, low=low, high=high, **more)
 
     def refused(self, mode, *names, **more):

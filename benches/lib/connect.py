@@ -4,12 +4,11 @@ import statistics
 
 from . import slices
 from .bench import MODES
-from .keepalive import LIMIT
 
 CLIENTS, SLICE = 64, 250  # connections at once, ms
 GOALS, NGINX = {"steer": 1.03, "token": 1.08}, 0.75
-# What a schedule by tokens costs in C with nothing else in it: see benches/servers/raw.c.
-TOKEN_LIMIT = 1.03
+# The same schedule in C with nothing else in it: see benches/servers/raw.c.
+LIMITS = {"token": "raw-token"}
 ROWS = {
     "together": "connect + request + close, CPU; servers and load on one CPU, which never sleeps",
     "apart": "connect + request + close, CPU; load on another CPU, so servers sleep in between",
@@ -51,33 +50,29 @@ def _connect(bench, workers, layout, servers):
         if bench.refused(mode, f"{where}.{mode}.cpu", goal=goal, peer="raw"):
             continue
         if f"dtm-{mode}" in names:
-            _mode(bench, f"{where}.{mode}", f"dtm-{mode}", paired, goal)
+            _mode(bench, f"{where}.{mode}", f"dtm-{mode}", paired, goal, LIMITS.get(mode))
             if goal and "nginx" in names:
                 bench.row = f"{ROWS[layout]}; against nginx"
-                _against_nginx(bench, f"{where}.{mode}.cpu", f"dtm-{mode}", paired)
+                figure = f"{where}.{mode}.cpu"
+                slices.against_nginx(bench, figure, f"dtm-{mode}", paired, "cpu", NGINX)
     if "nginx" in names:
         bench.row = f"{ROWS[layout]}; against nginx"
-        ratios = [1 / ratio for ratio in paired.ratios["nginx", "cpu"]]
-        bench.add_ratios(f"{where}.raw.cpu", ratios, peer="nginx", note=LIMIT)
+        slices.limit_against_nginx(bench, f"{where}.raw.cpu", paired, "cpu")
     if "raw-token" in names and "dtm-token" in names:
         bench.row = f"{ROWS[layout]}; token against the same hand-over in hand-written C"
-        ratios, noise = paired.against("dtm-token", "raw-token", "cpu"), paired.noise("cpu")
-        figure = f"{where}.token.cpu"
-        bench.add_ratios(figure, ratios, noise, goal=TOKEN_LIMIT, peer="raw-token")
+        ratios = paired.against("dtm-token", "raw-token", "cpu")
+        bench.add_ratios(f"{where}.token.cpu", ratios, peer="raw-token")
     bench.row = f"{ROWS[layout]}: what the others cost, against plain reuseport"
     for name in names[1:]:
         if not name.startswith("dtm"):
             bench.add_ratios(f"{where}.{name}.cpu", paired.ratios[name, "cpu"], peer="raw")
 
 
-def _mode(bench, where, name, paired, goal):
+def _mode(bench, where, name, paired, goal, limit):
     # On loopback the kernel chooses a listener in the time of the process that connects.
-    caused = statistics.median(paired.ratios[name, "caused"])
-    note = f"{caused:.3f} with what it causes in the load generator's time"
-    ratios = paired.ratios[name, "cpu"]
-    bench.add_ratios(f"{where}.cpu", ratios, paired.noise("cpu"), goal=goal, peer="raw", note=note)
-
-
-def _against_nginx(bench, figure, name, paired):
-    ratios, noise = paired.against(name, "nginx", "cpu"), paired.noise("cpu")
-    bench.add_ratios(figure, ratios, noise, goal=NGINX, peer="nginx")
+    caused = statistics.median(paired.ratios[name, "caused"].values())
+    more = {"note": f"{caused:.3f} with what it causes in the load generator's time"}
+    if (limit, "cpu") in paired.ratios:
+        more.update(limit=paired.ratios[limit, "cpu"], of_limit=paired.against(name, limit, "cpu"))
+    ratios, noise = paired.ratios[name, "cpu"], paired.noise("cpu")
+    bench.add_ratios(f"{where}.cpu", ratios, noise, goal=goal, peer="raw", **more)

@@ -7,7 +7,6 @@ from . import slices
 CLIENTS, SLICE = 64, 250  # connections, ms
 RATE, CPU = (0.98, 1.5), (1.03, 0.65)  # goals against the hand-written server and nginx
 
-LIMIT = "the limit: hand-written C"
 OTHERS = "keep-alive: what the others cost, against hand-written C on epoll"
 
 # Examples of c-examples/, and the same without libdtm.
@@ -62,15 +61,14 @@ def _against_both(bench, where, paired, what, goals, **more):
     bench.add_ratios(f"{where}.{what}", ratios, noise, goal=goals[0], peer="raw", **more)
     if ("nginx", what) in paired.ratios:
         bench.row = "keep-alive HTTP 200, against nginx `return 200`"
-        ratios = paired.against("dtm-auto", "nginx", what)
-        bench.add_ratios(f"{where}.{what}", ratios, noise, goal=goals[1], peer="nginx", **more)
+        figure = f"{where}.{what}"
+        slices.against_nginx(bench, figure, "dtm-auto", paired, what, goals[1], **more)
 
 
 def _limit(bench, where, paired, what, **more):
     if ("nginx", what) in paired.ratios:
         bench.row = "keep-alive HTTP 200, against nginx `return 200`"
-        ratios = [1 / ratio for ratio in paired.ratios["nginx", what]]
-        bench.add_ratios(f"{where}.raw.{what}", ratios, peer="nginx", note=LIMIT, **more)
+        slices.limit_against_nginx(bench, f"{where}.raw.{what}", paired, what, **more)
 
 
 def _rate(bench, where, paired):

@@ -62,7 +62,10 @@ def add_p99(bench, name, slices, quiet, peer, goal=None):
         slices = good
     elif goal is not None:
         why = doubts(quiet)
-    ratios = [2 * hurt["p99"] / (before["p99"] + after["p99"]) for before, hurt, after in slices]
+    ratios = {
+        number: 2 * hurt["p99"] / (before["p99"] + after["p99"])
+        for number, (before, hurt, after) in enumerate(slices)
+    }
     p99 = statistics.median(hurt["p99"] for _, hurt, _ in slices) / 1e6
     missing = sum(lost(hurt) for _, hurt, _ in slices)
     note = f"p99 {p99:.2f} ms" + (f", {missing} lost" if missing else "")

@@ -56,7 +56,7 @@ def paired(bench, where, baseline, servers, measure, rounds, what="cpu"):
     """So many good rounds. Where the baseline before and after differs too much, the machine
     has changed meanwhile, and what was measured in between says nothing of a server: it is
     measured again, up to half as often as there are rounds, if the run has the time."""
-    result = Paired()
+    result = Paired(baseline.name)
     measure(baseline)  # warm up
     for server in servers:
         measure(server)
@@ -73,12 +73,28 @@ def paired(bench, where, baseline, servers, measure, rounds, what="cpu"):
             after = measure(baseline)
             steady = result.is_steady(before, after, what)
             for name, sample in some:
-                result.add(name, before, sample, after, steady)
+                result.add(number, name, before, sample, after, steady)
                 left[name] -= steady
             result.add_baseline(before, after, steady)
             before = after
     result.settle(rounds, left)
     return result
+
+
+LIMIT = "the limit: hand-written C"
+
+
+def against_nginx(bench, figure, name, paired, what, goal, **more):
+    """It can be no better than hand-written C, which all were held against."""
+    ratios, limit = (paired.against(server, "nginx", what) for server in (name, paired.base))
+    more.update(limit=limit, of_limit=paired.against(name, paired.base, what))
+    bench.add_ratios(figure, ratios, paired.noise(what), goal=goal, peer="nginx", **more)
+
+
+def limit_against_nginx(bench, figure, paired, what, **more):
+    """That limit for itself."""
+    ratios = paired.against(paired.base, "nginx", what)
+    bench.add_ratios(figure, ratios, peer="nginx", note=LIMIT, **more)
 
 
 def account(bench, where, paired):

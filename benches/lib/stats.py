@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 
 def quartiles(values):
+    values = list(values)
     if len(values) == 1:
         return (values[0],) * 3
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -25,6 +26,14 @@ STEADY = 0.10
 RESTLESS = 0.30
 
 
+def over(mine, theirs):
+    """{round: ratio}, of the rounds that both have; where those are few, in their order."""
+    both = [number for number in mine if number in theirs]
+    if 2 * len(both) > min(len(mine), len(theirs)):
+        return {number: mine[number] / theirs[number] for number in both}
+    return dict(enumerate(one / other for one, other in zip(mine.values(), theirs.values())))
+
+
 @dataclass
 class Slice:
     rate: float  # requests a second
@@ -37,9 +46,10 @@ class Slice:
 class Paired:
     """Ratios of each server to the baseline's slices before and after it."""
 
-    def __init__(self):
+    def __init__(self, base):
+        self.base = base  # the baseline's name
         # (server, "rate", "cpu", or "caused": with what it costs the load generator more
-        # than the baseline does) -> [ratio, one per round]
+        # than the baseline does) -> {round: ratio}
         self.ratios = {}
         self.drift = {"rate": [], "cpu": []}  # of the baseline from slice to slice
         self.baseline = []
@@ -52,17 +62,17 @@ class Paired:
         first, second = getattr(before, what), getattr(after, what)
         return abs(first - second) <= STEADY * min(first, second)
 
-    def add(self, server, before, sample, after, steady=True):
+    def add(self, number, server, before, sample, after, steady=True):
         if not steady:
-            self._unsteady.append((self.add, server, before, sample, after))
+            self._unsteady.append((self.add, number, server, before, sample, after))
             return
         self.slices.setdefault(server, []).append(sample)
         for what in ("rate", "cpu"):
             base = (getattr(before, what) + getattr(after, what)) / 2
-            self.ratios.setdefault((server, what), []).append(getattr(sample, what) / base)
+            self.ratios.setdefault((server, what), {})[number] = getattr(sample, what) / base
         base = (before.cpu + after.cpu) / 2
         caused = sample.cpu + sample.asking - (before.asking + after.asking) / 2
-        self.ratios.setdefault((server, "caused"), []).append(caused / base)
+        self.ratios.setdefault((server, "caused"), {})[number] = caused / base
 
     def add_baseline(self, before, after, steady=True):
         if not steady:
@@ -84,6 +94,10 @@ class Paired:
         return spread(self.drift[what])
 
     def against(self, server, peer, what):
-        """Round by round, over the baseline that both were held against."""
-        pairs = zip(self.ratios[server, what], self.ratios[peer, what])
-        return [mine / theirs for mine, theirs in pairs]
+        """Round by round, over the baseline that both were held against; one may be that."""
+        mine, theirs = (self.ratios.get((name, what)) for name in (server, peer))
+        if server == self.base:
+            mine = dict.fromkeys(theirs, 1.0)
+        if peer == self.base:
+            theirs = dict.fromkeys(mine, 1.0)
+        return over(mine, theirs)

@@ -6,7 +6,6 @@ import subprocess
 import time
 
 from . import facts, slices
-from .keepalive import LIMIT
 from .stats import Slice
 
 
@@ -47,7 +46,5 @@ def wrk(bench):
     ratios = paired.ratios["dtm-auto", "cpu"]
     bench.add_ratios("wrk.http.w2.cpu", ratios, noise, goal=1.03, peer="raw")
     if len(alive) == 3:
-        ratios = paired.against("dtm-auto", "nginx", "cpu")
-        bench.add_ratios("wrk.http.w2.cpu", ratios, noise, goal=0.65, peer="nginx")
-        ratios = [1 / ratio for ratio in paired.ratios["nginx", "cpu"]]
-        bench.add_ratios("wrk.http.w2.raw.cpu", ratios, peer="nginx", note=LIMIT)
+        slices.against_nginx(bench, "wrk.http.w2.cpu", "dtm-auto", paired, "cpu", 0.65)
+        slices.limit_against_nginx(bench, "wrk.http.w2.raw.cpu", paired, "cpu")
