@@ -32,7 +32,8 @@
 //! | `schedule`, `enlist` | the master's part: who takes part, repair after a death |
 //! | `switch` | the master's part: the mode in force, and changing it |
 //! | `change` | the master's part: listeners that a reload adds or removes |
-//! | `sentinel` | the master's part: a queue that nobody serves |
+//! | `sentinel`, `rest` | the master's part: a queue that nobody serves; alarms that say nothing |
+//! | `rescue` | the master's part: what is done about it |
 //! | `handed` | the master's part: groups that another binary has, or gets |
 //! | `passing` | the master's part: clients that it passes on |
 //! | `drops` | the master's part: connections that found a queue full |
@@ -55,7 +56,9 @@ mod pool;
 mod probe;
 mod quantum;
 mod report;
+mod rescue;
 mod resolve;
+mod rest;
 mod schedule;
 mod seat;
 mod sentinel;
