@@ -21,30 +21,6 @@ pub(super) enum Act {
 }
 
 impl Schedule {
-    /// Workers that did not take what the hash sent them, and do again. True:
-    /// there are others that do not yet.
-    pub(super) fn forgive(&self) -> bool {
-        let (mut back, mut hung) = (false, false);
-        for slot in self.pool.words.open_slots() {
-            let row = self.pool.words.row(slot);
-            if row.away() & away::HUNG == 0 {
-                continue;
-            }
-            if row.is_asleep() {
-                row.come_back(away::HUNG);
-                back = true;
-            } else {
-                hung = true;
-            }
-        }
-        if back {
-            for (listener, _) in self.lanes.serving() {
-                self.select(listener);
-            }
-        }
-        hung
-    }
-
     pub(super) fn consider(
         &self,
         door: Door,
@@ -211,5 +187,29 @@ impl Schedule {
 
     pub(super) fn count_rescue(&self) {
         self.pool.words.tell_more(Told::Rescues);
+    }
+
+    /// Workers that did not take what the hash sent them, and do again. True:
+    /// there are others that do not yet.
+    pub(super) fn forgive(&self) -> bool {
+        let (mut back, mut hung) = (false, false);
+        for slot in self.pool.words.open_slots() {
+            let row = self.pool.words.row(slot);
+            if row.away() & away::HUNG == 0 {
+                continue;
+            }
+            if row.is_asleep() {
+                row.come_back(away::HUNG);
+                back = true;
+            } else {
+                hung = true;
+            }
+        }
+        if back {
+            for (listener, _) in self.lanes.serving() {
+                self.select(listener);
+            }
+        }
+        hung
     }
 }
