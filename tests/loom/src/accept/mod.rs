@@ -28,11 +28,11 @@ fn two_accept(workers: usize, k: usize) {
             let other = Arc::clone(&world);
             let second = thread::spawn(move || {
                 if other.accept(1) {
-                    other.pass_on(1, BASE);
+                    other.pass_on(1, BASE, 0);
                 }
             });
             if world.accept(0) {
-                world.pass_on(0, BASE);
+                world.pass_on(0, BASE, 0);
             }
             second.join().unwrap();
             world.check();
@@ -59,7 +59,7 @@ fn goes_away(comes_back: bool) {
             });
             world.connect();
             if world.accept(0) {
-                world.pass_on(0, BASE);
+                world.pass_on(0, BASE, 0);
             }
             world.connect();
             goer.join().unwrap();
@@ -94,12 +94,12 @@ fn killed(step: usize) {
         let other = Arc::clone(&world);
         let second = thread::spawn(move || {
             if other.accept(1) {
-                other.pass_on(1, BASE);
+                other.pass_on(1, BASE, 0);
             }
         });
         if world.accept(0) {
             dies_at(step, || {
-                world.pass_on(0, BASE);
+                world.pass_on(0, BASE, 0);
             });
         }
         world.bury(0);
@@ -140,12 +140,12 @@ fn fewer_tokens() {
         let other = Arc::clone(&world);
         let second = thread::spawn(move || {
             if other.accept(1) {
-                other.pass_on(1, BASE);
+                other.pass_on(1, BASE, 0);
             }
         });
         world.set_limit(1);
         if world.accept(0) {
-            world.pass_on(0, BASE);
+            world.pass_on(0, BASE, 0);
         }
         second.join().unwrap();
         world.check();
@@ -164,11 +164,35 @@ fn the_other_is_late() {
         let second = thread::spawn(move || {
             other.set_late(0);
             if other.accept(1) {
-                other.pass_on(1, BASE);
+                other.pass_on(1, BASE, 0);
             }
         });
         if world.accept(0) {
-            world.pass_on(0, BASE);
+            world.pass_on(0, BASE, 0);
+        }
+        second.join().unwrap();
+        world.check();
+    });
+}
+
+/// One keeps its token, and hands it on after all, when its pass was a long one; meanwhile
+/// another passes its own on, or is given that one.
+fn kept_for_a_while() {
+    explore("tokens: one keeps its token for a while", || {
+        let world = Arc::new(World::new(3, 2));
+        world.connect();
+        world.connect();
+        let other = Arc::clone(&world);
+        let second = thread::spawn(move || {
+            if other.accept(1) {
+                other.pass_on(1, BASE, 0);
+            }
+        });
+        if world.accept(0) {
+            world.pass_on(0, BASE, 2);
+            if world.holds(0, BASE.listener) {
+                world.pass_on(0, BASE, 0);
+            }
         }
         second.join().unwrap();
         world.check();
@@ -183,6 +207,7 @@ pub(crate) fn models() {
     the_holder_goes_away();
     fewer_tokens();
     the_other_is_late();
+    kept_for_a_while();
     (0..=8).for_each(killed);
     (0..=10).for_each(killed_while_going_away);
 }

@@ -146,7 +146,7 @@ impl World {
             self.connect();
             let slot = self.armed()[0];
             assert!(self.accept(slot), "it is at the door");
-            self.pass_on(slot, BASE);
+            self.pass_on(slot, BASE, 0);
         }
         let able = (0..self.rows.len()).filter(|slot| self.takes_clients(*slot));
         assert_eq!(
