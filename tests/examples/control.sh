@@ -4,8 +4,10 @@
 # flow: C4, C5, C9, W2, W7, L11
 . "$(dirname "$0")/common.sh"
 
+# Workers take turns, so that a few connections see all of them.
+printf '[dtm]\naccept_mode = shared\n' >"$dir/config"
 start "$bin/control" --listen "unix:$dir/service" --control "$dir/control" \
-    --table "$dir/table" --workers 4
+    --table "$dir/table" --config "$dir/config" --workers 4
 service=$started
 wait_for has_open 4
 

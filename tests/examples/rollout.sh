@@ -5,9 +5,12 @@
 . "$(dirname "$0")/common.sh"
 command -v redis-cli >/dev/null || exit 77
 
+# Workers take turns, so that a few connections see all of them.
+printf '[dtm]\naccept_mode = shared\n' >"$dir/config"
+
 run() {
     start "$bin/rollout" --listen "unix:$dir/service" --control "unix:$dir/control" \
-        --workers 3 --store "sqlite:$dir/actions.db"
+        --config "$dir/config" --workers 3 --store "sqlite:$dir/actions.db"
     service=$started
     wait_for answers
 }

@@ -57,6 +57,7 @@ run_host() {
 name = rollout
 host = h$1
 workers = 2
+accept_mode = shared
 store = $store
 store_timeout = ${store_timeout:-1s}
 fleet_lease = ${fleet_lease:-6s}
@@ -94,7 +95,8 @@ store_is() { # HOST STATE
     console "$1" ACTIONS JSON | grep -q "\"store\":\"$2\""
 }
 
-serves() { # HOST VALUE, by every worker
+# By every worker: in accept mode shared they take turns.
+serves() { # HOST VALUE
     for question in 1 2 3 4 5 6; do
         [ "$(ask "$dir/service.$1" x)" = "$2" ] || return 1
     done
