@@ -17,25 +17,25 @@ use loom::thread;
 use std::sync::Arc;
 use world::{BASE, World, dies_at};
 
+/// Two clients come; workers 0 and 1 do this at the same time. Returns when both are done.
+fn at_once(world: World, first: impl FnOnce(&World), second: fn(&World)) -> Arc<World> {
+    let world = Arc::new(world);
+    world.connect();
+    world.connect();
+    let other = Arc::clone(&world);
+    let other = thread::spawn(move || second(&other));
+    first(&world);
+    other.join().unwrap();
+    world
+}
+
 /// Clients are accepted by two workers at once: no token is lost or doubled.
 fn two_accept(workers: usize, k: usize) {
     explore(
         &format!("tokens: two accept, {workers} workers, k {k}"),
         move || {
-            let world = Arc::new(World::new(workers, k));
-            world.connect();
-            world.connect();
-            let other = Arc::clone(&world);
-            let second = thread::spawn(move || {
-                if other.accept(1) {
-                    other.pass_on(1, BASE, 0);
-                }
-            });
-            if world.accept(0) {
-                world.pass_on(0, BASE, 0);
-            }
-            second.join().unwrap();
-            world.check();
+            let world = World::new(workers, k);
+            at_once(world, |world| world.serve(0), |world| world.serve(1)).check();
         },
     );
 }
@@ -58,9 +58,7 @@ fn goes_away(comes_back: bool) {
                 }
             });
             world.connect();
-            if world.accept(0) {
-                world.pass_on(0, BASE, 0);
-            }
+            world.serve(0);
             world.connect();
             goer.join().unwrap();
             world.check();
@@ -88,22 +86,15 @@ fn the_holder_goes_away() {
 /// another one passes on its own. Then the master repairs.
 fn killed(step: usize) {
     explore(&format!("tokens: killed after {step} steps"), move || {
-        let world = Arc::new(World::new(4, 2));
-        world.connect();
-        world.connect();
-        let other = Arc::clone(&world);
-        let second = thread::spawn(move || {
-            if other.accept(1) {
-                other.pass_on(1, BASE, 0);
+        let dies = |world: &World| {
+            if world.accept(0) {
+                dies_at(step, || {
+                    world.pass_on(0, BASE, 0);
+                });
             }
-        });
-        if world.accept(0) {
-            dies_at(step, || {
-                world.pass_on(0, BASE, 0);
-            });
-        }
-        world.bury(0);
-        second.join().unwrap();
+            world.bury(0);
+        };
+        let world = at_once(World::new(4, 2), dies, |world| world.serve(1));
         // The master looks at every death once more, when it reaps it.
         world.repair(BASE);
         world.check();
@@ -134,21 +125,11 @@ fn killed_while_going_away(step: usize) {
 /// The number of tokens falls while two accept.
 fn fewer_tokens() {
     explore("tokens: one less while two accept", || {
-        let world = Arc::new(World::new(4, 2));
-        world.connect();
-        world.connect();
-        let other = Arc::clone(&world);
-        let second = thread::spawn(move || {
-            if other.accept(1) {
-                other.pass_on(1, BASE, 0);
-            }
-        });
-        world.set_limit(1);
-        if world.accept(0) {
-            world.pass_on(0, BASE, 0);
-        }
-        second.join().unwrap();
-        world.check();
+        let fewer = |world: &World| {
+            world.set_limit(1);
+            world.serve(0);
+        };
+        at_once(World::new(4, 2), fewer, |world| world.serve(1)).check();
     });
 }
 
@@ -156,22 +137,13 @@ fn fewer_tokens() {
 /// or not, and there are as many again soon.
 fn the_other_is_late() {
     explore("tokens: the other holder is late", || {
-        let world = Arc::new(World::new(4, 2));
+        let world = World::new(4, 2);
         world.set_late(1 << 1);
-        world.connect();
-        world.connect();
-        let other = Arc::clone(&world);
-        let second = thread::spawn(move || {
-            other.set_late(0);
-            if other.accept(1) {
-                other.pass_on(1, BASE, 0);
-            }
-        });
-        if world.accept(0) {
-            world.pass_on(0, BASE, 0);
-        }
-        second.join().unwrap();
-        world.check();
+        let goes_on = |world: &World| {
+            world.set_late(0);
+            world.serve(1);
+        };
+        at_once(world, |world| world.serve(0), goes_on).check();
     });
 }
 
@@ -179,23 +151,15 @@ fn the_other_is_late() {
 /// another passes its own on, or is given that one.
 fn kept_for_a_while() {
     explore("tokens: one keeps its token for a while", || {
-        let world = Arc::new(World::new(3, 2));
-        world.connect();
-        world.connect();
-        let other = Arc::clone(&world);
-        let second = thread::spawn(move || {
-            if other.accept(1) {
-                other.pass_on(1, BASE, 0);
+        let keeps = |world: &World| {
+            if world.accept(0) {
+                world.pass_on(0, BASE, 2);
+                if world.holds(0, BASE.listener) {
+                    world.pass_on(0, BASE, 0);
+                }
             }
-        });
-        if world.accept(0) {
-            world.pass_on(0, BASE, 2);
-            if world.holds(0, BASE.listener) {
-                world.pass_on(0, BASE, 0);
-            }
-        }
-        second.join().unwrap();
-        world.check();
+        };
+        at_once(World::new(3, 2), keeps, |world| world.serve(1)).check();
     });
 }
 

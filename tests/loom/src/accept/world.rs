@@ -125,6 +125,13 @@ impl World {
         client
     }
 
+    /// It looks, and passes its token on if it got a client.
+    pub(super) fn serve(&self, slot: usize) {
+        if self.accept(slot) {
+            self.pass_on(slot, BASE, 0);
+        }
+    }
+
     /// The master has seen that this worker is dead.
     pub(super) fn bury(&self, slot: usize) {
         self.open.fetch_and(!(1 << slot), SeqCst);
