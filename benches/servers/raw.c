@@ -16,7 +16,7 @@
 
 #define EVENTS  64
 #define QUANTUM 8
-#define SLACK   2
+#define SLACK   4
 
 struct client {
     int fd, waits_for;

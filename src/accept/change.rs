@@ -70,6 +70,7 @@ impl Schedule {
         let Some(lane) = self.lanes.get(listener) else {
             return;
         };
+        self.finish_drops();
         self.observe(listener, false);
         lane.set_stage(Stage::Closing);
         self.pool.words.tell_serving(listener, false);

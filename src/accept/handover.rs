@@ -9,7 +9,7 @@
 //! behind is put right by the master. A registration without a bit costs its
 //! worker one look at the door.
 
-use super::choose::{Candidate, MASTER, Survey, Turn, rival, survey, turn};
+use super::choose::{Candidate, Limit, MASTER, Survey, Turn, survey, turn};
 use super::door::Door;
 use super::mode::Mode;
 
@@ -38,7 +38,7 @@ pub(super) trait HandOver {
     fn mode(&self, listener: usize) -> Mode;
 
     /// How many tokens the door has, when enough workers are there.
-    fn limit(&self, door: Door) -> usize;
+    fn limit(&self, door: Door) -> Limit;
 
     /// Where this slot's worker waits together with others.
     fn shared_door(&self, slot: usize, listener: usize) -> Door;
@@ -186,11 +186,10 @@ pub(super) trait HandOver {
             let next = if self.mode(door.listener) == Mode::Shared {
                 Turn::Requeue
             } else {
-                let rival = || rival(self.candidates(door, me), me);
                 let seen = self.survey(door, me);
                 stuck = seen.stuck;
                 level = seen.least.saturating_add(slack);
-                turn(me, load, slack, seen, limit, rival)
+                turn(me, load, slack, seen, limit)
             };
             match next {
                 Turn::Pass(next) if self.arm(next, door) => {

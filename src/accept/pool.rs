@@ -4,7 +4,7 @@
 //! Each slot has an epoll instance that every process inherits, so that anybody
 //! can arm a worker: set its bit, then register the door in its instance.
 
-use super::choose::Candidate;
+use super::choose::{Candidate, Limit};
 use super::door::{Door, Kind};
 use super::handover::HandOver;
 use super::mode::Mode;
@@ -105,21 +105,32 @@ impl Pool {
     /// Every door there is.
     pub(super) fn doors(&self) -> impl Iterator<Item = Door> {
         let count = self.listeners();
-        let groups =
-            (0..self.words.groups()).map(move |i| (0..count).map(move |l| Door::shared(l, i)));
-        let owns = (0..self.epolls.len()).map(move |i| (0..count).map(move |l| Door::own(l, i)));
-        let doors = groups.flatten().chain(owns.flatten());
-        doors.filter(|door| self.fd_of(*door).load(Relaxed) >= 0)
+        let owns =
+            (0..self.epolls.len()).flat_map(move |i| (0..count).map(move |l| Door::own(l, i)));
+        self.shared_doors()
+            .chain(owns.filter(|door| self.is_there(*door)))
     }
 
-    /// Clients of this door that its workers accepted there: shows that it is served.
+    /// Those of several workers.
+    pub(super) fn shared_doors(&self) -> impl Iterator<Item = Door> {
+        let count = self.listeners();
+        let groups = 0..self.words.groups();
+        let doors = groups.flat_map(move |i| (0..count).map(move |l| Door::shared(l, i)));
+        doors.filter(|door| self.is_there(*door))
+    }
+
+    fn is_there(&self, door: Door) -> bool {
+        self.fd_of(door).load(Relaxed) >= 0
+    }
+
+    /// Clients of this door that open workers accepted there: shows that it is served.
     pub(super) fn served(&self, door: Door) -> u64 {
         if let Kind::Own { slot } = door.kind {
             return self.words.tally(slot, Tally::Accepted).load(Relaxed);
         }
         let here = |slot: &usize| self.shared_door(*slot, door.listener) == door;
         let taken = |slot| self.words.taken(slot, door.listener).load(Relaxed);
-        let all = (0..self.slots()).filter(here).map(taken);
+        let all = self.words.open_slots().filter(here).map(taken);
         all.fold(0, u64::wrapping_add)
     }
 
@@ -188,8 +199,8 @@ impl HandOver for Pool {
         self.words.mode(listener)
     }
 
-    fn limit(&self, door: Door) -> usize {
-        self.words.limit_of(door)
+    fn limit(&self, door: Door) -> Limit {
+        self.words.limit(door)
     }
 
     fn shared_door(&self, slot: usize, listener: usize) -> Door {

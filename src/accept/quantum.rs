@@ -13,29 +13,32 @@
 //! without one.
 
 /// nginx leaves the end of a listener's queue to others every 16 accepts.
-const QUANTUM: u32 = 8;
+const QUANTUM: u8 = 8;
 /// Loads vary by that anyway where clients leave when they like. With 1, tokens of 16 workers
-/// moved 0.7 times for each client, with 2, 0.5 times.
-const SLACK: u32 = 2;
+/// moved 0.7 times for each client, with 2, 0.55 times, with 4, 0.3 times.
+const SLACK: u32 = 4;
 /// To wake another worker up takes some 10 us; with one that has been at work for 1 ms
 /// nobody reckons any more. In between, ns.
 const LONG: u64 = 250_000;
-/// For how long a long pass is remembered, ns: the first, and at most.
+/// For how long a long pass is remembered, ns: the first; and how often that doubles, to a
+/// second.
 const FIRST: u64 = 1_000_000;
-const MOST: u64 = 1_000_000_000;
+const DOUBLES: u8 = 10;
 
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Quantum {
     /// Clients that were gone when the token was last handed on.
     gone: u64,
-    /// Accepted with this token.
-    taken: u32,
-    /// May take another without a look at the others, up to this load.
-    level: u32,
     /// No credit before, ns.
     strict_until: u64,
-    /// For how long the last long pass was remembered, ns.
-    memory: u64,
+    /// When the last pass began in which the token was kept, ns.
+    woke: u64,
+    /// May take another without a look at the others, up to this load.
+    level: u32,
+    /// Accepted with this token.
+    taken: u8,
+    /// Long passes, less the turns without one; no more than it takes.
+    slow: u8,
 }
 
 impl Quantum {
@@ -52,7 +55,7 @@ impl Quantum {
     #[inline(always)]
     pub(super) fn goes_on(&mut self, load: u32) -> bool {
         let goes_on = load <= self.level;
-        self.taken += u32::from(goes_on);
+        self.taken += u8::from(goes_on);
         goes_on
     }
 
@@ -65,7 +68,7 @@ impl Quantum {
     /// The token is another's.
     pub(super) fn is_over(&mut self, gone: u64) {
         if self.taken > 0 {
-            self.memory /= 2;
+            self.slow = self.slow.saturating_sub(1);
         }
         self.begin(gone);
     }
@@ -76,10 +79,18 @@ impl Quantum {
         self.level = 0;
     }
 
-    /// Is a pass to be timed?
+    /// The pass that began at `woke_ns` is over. Is it to be timed? Not without a token, and
+    /// not when it began soon after the last one: that one cannot have been long, and whoever
+    /// has long passes has many of them. To read the clock once more in each pass was 1 % of
+    /// what a short connection costs.
     #[inline(always)]
-    pub(super) fn is_on(&self) -> bool {
-        self.level > 0
+    pub(super) fn is_timed(&mut self, woke_ns: u64) -> bool {
+        if self.level == 0 {
+            return false;
+        }
+        let since = woke_ns.saturating_sub(self.woke);
+        self.woke = woke_ns;
+        since > LONG
     }
 
     /// A pass is over in which the token was kept. True: it was a long one, and the token
@@ -87,8 +98,8 @@ impl Quantum {
     pub(super) fn was_long(&mut self, woke_ns: u64, now_ns: u64, gone: u64) -> bool {
         let long = now_ns.saturating_sub(woke_ns) > LONG;
         if long {
-            self.memory = (2 * self.memory).clamp(FIRST, MOST);
-            self.strict_until = now_ns + self.memory;
+            self.strict_until = now_ns + (FIRST << self.slow);
+            self.slow = DOUBLES.min(self.slow + 1);
             self.begin(gone);
         }
         long
@@ -98,6 +109,8 @@ impl Quantum {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MOST: u64 = FIRST << DOUBLES;
 
     #[test]
     fn who_lost_no_client_has_no_credit() {
@@ -124,11 +137,11 @@ mod tests {
     #[test]
     fn goes_on_up_to_the_level_of_the_last_look() {
         let mut quantum = Quantum::default();
-        assert!(!quantum.is_on() && !quantum.goes_on(1));
+        assert!(!quantum.goes_on(1));
         quantum.kept(5);
-        assert!(quantum.is_on() && quantum.goes_on(5) && !quantum.goes_on(6));
+        assert!(quantum.goes_on(5) && !quantum.goes_on(6));
         quantum.is_over(0);
-        assert!(!quantum.is_on());
+        assert!(!quantum.goes_on(1));
     }
 
     #[test]
@@ -137,10 +150,22 @@ mod tests {
         quantum.kept(5);
         assert!(!quantum.was_long(1000, 1000 + LONG, 9));
         assert!(quantum.was_long(1000, 1001 + LONG, 9));
-        assert!(!quantum.is_on());
+        assert!(!quantum.goes_on(1));
         assert_eq!(quantum.slack(99, 1000 + LONG + FIRST), 0);
         assert_eq!(quantum.slack(99, 1001 + LONG + FIRST), SLACK);
         assert_eq!(quantum.slack(9, 1001 + LONG + FIRST), 0, "it begins anew");
+    }
+
+    #[test]
+    fn passes_in_quick_succession_are_not_timed() {
+        let mut quantum = Quantum::default();
+        assert!(!quantum.is_timed(MOST), "without a token none is");
+        quantum.kept(5);
+        assert!(quantum.is_timed(2 * MOST));
+        assert!(!quantum.is_timed(2 * MOST + LONG));
+        assert!(quantum.is_timed(2 * MOST + 2 * LONG + 1));
+        quantum.is_over(0);
+        assert!(!quantum.is_timed(9 * MOST));
     }
 
     #[test]
@@ -160,6 +185,6 @@ mod tests {
         for _ in 0..5 {
             again(2 * MOST, false);
         }
-        assert_eq!(again(3 * MOST, true), MOST / 16);
+        assert_eq!(again(3 * MOST, true), MOST / 32);
     }
 }

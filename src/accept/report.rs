@@ -85,11 +85,8 @@ impl Schedule {
         if self.pool.mode(listener) != super::mode::Mode::Token {
             return 0;
         }
-        let limit = self
-            .pool
-            .words
-            .limit_of(super::door::Door::shared(listener, 0));
-        narrow(limit)
+        let door = super::door::Door::shared(listener, 0);
+        narrow(self.pool.words.limit(door).most)
     }
 }
 

@@ -15,6 +15,8 @@ use std::sync::atomic::Ordering::*;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Act {
     Wait(u64),
+    /// Others wait there now than at the last look.
+    Served,
     Take,
     /// These make a pass, when they can; look again after so many ms.
     Nudge(Vec<usize>, u64),
@@ -39,7 +41,7 @@ impl Schedule {
         }
         let late = matches!(door.kind, Kind::Shared { .. }) && self.all_late(door);
         if late && !self.own_loops {
-            return self.rescue(door, now); // they had time enough
+            return self.rescue(door, waited, now); // they had time enough
         }
         if first {
             return Act::Wait(PATIENCE);
@@ -47,14 +49,16 @@ impl Schedule {
         if moved && mode == Mode::Lock {
             return self.recruit();
         }
+        if moved && self.own_loops {
+            return Act::Wait(PATIENCE); // a single token must not be missed for long
+        }
         if moved {
-            // A single token must not be missed for long.
-            return Act::Wait(if self.own_loops { PATIENCE } else { AGAIN });
+            return Act::Served;
         }
         match (door.kind, mode) {
             (Kind::Own { slot }, _) => self.relieve(door, slot),
             (_, Mode::Lock) => self.break_lock(waited),
-            _ => self.rescue(door, now),
+            _ => self.rescue(door, waited, now),
         }
     }
 
@@ -131,7 +135,7 @@ impl Schedule {
     }
 
     /// Connections wait and none was accepted since the last look.
-    fn rescue(&self, door: Door, now: u64) -> Act {
+    fn rescue(&self, door: Door, waited: u64, now: u64) -> Act {
         let seen = self.pool.survey(door, MASTER);
         if seen.stuck == 0 && self.pool.top_up(door, MASTER) > 0 {
             return Act::Wait(AGAIN);
@@ -147,8 +151,14 @@ impl Schedule {
         if self.own_loops && (seen.best.is_some() || armed > 0 && others()) {
             return self.doubt(door);
         }
+        if seen.is_uneven() && waited < 2 * PATIENCE {
+            // The next one is busier than one that has a token and says that it is free: that
+            // one may have been woken already, and gets as long again.
+            self.pool.kick(door);
+            return Act::Wait(PATIENCE);
+        }
         if seen.best.is_some() {
-            *self.watch.extra.borrow_mut().entry(door).or_default() += 1;
+            self.add_token(door, seen.is_uneven());
             self.count_rescue();
             self.watch.last_rescue.set(now);
             ::log::debug!(
@@ -164,6 +174,13 @@ impl Schedule {
             return self.take_or_wait(door);
         }
         Act::Wait(AGAIN)
+    }
+
+    /// For a worker that is no busier than the others, or for any.
+    fn add_token(&self, door: Door, any: bool) {
+        let mut added = self.watch.added.borrow_mut();
+        let here = added.entry(door).or_default();
+        *(if any { &mut here.any } else { &mut here.even }) += 1;
     }
 
     /// Where workers sleep in loops of the service's own, the kernel would wake all
@@ -186,6 +203,7 @@ impl Schedule {
     }
 
     pub(super) fn count_rescue(&self) {
+        self.watch.breath.set(0);
         self.pool.words.tell_more(Told::Rescues);
     }
 

@@ -6,7 +6,6 @@ use super::door::Door;
 use super::handover::HandOver;
 use super::mode::Mode;
 use super::schedule::Schedule;
-use super::words::Tally;
 
 /// After a false alarm the sentinel rests, ms. At each alarm the master wakes up
 /// twice, so this bounds what false ones cost; it also is by how much the first
@@ -16,7 +15,8 @@ const REST: u64 = 20;
 /// Then an alarm follows on the other, and waking up for each was 1 % of the CPU.
 const RUSH: u64 = 20;
 /// Meanwhile this often whether anybody accepts at all, ms: if all that stand armed are
-/// blocked, that is no time to rest.
+/// blocked, that is no time to rest. Twice as long each time nobody was late: where workers
+/// do not block, the rest is left alone.
 const BREATH: u64 = 5;
 
 #[derive(Clone, Copy)]
@@ -27,31 +27,56 @@ pub(super) struct Rest {
     accepted: u64,
 }
 
+/// Of those that have a token.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Late {
+    Nobody,
+    Some,
+    /// Nobody would be woken, and somebody could be.
+    All,
+}
+
 impl Schedule {
     /// It was a false alarm, or it is over. Where clients come thick and fast the next
     /// one is near, for somebody is always at work when one comes: then rather look from
     /// time to time than be woken. None: the sentinel watches again.
     pub(super) fn rest(&self, now: u64) -> Option<u64> {
-        let accepted = self.pool.words.total(Tally::Accepted);
+        let accepted = self.pool.words.accepted_by_open();
         if let Some(rest) = self.watch.rest.get().filter(|rest| now < rest.until) {
-            return Some(self.breathe(now, rest.until, accepted));
+            return Some(self.breathe(now, rest.until, accepted, self.lateness()));
         }
         self.watch.rest.set(None);
         let before = self.watch.accepted.replace(Some(accepted));
         if before.is_none_or(|before| accepted.wrapping_sub(before) >= RUSH) {
-            return Some(self.breathe(now, now + REST, accepted));
+            return Some(self.breathe(now, now + REST, accepted, self.lateness()));
         }
         self.watch.accepted.set(None);
-        self.to_the_end();
         None
     }
 
-    fn breathe(&self, now: u64, until: u64, accepted: u64) -> u64 {
+    /// For how long it goes on resting without a look at the doors. None: the time is over,
+    /// nobody accepts or could, or the master has a reason to look sooner.
+    pub(super) fn rest_on(&self, now: u64) -> Option<u64> {
+        let rest = self.watch.rest.get()?;
+        let accepted = self.pool.words.accepted_by_open();
+        if !(rest.next..rest.until).contains(&now) || accepted == rest.accepted {
+            return None;
+        }
+        let late = self.lateness();
+        (late < Late::All).then(|| self.breathe(now, rest.until, accepted, late))
+    }
+
+    fn breathe(&self, now: u64, until: u64, accepted: u64, late: Late) -> u64 {
+        let breath = match late {
+            Late::Nobody => (2 * self.watch.breath.get()).clamp(BREATH, REST),
+            _ => BREATH,
+        };
+        self.watch.breath.set(breath);
         // Where each worker has a queue of its own, others accept whoever is blocked.
-        let mut doors = self.pool.doors();
-        let next = match doors.all(|door| self.pool.mode(door.listener).is_own()) {
+        let mut queues = self.pool.shared_doors();
+        let next = match queues.all(|door| self.pool.mode(door.listener).is_own()) {
             true => until,
-            false => until.min(now + BREATH),
+            false => until.min(now + breath),
         };
         self.watch.rest.set(Some(Rest {
             until,
@@ -61,31 +86,36 @@ impl Schedule {
         next - now
     }
 
-    /// For how long it goes on resting without a look at the doors. None: the time is over,
-    /// nobody accepts or could, or the master has a reason to look sooner.
-    pub(super) fn rest_on(&self, now: u64) -> Option<u64> {
-        let rest = self.watch.rest.get()?;
-        let accepted = self.pool.words.total(Tally::Accepted);
-        let goes_on = (rest.next..rest.until).contains(&now)
-            && accepted != rest.accepted
-            && !self.queues().any(|door| self.all_late(door));
-        goes_on.then(|| self.breathe(now, rest.until, accepted))
-    }
-
     /// Behind all that were armed since the last alarm.
-    fn to_the_end(&self) {
+    pub(super) fn to_the_end(&self) {
         self.queues().for_each(|door| self.move_sentinel(door));
     }
 
     fn queues(&self) -> impl Iterator<Item = Door> {
-        let shared = self.pool.doors().filter(|door| !door.is_own());
+        let shared = self.pool.shared_doors();
         shared.filter(|door| self.pool.mode(door.listener).is_queue())
     }
 
-    /// All that have a token are late: nobody would be woken, and somebody could be.
-    pub(super) fn all_late(&self, door: Door) -> bool {
+    /// At the queue where it is worst.
+    fn lateness(&self) -> Late {
+        let late = self.queues().map(|door| self.lateness_at(door));
+        late.max().unwrap_or(Late::Nobody)
+    }
+
+    fn lateness_at(&self, door: Door) -> Late {
+        if self.pool.mode(door.listener) != Mode::Token {
+            return Late::Nobody;
+        }
         let seen = self.pool.survey(door, MASTER);
         let free = seen.best.is_some() && !seen.best_is_late;
-        self.pool.mode(door.listener) == Mode::Token && seen.armed == 0 && seen.stuck > 0 && free
+        match (seen.armed, seen.stuck) {
+            (_, 0) => Late::Nobody,
+            (0, _) if free => Late::All,
+            _ => Late::Some,
+        }
+    }
+
+    pub(super) fn all_late(&self, door: Door) -> bool {
+        self.lateness_at(door) == Late::All
     }
 }

@@ -131,7 +131,7 @@ impl Schedule {
     }
 
     fn repair(&self) {
-        let queues = self.pool.doors().filter(|door| !door.is_own());
+        let queues = self.pool.shared_doors();
         for door in queues.filter(|door| self.pool.mode(door.listener).is_queue()) {
             self.pool.repair(door);
         }
@@ -175,7 +175,7 @@ impl Schedule {
     pub(crate) fn set_tokens(&self, tokens: u32) {
         self.tokens.set(tokens.max(1));
         self.set_limits();
-        for door in self.pool.doors().filter(|door| !door.is_own()) {
+        for door in self.pool.shared_doors() {
             if self.pool.mode(door.listener).is_queue() && self.pool.top_up(door, MASTER) > 0 {
                 self.pool.rewatch(door);
             }
@@ -183,13 +183,15 @@ impl Schedule {
     }
 
     pub(super) fn set_limits(&self) {
-        for door in self.pool.doors().filter(|door| !door.is_own()) {
-            let limit = match self.pool.mode(door.listener) {
-                Mode::Token => u64::from(self.tokens.get() + self.watch.extra(door)),
-                Mode::Shared => u64::MAX,
-                _ => 0,
+        for door in self.pool.shared_doors() {
+            let added = self.watch.added(door);
+            let (always, even) = match self.pool.mode(door.listener) {
+                Mode::Token => (self.tokens.get().saturating_add(added.any), added.even),
+                Mode::Shared => (u32::MAX, 0),
+                _ => (0, 0),
             };
-            self.pool.words.limit(door).store(limit, Relaxed);
+            let most = always.saturating_add(even);
+            self.pool.words.set_limit(door, always, most);
         }
     }
 

@@ -143,13 +143,17 @@ impl Seat {
             && self.pool.shared_door(self.slot, listener) == door
     }
 
-    /// It has kept a token for more than one client.
+    /// A pass is over: is [`Seat::keep_on`] to be called?
     #[inline(always)]
-    pub(crate) fn has_kept(&self) -> bool {
-        self.quantum.get().is_on()
+    pub(crate) fn is_timed(&self) -> bool {
+        let mut quantum = self.quantum.get();
+        let timed = quantum.is_timed(self.row().woke_at().unwrap_or(u64::MAX));
+        self.quantum.set(quantum);
+        timed
     }
 
-    /// A pass is over, and it has kept a token: if that was a long one, others get it.
+    /// A pass is over that may have been a long one, and it has kept a token: if it was,
+    /// others get it.
     #[inline(never)]
     #[unsafe(link_section = ".text.hot")]
     pub(crate) fn keep_on(&self, gone: u64) {

@@ -38,15 +38,26 @@ pub(super) struct Watch {
     /// Doors at which connections waited at the last look.
     waiting: RefCell<BTreeMap<Door, Waiting>>,
     /// Tokens added to k, per shared door.
-    pub(super) extra: RefCell<BTreeMap<Door, u32>>,
+    pub(super) added: RefCell<BTreeMap<Door, Added>>,
     pub(super) last_rescue: Cell<u64>,
     reported: Cell<bool>,
     /// How many were accepted when the last rest began.
     pub(super) accepted: Cell<Option<u64>>,
     pub(super) rest: Cell<Option<Rest>>,
+    /// How long its last breath was, ms.
+    pub(super) breath: Cell<u64>,
     /// Doors that should be observed and are not, and when to try again.
     missing: RefCell<BTreeSet<Door>>,
     retry_at: Cell<u64>,
+}
+
+/// Tokens that were added because clients waited.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Added {
+    /// For workers that are no busier than the others.
+    pub(super) even: u32,
+    /// For any: one that should have been free did not serve them.
+    pub(super) any: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -68,14 +79,14 @@ pub(crate) struct Look {
 }
 
 impl Watch {
-    pub(super) fn extra(&self, door: Door) -> u32 {
-        self.extra.borrow().get(&door).copied().unwrap_or(0)
+    pub(super) fn added(&self, door: Door) -> Added {
+        self.added.borrow().get(&door).copied().unwrap_or_default()
     }
 
     /// There is nothing to see at this door any more.
     pub(super) fn forget(&self, door: Door) {
         self.waiting.borrow_mut().remove(&door);
-        self.extra.borrow_mut().remove(&door);
+        self.added.borrow_mut().remove(&door);
         self.missing.borrow_mut().remove(&door);
     }
 }
@@ -98,7 +109,7 @@ impl Schedule {
             again: hung.then_some(AGAIN),
             ..Look::default()
         };
-        let (mut depth, mut longest) = (0, None::<u64>);
+        let (mut depth, mut longest, mut served_all) = (0, None::<u64>, !hung);
         let mut waiting = BTreeMap::new();
         for door in ready {
             let served = self.pool.served(door);
@@ -111,8 +122,10 @@ impl Schedule {
                 longest = Some(longest.map_or(since, |at| at.min(since)));
             }
             let act = self.consider(door, before.is_none(), moved, now - since, now);
+            served_all &= act == Act::Served;
             let wait = match act {
                 Act::Wait(ms) => ms,
+                Act::Served => AGAIN,
                 Act::Take => {
                     look.take.push(door);
                     AGAIN
@@ -127,11 +140,15 @@ impl Schedule {
         }
         self.tell_wait(now, depth, longest);
         self.watch.waiting.replace(waiting);
-        if look.again.is_some() {
+        if !served_all {
             self.watch.rest.set(None); // it was no false alarm
-        } else {
-            look.again = self.rest(now);
+            return look;
         }
+        let rest = self.rest(now);
+        if rest.is_none() && look.again.is_none() {
+            self.to_the_end();
+        }
+        look.again = rest.or(look.again);
         look
     }
 
@@ -180,8 +197,8 @@ impl Schedule {
         if self.passive.get() {
             return None;
         }
-        let extra = !self.watch.extra.borrow().is_empty();
-        let calm = extra.then(|| self.watch.last_rescue.get() + CALM);
+        let added = !self.watch.added.borrow().is_empty();
+        let calm = added.then(|| self.watch.last_rescue.get() + CALM);
         let missing = !self.watch.missing.borrow().is_empty();
         let retry = missing.then(|| self.watch.retry_at.get());
         [calm, retry, self.drops.due()].into_iter().flatten().min()
@@ -196,8 +213,8 @@ impl Schedule {
             }
         }
         let calm = now.saturating_sub(self.watch.last_rescue.get()) >= CALM;
-        if calm && !self.watch.extra.borrow().is_empty() {
-            self.watch.extra.borrow_mut().clear();
+        if calm && !self.watch.added.borrow().is_empty() {
+            self.watch.added.borrow_mut().clear();
             self.set_limits();
         }
         if self.drops.due().is_some_and(|due| now >= due) {

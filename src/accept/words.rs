@@ -7,6 +7,7 @@
 //! | rows | load, absence, tokens and heartbeat of a worker; what is on the way to it | the worker, the master, the program that steers |
 //! | words | the accept lock, tallies | workers and master |
 
+use super::choose::Limit;
 use super::door::{Door, Kind};
 use super::mode::Mode;
 use super::pool::GROUP;
@@ -252,13 +253,18 @@ impl Words {
         self.group[slot].store(group, Relaxed);
     }
 
-    /// How many tokens the door has, when enough workers are there.
-    pub(super) fn limit(&self, door: Door) -> &AtomicU64 {
-        &self.limit[self.shared_index(door)]
+    pub(super) fn limit(&self, door: Door) -> Limit {
+        let word = self.limit[self.shared_index(door)].load(Relaxed);
+        let half = |n: u64| usize::try_from(n & u64::from(u32::MAX)).unwrap_or(0);
+        Limit {
+            always: half(word),
+            most: half(word >> 32),
+        }
     }
 
-    pub(super) fn limit_of(&self, door: Door) -> usize {
-        usize::try_from(self.limit(door).load(Relaxed)).unwrap_or(usize::MAX)
+    pub(super) fn set_limit(&self, door: Door, always: u32, most: u32) {
+        let word = u64::from(most) << 32 | u64::from(always);
+        self.limit[self.shared_index(door)].store(word, Relaxed);
     }
 
     /// The slot is nobody's.
@@ -329,6 +335,12 @@ impl Words {
             self.taken(slot, listener).store(0, Relaxed);
         }
         self.closing(listener).store(0, SeqCst);
+    }
+
+    /// By those workers that are open: tells whether anybody accepts.
+    pub(super) fn accepted_by_open(&self) -> u64 {
+        let of = |slot| self.tally(slot, Tally::Accepted).load(Relaxed);
+        self.open_slots().map(of).fold(0, u64::wrapping_add)
     }
 
     /// Over all slots, since the start.

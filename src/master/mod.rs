@@ -215,22 +215,29 @@ impl Master {
 
     /// flow: M9: no polling: until an event, or the next deadline.
     fn sleep(&mut self) -> Result<()> {
-        let now = crate::sys::now_ms();
         let deadline = self.decide_by.is_some() || self.adopted_deadline().is_some();
-        let wait = Clock::wait(now, self.next_deadline(now), deadline);
-        self.note_time(Some(0));
-        let timeout = match wait {
-            None => EpollTimeout::NONE,
-            Some(ms) => EpollTimeout::try_from(ms.min(3_600_000)).unwrap_or(EpollTimeout::MAX),
-        };
+        let due = self.next_deadline(crate::sys::now_ms());
         let mut ready = [EpollEvent::empty(); 64];
         mask::set(&self.mask);
-        let n = match self.poller()?.wait(&mut ready, timeout) {
-            Ok(n) => n,
-            Err(nix::errno::Errno::EINTR) => 0,
-            Err(errno) => return Err(Error::os(errno, "epoll_wait in the master")),
+        let n = loop {
+            let now = crate::sys::now_ms();
+            let queues = self.shared.schedule.next_deadline();
+            let wake = [due, self.watchdog, queues].into_iter().flatten().min();
+            let wait = Clock::wait(now, wake, deadline);
+            self.note_time(Some(0));
+            let timeout = match wait {
+                None => EpollTimeout::NONE,
+                Some(ms) => EpollTimeout::try_from(ms.min(3_600_000)).unwrap_or(EpollTimeout::MAX),
+            };
+            let n = self.poller()?.wait(&mut ready, timeout);
+            self.note_time(wait);
+            match n {
+                Ok(0) if self.may_sleep_on(due) => {}
+                Ok(n) => break n,
+                Err(nix::errno::Errno::EINTR) => break 0,
+                Err(errno) => return Err(Error::os(errno, "epoll_wait in the master")),
+            }
         };
-        self.note_time(wait);
         // What a child said comes before its death. flow: L6
         for event in &ready[..n] {
             self.dispatch(event.data(), false);
@@ -279,6 +286,7 @@ impl Master {
         }
     }
 
+    /// But for that of the accept queues.
     fn next_deadline(&self, now: u64) -> Option<u64> {
         let sweep = self.lacks_pidfd.then_some(self.swept + SWEEP_MS);
         // Not only a full channel: the kernel may have lacked memory, and does not tell when
@@ -290,13 +298,11 @@ impl Master {
             sweep,
             retry,
             ban,
-            self.watchdog,
             self.systemd.as_ref().and_then(Manager::next),
             self.looking.due(),
             self.upgrade_deadline(),
             self.passing_deadline(now),
             self.closing_deadline(),
-            self.shared.schedule.next_deadline(),
         ]
         .into_iter()
         .flatten()

@@ -19,6 +19,17 @@ impl Master {
         self.watchdog = self.watchdog.map(|_| 0);
     }
 
+    /// Nothing happened until now: was that only a look at the accept queues that found
+    /// nothing to do, while nothing else is due? Where clients come thick and fast this is
+    /// most of what wakes the master up, so it is to touch little.
+    pub(super) fn may_sleep_on(&mut self, due: Option<u64>) -> bool {
+        let now = crate::sys::now_ms();
+        due.is_none_or(|at| at > now)
+            && self.watchdog.is_some_and(|at| at <= now)
+            && !self.shared.schedule.stands_by()
+            && self.look_at_queues(now)
+    }
+
     pub(super) fn run_watchdog(&mut self) {
         if self.shared.schedule.stands_by() {
             self.watchdog = None;
@@ -28,7 +39,13 @@ impl Master {
         if self.watchdog.is_none_or(|at| at > now) {
             return self.shared.schedule.check(now);
         }
+        self.look_at_queues(now);
+    }
+
+    /// True: there was nothing to do, and they are to be looked at again.
+    fn look_at_queues(&mut self, now: u64) -> bool {
         let look = self.shared.schedule.on_sentinel(now);
+        let nothing = look.take.is_empty() && look.nudge.is_empty();
         for door in look.take {
             if !self.exhausted() {
                 self.take_from(door);
@@ -44,5 +61,6 @@ impl Master {
             ::log::warn!("{error}: looking at the accept queues every {BLIND_MS} ms instead");
             self.watchdog = Some(now + BLIND_MS);
         }
+        nothing && look.again.is_some()
     }
 }

@@ -180,7 +180,7 @@ impl Worker {
     #[inline(always)]
     fn turn(&self, reactor: &Reactor, timeout_ms: i32) -> bool {
         let news = child::pass(self, reactor, timeout_ms);
-        if self.seat.has_kept() {
+        if self.seat.is_timed() {
             self.seat.keep_on(self.departed());
         }
         news && self.look_around()

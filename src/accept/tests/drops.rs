@@ -86,6 +86,17 @@ fn they_are_counted_soon_after_clients_waited_and_not_otherwise() {
 }
 
 #[test]
+fn what_was_dropped_just_before_a_listener_closes_is_counted() {
+    let listener = narrow_listener();
+    let schedule = schedule_of(1, &listener, 1, false);
+    let ours = overflow(&listener);
+    schedule.on_sentinel(1000);
+    schedule.close(0);
+    assert_eq!(schedule.report(None).drops, ours);
+    assert_eq!(schedule.next_deadline(), None);
+}
+
+#[test]
 fn who_takes_over_counts_what_comes_then() {
     let listener = narrow_listener();
     let (old, new) = (

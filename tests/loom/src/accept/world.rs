@@ -1,6 +1,6 @@
 //! Workers, the master's sentinel, and the kernel's wait queue at one door.
 
-use super::choose::Candidate;
+use super::choose::{Candidate, Limit};
 use super::door::{Door, Kind};
 use super::handover::HandOver;
 use super::mode::Mode;
@@ -140,6 +140,10 @@ impl World {
         self.repair(BASE);
     }
 
+    fn tokens(&self) -> usize {
+        self.limit.load(Relaxed) as usize
+    }
+
     fn armed(&self) -> Vec<usize> {
         let all = 0..self.rows.len();
         all.filter(|slot| self.rows[*slot].holds(0)).collect()
@@ -148,7 +152,7 @@ impl World {
     /// When nobody is in the middle of anything: as many tokens as there should be, or
     /// more, for two may have made good the same loss. The next clients end that.
     pub(super) fn check(&self) {
-        self.check_at_least(self.limit(BASE));
+        self.check_at_least(self.tokens());
         for _ in 0..self.rows.len() {
             self.connect();
             let slot = self.armed()[0];
@@ -158,10 +162,10 @@ impl World {
         let able = (0..self.rows.len()).filter(|slot| self.takes_clients(*slot));
         assert_eq!(
             self.armed().len(),
-            self.limit(BASE).min(able.count()),
+            self.tokens().min(able.count()),
             "tokens"
         );
-        self.check_at_least(self.limit(BASE));
+        self.check_at_least(self.tokens());
     }
 
     fn check_at_least(&self, k: usize) {
@@ -208,8 +212,12 @@ impl HandOver for World {
         Mode::Token
     }
 
-    fn limit(&self, _: Door) -> usize {
-        self.limit.load(Relaxed) as usize
+    fn limit(&self, _: Door) -> Limit {
+        let tokens = self.tokens();
+        Limit {
+            always: tokens,
+            most: tokens,
+        }
     }
 
     fn shared_door(&self, _: usize, _: usize) -> Door {
