@@ -17,9 +17,9 @@ pub(super) struct Candidate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Survey {
     /// How many have a token and will use it.
-    pub(super) armed: usize,
+    pub(super) armed: u32,
     /// How many have one and are late.
-    pub(super) stuck: usize,
+    pub(super) stuck: u32,
     /// The least loaded that could have one and has none. One that is late comes after
     /// all others.
     pub(super) best: Option<usize>,
@@ -27,7 +27,8 @@ pub(super) struct Survey {
     pub(super) best_is_late: bool,
     /// And so much is its load.
     best_load: u32,
-    /// The least load of all others, with a token or without, that are not late.
+    /// The least load of all that are not late, with a token or without; but for whoever
+    /// looks, if it has the token in its hand.
     pub(super) least: u32,
 }
 
@@ -40,8 +41,13 @@ impl Survey {
         self.best.filter(|_| wanted)
     }
 
+    /// Whoever looks keeps its token or passes it on: are there too few then?
+    pub(super) fn lacks_some(&self, limit: Limit) -> bool {
+        self.armed + 1 < self.most(limit)
+    }
+
     /// How many tokens there should be, as the loads stand.
-    fn most(&self, limit: Limit) -> usize {
+    fn most(&self, limit: Limit) -> u32 {
         if self.is_uneven() {
             limit.always
         } else {
@@ -59,11 +65,28 @@ impl Survey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limit {
     /// Whatever the loads are.
-    pub(super) always: usize,
-    /// With those that were added for a while, because clients waited. They are for workers
-    /// that are no busier than the others: with a token for each, whoever has too many
-    /// clients would go on getting as many as all others.
-    pub(super) most: usize,
+    pub(super) always: u32,
+    /// The others are for workers that are no busier than those with a token: of all that
+    /// have one, each gets the next client in its turn, whatever its load is.
+    pub(super) most: u32,
+}
+
+impl Limit {
+    pub(super) const NONE: Self = Self { always: 0, most: 0 };
+    /// One for each.
+    pub(super) const ALL: Self = Self {
+        always: u32::MAX,
+        most: u32::MAX,
+    };
+
+    /// With two the one is not missed when the other is blocked. Of those that were added
+    /// because clients waited, `any` are for any worker.
+    pub(super) fn of(tokens: u32, even: u32, any: u32) -> Self {
+        Self {
+            always: tokens.min(2) + any,
+            most: tokens + even + any,
+        }
+    }
 }
 
 /// Loads that differ by no more are the same, where there are tokens enough. Where clients
@@ -101,10 +124,11 @@ pub(super) fn survey(candidates: impl Iterator<Item = Candidate>, me: usize) -> 
     let (mut armed, mut stuck, mut best, mut least) = (0, 0, NOBODY, u32::MAX);
     for worker in candidates {
         let holds = !worker.paused & worker.armed;
-        armed += usize::from(holds & !worker.late);
-        stuck += usize::from(holds & worker.late);
+        armed += u32::from(holds & !worker.late);
+        stuck += u32::from(holds & worker.late);
         best = best.min(key(&worker) | none_if(worker.paused | worker.armed));
-        let other = !(worker.paused | worker.late | (worker.slot == me));
+        let mine = (worker.slot == me) & !worker.armed;
+        let other = !(worker.paused | worker.late | mine);
         least = least.min(if other { worker.load } else { u32::MAX });
     }
     let slot = |key: u64| usize::try_from((key & TURN).wrapping_add(first) & TURN).unwrap_or(0);
@@ -166,12 +190,12 @@ mod tests {
         late: bool,
         queue: VecDeque<usize>,
         now: u64,
-        k: usize,
-        extra: usize,
+        k: u32,
+        extra: u32,
     }
 
     impl World {
-        fn new(workers: usize, k: usize) -> Self {
+        fn new(workers: usize, k: u32) -> Self {
             let mut world = Self {
                 load: vec![0; workers],
                 gone: vec![0; workers],
@@ -186,10 +210,7 @@ mod tests {
         }
 
         fn limit(&self) -> Limit {
-            Limit {
-                always: self.k,
-                most: self.k + self.extra,
-            }
+            Limit::of(self.k, self.extra, 0)
         }
 
         fn candidates(&self) -> impl Iterator<Item = Candidate> {
@@ -244,15 +265,13 @@ mod tests {
             let seen = self.survey(slot);
             let next = turn(slot, self.load[slot], slack, seen, self.limit());
             match next {
-                Turn::Pass(next) => {
-                    self.queue.push_back(next);
-                    if seen.stuck > 0 {
-                        self.top_up();
-                    }
-                }
+                Turn::Pass(next) => self.queue.push_back(next),
                 Turn::Drop => {}
                 Turn::Requeue => self.queue.push_back(slot),
                 Turn::Keep => self.queue.insert(place, slot),
+            }
+            if next != Turn::Drop && seen.lacks_some(self.limit()) {
+                self.top_up();
             }
             if next == Turn::Keep && slack > 0 {
                 self.quantum[slot].kept(seen.least.saturating_add(slack));
@@ -296,7 +315,8 @@ mod tests {
                 Act::Calm => self.extra = 0,
             }
             let eligible = self.paused.iter().filter(|paused| !**paused).count();
-            prop_assert!(self.queue.len() >= self.k.min(eligible), "{:?}", self);
+            let always = self.limit().always as usize;
+            prop_assert!(self.queue.len() >= always.min(eligible), "{:?}", self);
             Ok(())
         }
     }
@@ -332,9 +352,9 @@ mod tests {
         /// accepted. Fairness: when all are, the loads become equal.
         #[test]
         fn every_client_is_taken_and_loads_become_equal(
-            workers in 2usize..20, k in 1usize..10, acts in acts(), calm: bool
+            workers in 2usize..20, k in 1u32..10, acts in acts(), calm: bool
         ) {
-            let k = k.min(workers);
+            let k = k.min(workers as u32);
             let mut world = World::new(workers, k);
             for act in acts {
                 world.act(act)?;
@@ -352,12 +372,16 @@ mod tests {
                 prop_assert!(world.arrive().is_some());
             }
             let (least, most) = (world.load.iter().min(), world.load.iter().max());
-            // With more tokens there are too few unarmed ones to choose from.
-            if 2 * k <= workers {
-                let even = if world.extra == 0 { 1 } else { 1 + EVEN };
+            let even = match world.extra {
+                0 if 2 * k as usize <= workers => 1,
+                // There are too few to choose from that have none.
+                _ => 1 + EVEN,
+            };
+            // Where each of two has one whatever its load, they take turns.
+            if k == 1 || workers > 2 {
                 prop_assert!(most.unwrap() - least.unwrap() <= even, "{:?}", world);
             }
-            prop_assert!((k..=k + world.extra).contains(&world.queue.len()));
+            prop_assert!((k..=k + world.extra).contains(&(world.queue.len() as u32)));
         }
     }
 
@@ -371,10 +395,6 @@ mod tests {
         }
     }
 
-    fn limit(always: usize, most: usize) -> Limit {
-        Limit { always, most }
-    }
-
     #[test]
     fn an_added_token_is_for_those_that_are_no_busier() {
         let other = Candidate {
@@ -385,11 +405,14 @@ mod tests {
             let seen = survey([candidate(0, mine), other].into_iter(), 0);
             (turn(0, mine, 0, seen, limit), seen.missing(limit))
         };
-        let added = limit(1, 2);
+        let added = Limit::of(1, 1, 0);
         assert_eq!(next(5 + EVEN, other, added), (Turn::Requeue, Some(0)));
         assert_eq!(next(6 + EVEN, other, added), (Turn::Drop, None));
         // Whatever the loads are, when there are to be two.
-        assert_eq!(next(99, other, limit(2, 2)), (Turn::Requeue, Some(0)));
+        assert_eq!(
+            next(99, other, Limit::of(2, 0, 0)),
+            (Turn::Requeue, Some(0))
+        );
         // The other one is at work for long: it does not count.
         let late = Candidate {
             late: true,
@@ -417,7 +440,7 @@ mod tests {
                 ..candidate(slot, load)
             };
             let all = || others.into_iter().map(of).chain([candidate(0, mine)]);
-            turn(0, mine, 0, survey(all(), 0), limit(k, k))
+            turn(0, mine, 0, survey(all(), 0), Limit::of(k, 0, 0))
         };
         assert_eq!(turn(4, 2), Turn::Keep);
         assert_eq!(turn(5, 2), Turn::Requeue);
@@ -440,10 +463,10 @@ mod tests {
             candidate(3, 7),
         ]);
         assert_eq!((some.armed, some.stuck, some.best), (0, 1, Some(3)));
-        assert_eq!(some.missing(limit(1, 1)), Some(3));
+        assert_eq!(some.missing(Limit::of(1, 0, 0)), Some(3));
         // All others are late: theirs count, and there is one more only if one is missing.
         let all = seen(&[late(1, true), late(2, false)]);
-        let missing = |k| all.missing(limit(k, k));
+        let missing = |k| all.missing(Limit::of(k, 0, 0));
         assert_eq!((missing(1), missing(2)), (None, Some(2)));
         // Whoever looks is at work, and so not late.
         assert_eq!(seen(&[late(0, false), late(1, false)]).best, Some(0));
@@ -452,7 +475,7 @@ mod tests {
     #[test]
     fn the_lone_worker_keeps_its_token() {
         let alone = || [candidate(0, 9)].into_iter();
-        let next = turn(0, 9, 0, survey(alone(), 0), limit(1, 1));
+        let next = turn(0, 9, 0, survey(alone(), 0), Limit::of(1, 0, 0));
         assert_eq!(next, Turn::Keep);
     }
 }

@@ -182,32 +182,34 @@ pub(super) trait HandOver {
     fn settle(&self, me: usize, door: Door, slack: u32) -> Outcome {
         let (load, limit) = (self.load(me), self.limit(door));
         for _ in 0..TRIES {
-            let (mut stuck, mut level) = (0, 0);
+            let (mut lacks_some, mut level) = (false, 0);
             let next = if self.mode(door.listener) == Mode::Shared {
                 Turn::Requeue
             } else {
                 let seen = self.survey(door, me);
-                stuck = seen.stuck;
+                lacks_some = seen.lacks_some(limit);
                 level = seen.least.saturating_add(slack);
                 turn(me, load, slack, seen, limit)
             };
-            match next {
+            let outcome = match next {
                 Turn::Pass(next) if self.arm(next, door) => {
                     self.withdraw(me, door);
-                    if stuck > 0 {
-                        self.top_up(door, me); // for those who cannot use theirs now
-                    }
-                    return Outcome::Passed;
+                    Outcome::Passed
                 }
-                Turn::Drop => break,
-                Turn::Keep if self.claim(me, door.listener) => return Outcome::Kept { level },
+                Turn::Keep if self.claim(me, door.listener) => Outcome::Kept { level },
                 Turn::Requeue if self.claim(me, door.listener) => {
                     self.requeue(me, door);
-                    return Outcome::Kept { level };
+                    Outcome::Kept { level }
                 }
+                Turn::Drop => break,
                 // Somebody was quicker.
-                Turn::Pass(_) | Turn::Keep | Turn::Requeue => {}
+                Turn::Pass(_) | Turn::Keep | Turn::Requeue => continue,
+            };
+            if lacks_some {
+                // Some cannot use theirs now, or had too many clients and have not any more.
+                self.top_up(door, me);
             }
+            return outcome;
         }
         self.withdraw(me, door);
         // Others may have thrown theirs away for the same reason.

@@ -86,7 +86,7 @@ impl Schedule {
             return 0;
         }
         let door = super::door::Door::shared(listener, 0);
-        narrow(self.pool.words.limit(door).most)
+        self.pool.words.limit(door).most
     }
 }
 

@@ -1,6 +1,6 @@
 //! The master's part: who takes part and how, repair after a death.
 
-use super::choose::MASTER;
+use super::choose::{Limit, MASTER};
 use super::door::Door;
 use super::drops::Drops;
 use super::handover::HandOver;
@@ -185,13 +185,12 @@ impl Schedule {
     pub(super) fn set_limits(&self) {
         for door in self.pool.shared_doors() {
             let added = self.watch.added(door);
-            let (always, even) = match self.pool.mode(door.listener) {
-                Mode::Token => (self.tokens.get().saturating_add(added.any), added.even),
-                Mode::Shared => (u32::MAX, 0),
-                _ => (0, 0),
+            let limit = match self.pool.mode(door.listener) {
+                Mode::Token => Limit::of(self.tokens.get(), added.even, added.any),
+                Mode::Shared => Limit::ALL,
+                _ => Limit::NONE,
             };
-            let most = always.saturating_add(even);
-            self.pool.words.set_limit(door, always, most);
+            self.pool.words.set_limit(door, limit);
         }
     }
 

@@ -253,17 +253,18 @@ impl Words {
         self.group[slot].store(group, Relaxed);
     }
 
+    /// How many tokens the door has.
     pub(super) fn limit(&self, door: Door) -> Limit {
         let word = self.limit[self.shared_index(door)].load(Relaxed);
-        let half = |n: u64| usize::try_from(n & u64::from(u32::MAX)).unwrap_or(0);
+        let half = |n: u64| u32::try_from(n & u64::from(u32::MAX)).unwrap_or(0);
         Limit {
             always: half(word),
             most: half(word >> 32),
         }
     }
 
-    pub(super) fn set_limit(&self, door: Door, always: u32, most: u32) {
-        let word = u64::from(most) << 32 | u64::from(always);
+    pub(super) fn set_limit(&self, door: Door, limit: Limit) {
+        let word = u64::from(limit.most) << 32 | u64::from(limit.always);
         self.limit[self.shared_index(door)].store(word, Relaxed);
     }
 

@@ -28,9 +28,10 @@ pub struct dtm_config_t {
     /// DTM_ACCEPT_*; default DTM_ACCEPT_AUTO. Changes on a running service lose nothing.
     pub accept_mode: u32,
     /// Accept tokens k, 1..=64; default workers/2 within 1..=8. With up to k - 1
-    /// blocked workers new clients do not wait; with more than workers/2 the
-    /// shares become less equal. In a service with a `worker_main` the default is 1;
-    /// the master adds one for a while when its holder does not serve the queue.
+    /// blocked workers new clients do not wait. Whoever has one gets a client in its turn,
+    /// whatever its load is: so while loads differ by more than four no more than two are in
+    /// use. In a service with a `worker_main` the default is 1; the master adds one for a
+    /// while when its holder does not serve the queue.
     pub accept_tokens: u32,
     /// Clients per worker, 1..=16777216; default: what RLIMIT_NOFILE leaves.
     pub max_clients: u32,
