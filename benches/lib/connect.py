@@ -54,7 +54,8 @@ def _connect(bench, workers, layout, servers):
             if goal and "nginx" in names:
                 bench.row = f"{ROWS[layout]}; against nginx"
                 figure = f"{where}.{mode}.cpu"
-                slices.against_nginx(bench, figure, f"dtm-{mode}", paired, "cpu", NGINX)
+                limit = LIMITS.get(mode)
+                slices.against_nginx(bench, figure, f"dtm-{mode}", paired, "cpu", NGINX, limit)
     if "nginx" in names:
         bench.row = f"{ROWS[layout]}; against nginx"
         slices.limit_against_nginx(bench, f"{where}.raw.cpu", paired, "cpu")
