@@ -283,7 +283,8 @@ mod tests {
         /// What it did took long.
         fn last_long(&mut self, slot: usize) {
             self.now += 1_000_000;
-            let timed = self.quantum[slot].is_timed(self.now);
+            let quantum = &mut self.quantum[slot];
+            let timed = quantum.is_on() && quantum.is_timed(self.now);
             if timed && self.quantum[slot].was_long(0, self.now, self.gone[slot]) {
                 let place = self.queue.iter().position(|armed| *armed == slot);
                 place.into_iter().for_each(|place| self.hand_on(place, 0));

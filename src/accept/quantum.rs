@@ -79,15 +79,17 @@ impl Quantum {
         self.level = 0;
     }
 
-    /// The pass that began at `woke_ns` is over. Is it to be timed? Not without a token, and
-    /// not when it began soon after the last one: that one cannot have been long, and whoever
-    /// has long passes has many of them. To read the clock once more in each pass was 1 % of
-    /// what a short connection costs.
+    /// It has kept its token for more than one client.
     #[inline(always)]
+    pub(super) fn is_on(&self) -> bool {
+        self.level > 0
+    }
+
+    /// Then, when the pass that began at `woke_ns` is over: is it to be timed? Not if it began
+    /// soon after the last one: that one cannot have been long, and whoever has long passes
+    /// has many of them. To read the clock once more in each pass was 1 % of what a short
+    /// connection costs.
     pub(super) fn is_timed(&mut self, woke_ns: u64) -> bool {
-        if self.level == 0 {
-            return false;
-        }
         let since = woke_ns.saturating_sub(self.woke);
         self.woke = woke_ns;
         since > LONG
@@ -159,13 +161,14 @@ mod tests {
     #[test]
     fn passes_in_quick_succession_are_not_timed() {
         let mut quantum = Quantum::default();
-        assert!(!quantum.is_timed(MOST), "without a token none is");
+        assert!(!quantum.is_on());
         quantum.kept(5);
+        assert!(quantum.is_on());
         assert!(quantum.is_timed(2 * MOST));
         assert!(!quantum.is_timed(2 * MOST + LONG));
         assert!(quantum.is_timed(2 * MOST + 2 * LONG + 1));
         quantum.is_over(0);
-        assert!(!quantum.is_timed(9 * MOST));
+        assert!(!quantum.is_on());
     }
 
     #[test]

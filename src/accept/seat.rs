@@ -146,6 +146,12 @@ impl Seat {
     /// A pass is over: is [`Seat::keep_on`] to be called?
     #[inline(always)]
     pub(crate) fn is_timed(&self) -> bool {
+        self.quantum.get().is_on() && self.is_timed_now()
+    }
+
+    #[inline(never)]
+    #[unsafe(link_section = ".text.hot")]
+    fn is_timed_now(&self) -> bool {
         let mut quantum = self.quantum.get();
         let timed = quantum.is_timed(self.row().woke_at().unwrap_or(u64::MAX));
         self.quantum.set(quantum);
