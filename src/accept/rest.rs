@@ -15,8 +15,8 @@ const REST: u64 = 20;
 /// Then an alarm follows on the other, and waking up for each was 1 % of the CPU.
 const RUSH: u64 = 20;
 /// Meanwhile this often whether anybody accepts at all, ms: if all that stand armed are
-/// blocked, that is no time to rest. Twice as long each time nobody was late: where workers
-/// do not block, the rest is left alone.
+/// blocked, that is no time to rest. Twice as long while nobody is late: where workers do
+/// not block, one look in the middle is enough.
 const BREATH: u64 = 5;
 
 #[derive(Clone, Copy)]
@@ -68,7 +68,7 @@ impl Schedule {
 
     fn breathe(&self, now: u64, until: u64, accepted: u64, late: Late) -> u64 {
         let breath = match late {
-            Late::Nobody => (2 * self.watch.breath.get()).clamp(BREATH, REST),
+            Late::Nobody => (2 * self.watch.breath.get()).clamp(BREATH, 2 * BREATH),
             _ => BREATH,
         };
         self.watch.breath.set(breath);
