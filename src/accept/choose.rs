@@ -89,10 +89,9 @@ impl Limit {
     }
 }
 
-/// Loads that differ by no more are the same, where there are tokens enough. Where clients
-/// come and go, a worker with one token takes as many more than others, see
-/// [`super::quantum`].
-const EVEN: u32 = 4;
+/// Loads that differ by no more are the same, where there are tokens enough: where clients
+/// come and go, a worker with one token takes as many more than others.
+pub(super) const EVEN: u32 = 4;
 
 /// Who looks, when it is no worker.
 pub(super) const MASTER: usize = usize::MAX;

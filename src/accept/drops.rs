@@ -78,16 +78,10 @@ impl Schedule {
 
     /// What was dropped so far is another binary's to count.
     pub(super) fn skip_drops(&self) {
-        if let Some(seen) = self.see_drops() {
-            self.drops.seen.replace(seen);
-        }
-    }
-
-    /// None: the kernel does not tell, or not now.
-    fn see_drops(&self) -> Option<Seen> {
         let doors = self.see_doors();
-        let all = probe::listen_drops()?;
-        Some(Seen { doors, all })
+        if let Some(all) = probe::listen_drops() {
+            self.drops.seen.replace(Seen { doors, all });
+        }
     }
 
     fn see_doors(&self) -> BTreeMap<Door, u32> {
@@ -110,13 +104,14 @@ impl Schedule {
 
     pub(super) fn count_drops(&self, now: u64) {
         self.drops.due.set(None);
-        // What the namespace has counted is much text.
-        if self.see_doors() == self.drops.seen.borrow().doors {
-            return;
+        let doors = self.see_doors();
+        if doors == self.drops.seen.borrow().doors {
+            return; // what the namespace has counted is much text
         }
-        let Some(seen) = self.see_drops() else {
+        let Some(all) = probe::listen_drops() else {
             return;
         };
+        let seen = Seen { doors, all };
         let more = seen.since(&self.drops.seen.borrow());
         self.drops.seen.replace(seen);
         let Some((count, most)) = more else {
