@@ -3,6 +3,7 @@
 //! flow: M5, M11, L5
 
 mod asleep;
+mod choices;
 mod drops;
 mod handed;
 mod rescue;
