@@ -57,10 +57,11 @@ void fail_at(const char *file, int line, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    fprintf(stderr, "# %s:%d: %s (process %d)\n", file, line, text, (int)getpid());
     *case_failed = 1;
     if (getpid() == case_pid && on_failure)
         on_failure();
+    /* Last, where whoever sees only the end of a log finds it. */
+    fprintf(stderr, "# %s:%d: %s (process %d)\n", file, line, text, (int)getpid());
     fflush(NULL);
     _exit(1);
 }

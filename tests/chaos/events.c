@@ -35,16 +35,30 @@ static struct kid *some_worker(void)
     return found;
 }
 
+/* Marked before it is killed, so that every client that it takes along can be explained. */
+static void doom(struct kid *kid)
+{
+    SET(ledger->spawn[ledger->base + kid->spawn].doomed, 1);
+    ADD(ledger->dying, 1);
+    ADD(ledger->kills, 1);
+    /* The master may have reaped it meanwhile, and its number may be another's. */
+    if (!has(kid, DTM_EVENT_EXIT))
+        kill(kid->pid, SIGKILL);
+}
+
+static void wait_for_death(struct kid *kid)
+{
+    WAIT(has(kid, DTM_EVENT_EXIT));
+    ADD(ledger->dying, -1);
+}
+
 /* Returns when the master has noticed. It may have left by itself just before. */
 static void kill_worker_(struct kid *kid)
 {
     if (!kid)
         return;
-    SET(ledger->spawn[ledger->base + kid->spawn].doomed, 1);
-    ADD(ledger->kills, 1);
-    /* The master may have reaped it meanwhile, and its number may be another's. */
-    if (!has(kid, DTM_EVENT_EXIT) && kill(kid->pid, SIGKILL) == 0)
-        WAIT(has(kid, DTM_EVENT_EXIT));
+    doom(kid);
+    wait_for_death(kid);
 }
 
 static void kill_worker(void)
@@ -225,14 +239,12 @@ static void stop_master(void)
 {
     kill(shared->host, SIGSTOP);
     struct kid *kid = draw(2) ? nth_open(0) : NULL;
-    if (kid) {
-        SET(ledger->spawn[ledger->base + kid->spawn].doomed, 1);
-        ADD(ledger->kills, 1);
-        kill(kid->pid, SIGKILL);
-    }
+    if (kid)
+        doom(kid);
     observe(20 + draw(200)); /* it cannot do anything that could be waited for */
     kill(shared->host, SIGCONT);
-    WAIT(!kid || has(kid, DTM_EVENT_EXIT));
+    if (kid)
+        wait_for_death(kid);
     more_answers(5);
 }
 

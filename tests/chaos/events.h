@@ -19,7 +19,6 @@ extern const size_t event_count;
 extern struct chaos {
     unsigned events, rests, worst_orphan_ms;
     uint32_t workers; /* as many should be open */
-    uint64_t kills;   /* of workers of this master */
 } chaos;
 
 void chaos_begin(uint32_t seed);
@@ -32,6 +31,5 @@ uint32_t draw(uint32_t below);
 void begin_master(void); /* start the service, or start it again */
 void calm(void);         /* until it is as it should be when nobody disturbs it */
 void note_master(void);  /* a new one: nothing to compare with */
-extern uint64_t expected_deaths;
 
 #endif

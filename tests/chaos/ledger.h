@@ -14,7 +14,7 @@ struct tally {
     uint64_t connects, answered; /* connections that were made; answers that were right */
     /* Failures, by their reason. */
     uint64_t killed;  /* its worker was killed */
-    uint64_t unowned; /* nobody had it yet, and a worker was killed meanwhile */
+    uint64_t unowned; /* nobody is known to have had it, and a worker was killed meanwhile */
     uint64_t outage;  /* the master was killed */
     uint64_t refused, late, wrong, unexplained;
 };
@@ -23,6 +23,7 @@ struct ledger {
     uint64_t base;     /* added to a spawn's number: those of earlier masters come first */
     int down, outages; /* the master is dead; how often it was */
     uint64_t kills;    /* of workers */
+    int dying;         /* workers that are being killed, until the master has noticed */
     int pause, stop;   /* what the load is to do ... */
     int paused;        /* ... and how many of its processes do it */
     struct tally tally[KINDS];

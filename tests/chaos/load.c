@@ -30,6 +30,7 @@ static struct {
     uint16_t port;
     uint32_t worker; /* who has answered on it */
     uint64_t kills, begun;
+    bool dying; /* a worker was being killed when this began, and may have accepted it */
 } conn;
 static struct tally *tally;
 static enum kind kind;
@@ -52,6 +53,7 @@ static bool begin(void)
 
     conn.outages = GET(ledger->outages);
     conn.kills = GET(ledger->kills);
+    conn.dying = GET(ledger->dying) > 0;
     conn.begun = now_ms();
     conn.worker = 0;
     conn.port = 0;
@@ -107,7 +109,7 @@ static bool fail(const char *how)
         ADD(tally->outage, 1);
     } else if (owner && GET(ledger->spawn[owner].doomed)) {
         ADD(tally->killed, 1);
-    } else if (!owner && conn.kills != GET(ledger->kills)) {
+    } else if (!owner && (conn.dying || conn.kills != GET(ledger->kills))) {
         ADD(tally->unowned, 1);
     } else {
         if (ADD(tally->unexplained, 1) == 1)
