@@ -8,7 +8,7 @@ from .bench import MODES
 CLIENTS, SLICE = 64, 250  # connections at once, ms
 GOALS, NGINX = {"steer": 1.03, "token": 1.08}, 0.75
 # The same schedule in C with nothing else in it: see benches/servers/raw.c.
-LIMITS = {"token": "raw-token"}
+LIMITS = {"token": "raw-token", "steer": "raw-steer"}
 ROWS = {
     "together": "connect + request + close, CPU; servers and load on one CPU, which never sleeps",
     "apart": "connect + request + close, CPU; load on another CPU, so servers sleep in between",
@@ -19,15 +19,15 @@ def connect(bench):
     """connect + request + close"""
     for workers in (2, 4, 16):
         modes = bench.usable(*bench.scale(tuple(GOALS), ()))
-        peers = ["raw-token", "nginx", "nginx-reuseport"] if bench.quick else [
-            "raw-token", "raw-shared", "uv-shared", "event-shared",
+        peers = ["raw-token", "raw-steer", "nginx", "nginx-reuseport"] if bench.quick else [
+            "raw-token", "raw-steer", "raw-shared", "uv-shared", "event-shared",
             "nginx", "nginx-mutex", "nginx-reuseport", "haproxy",
         ]  # fmt: skip
         wanted = [bench.dtm(workers, mode) for mode in modes] + bench.peers(workers, peers)
         with bench.running(bench.raw(workers), *wanted) as alive:
             _connect(bench, workers, "together", alive)
             if not bench.quick:
-                some = ("raw-reuseport", "raw-token", "dtm-steer", "dtm-token", "nginx")
+                some = ("raw-reuseport", "raw-token", "raw-steer", "dtm-steer", "dtm-token", "nginx")
                 _connect(bench, workers, "apart", [s for s in alive if s.name in some])
 
 
@@ -54,15 +54,16 @@ def _connect(bench, workers, layout, servers):
             if goal and "nginx" in names:
                 bench.row = f"{ROWS[layout]}; against nginx"
                 figure = f"{where}.{mode}.cpu"
-                limit = LIMITS.get(mode)
+                limit = LIMITS.get(mode) if LIMITS.get(mode) in names else None
                 slices.against_nginx(bench, figure, f"dtm-{mode}", paired, "cpu", NGINX, limit)
     if "nginx" in names:
         bench.row = f"{ROWS[layout]}; against nginx"
         slices.limit_against_nginx(bench, f"{where}.raw.cpu", paired, "cpu")
-    if "raw-token" in names and "dtm-token" in names:
-        bench.row = f"{ROWS[layout]}; token against the same hand-over in hand-written C"
-        ratios = paired.against("dtm-token", "raw-token", "cpu")
-        bench.add_ratios(f"{where}.token.cpu", ratios, peer="raw-token")
+    for mode, limit in LIMITS.items():
+        if limit in names and f"dtm-{mode}" in names:
+            bench.row = f"{ROWS[layout]}; against the same schedule in hand-written C"
+            ratios = paired.against(f"dtm-{mode}", limit, "cpu")
+            bench.add_ratios(f"{where}.{mode}.cpu", ratios, peer=limit)
     bench.row = f"{ROWS[layout]}: what the others cost, against plain reuseport"
     for name in names[1:]:
         if not name.startswith("dtm"):

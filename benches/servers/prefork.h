@@ -2,7 +2,7 @@
  * prefork.h - listening and forking by hand, as the servers without libdtm do it:
  * no reload, no replacement of the dead, no order in leaving.
  *
- * Usage of each of them: PROGRAM PORT WORKERS shared|reuseport (raw: or token)
+ * Usage of each of them: PROGRAM PORT WORKERS shared|reuseport (raw: or token, or steer)
  */
 #ifndef PREFORK_H
 #define PREFORK_H
@@ -18,6 +18,9 @@
 #define WORKERS_MAX 512
 
 static int prefork_workers, prefork_index; /* this worker's */
+
+/* Where each worker has a listener of its own: one more of them listens. */
+static void (*prefork_listening)(int index, int listener);
 
 static int prefork_listen(uint16_t port, int reuseport)
 {
@@ -42,18 +45,21 @@ static int prefork(int argc, char **argv, void (*serve)(int listener))
     int listeners[WORKERS_MAX], workers, reuseport, i;
 
     if (argc != 4 || (workers = atoi(argv[2])) < 1 || workers > WORKERS_MAX) {
-        fprintf(stderr, "usage: %s PORT WORKERS shared|reuseport|token\n", argv[0]);
+        fprintf(stderr, "usage: %s PORT WORKERS shared|reuseport|token|steer\n", argv[0]);
         return 2;
     }
-    reuseport = strcmp(argv[3], "reuseport") == 0;
-    for (i = 0; i < workers; i++)
+    reuseport = prefork_listening || strcmp(argv[3], "reuseport") == 0;
+    prefork_workers = workers;
+    for (i = 0; i < workers; i++) {
         listeners[i] = i == 0 || reuseport ? prefork_listen((uint16_t)atoi(argv[1]), reuseport)
                                            : listeners[0];
+        if (prefork_listening)
+            prefork_listening(i, listeners[i]);
+    }
     for (i = 0; i < workers; i++) {
         if (fork() != 0)
             continue;
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        prefork_workers = workers;
         prefork_index = i;
         work_init();
         serve(listeners[i]);

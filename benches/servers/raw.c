@@ -6,13 +6,12 @@
  * in the listener's queue, and who accepts puts there the least loaded of those that do
  * not, and leaves it; at the latest after QUANTUM clients, and at once when its load is
  * above the least one by more than SLACK. No death is thought of, no limit, no other mode.
+ * "steer" is the limit of a schedule that chooses as the SYN arrives: see steer.h.
  */
 #define _GNU_SOURCE
-#include "prefork.h"
+#include "steer.h"
 
-#include <stdatomic.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 
 #define EVENTS  64
 #define QUANTUM 8
@@ -103,6 +102,8 @@ static void accept_one(int listener)
         count(1);
         hand_on(listener);
     }
+    if (steer_rows)
+        steer_count(1);
     watch(EPOLL_CTL_ADD, fd, EPOLLIN, client);
 }
 
@@ -115,6 +116,8 @@ static void go_on(struct client *client)
         free(client);
         if (token)
             count(-1);
+        if (steer_rows)
+            steer_count(-1);
     } else if (next != client->waits_for) {
         watch(EPOLL_CTL_MOD, client->fd, next == WORK_READ ? EPOLLIN : EPOLLOUT, client);
         client->waits_for = next;
@@ -146,6 +149,8 @@ int main(int argc, char **argv)
     int i;
 
     token = argc == 4 && strcmp(argv[3], "token") == 0;
+    if (argc == 4 && strcmp(argv[3], "steer") == 0)
+        prefork_listening = steer_listening;
     rows = mmap(NULL, WORKERS_MAX * sizeof *rows, PROT_READ | PROT_WRITE,
                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (rows == MAP_FAILED)
