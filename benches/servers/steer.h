@@ -46,12 +46,13 @@ static int steer_map(uint32_t type, uint32_t value_size, uint32_t entries, uint3
     return steer_bpf(BPF_MAP_CREATE, &attr);
 }
 
-#define OP(op, d, s)      {BPF_ALU64 | (op) | BPF_X, d, s, 0, 0}
-#define OPI(op, d, n)     {BPF_ALU64 | (op) | BPF_K, d, 0, 0, n}
-#define LOAD(d, s, off)   {BPF_LDX | BPF_MEM | BPF_W, d, s, off, 0}
-#define STORE(d, s, off)  {BPF_STX | BPF_MEM | BPF_W, d, s, off, 0}
-#define CALL(n)           {BPF_JMP | BPF_CALL, 0, 0, 0, n}
-#define WIDE(d, kind, fd) {BPF_LD | BPF_DW | BPF_IMM, d, kind, 0, fd}, {0, 0, 0, 0, 0}
+#define INSN(code, d, s, off, n) ((struct bpf_insn){code, d, s, off, n})
+#define OP(op, d, s)             INSN(BPF_ALU64 | (op) | BPF_X, d, s, 0, 0)
+#define OPI(op, d, n)            INSN(BPF_ALU64 | (op) | BPF_K, d, 0, 0, n)
+#define LOAD(d, s, off)          INSN(BPF_LDX | BPF_MEM | BPF_W, d, s, off, 0)
+#define STORE(d, s, off)         INSN(BPF_STX | BPF_MEM | BPF_W, d, s, off, 0)
+#define CALL(n)                  INSN(BPF_JMP | BPF_CALL, 0, 0, 0, n)
+#define WIDE(d, kind, fd)        INSN(BPF_LD | BPF_DW | BPF_IMM, d, kind, 0, fd), INSN(0, 0, 0, 0, 0)
 
 #define FIELD(name) ((short)offsetof(struct steer_row, name))
 #define ORDER       1023 /* mask of the distance from the worker whose turn it is */
@@ -60,10 +61,8 @@ static int steer_map(uint32_t type, uint32_t value_size, uint32_t entries, uint3
 static int steer_load(int rows_fd)
 {
     const struct bpf_insn head[] = {
-        OP(BPF_MOV, 6, 1),
-        WIDE(7, BPF_PSEUDO_MAP_VALUE, rows_fd),
-        LOAD(5, 7, FIELD(load)),
-        OPI(BPF_MOV, 8, INT32_MAX),
+        OP(BPF_MOV, 6, 1),       WIDE(7, BPF_PSEUDO_MAP_VALUE, rows_fd),
+        LOAD(5, 7, FIELD(load)), OPI(BPF_MOV, 8, INT32_MAX),
         OPI(BPF_LSH, 8, 20),
     };
     const struct bpf_insn tail[] = {
@@ -82,9 +81,9 @@ static int steer_load(int rows_fd)
         OPI(BPF_LSH, 8, 6),
         OP(BPF_ADD, 7, 8),
         OPI(BPF_MOV, 1, 1),
-        {BPF_STX | BPF_ATOMIC | BPF_W, 7, 1, FIELD(sent), BPF_ADD},
+        INSN(BPF_STX | BPF_ATOMIC | BPF_W, 7, 1, FIELD(sent), BPF_ADD),
         OPI(BPF_MOV, 0, SK_PASS),
-        {BPF_JMP | BPF_EXIT, 0, 0, 0, 0},
+        INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
     };
     static struct bpf_insn program[64 + 16 * WORKERS_MAX];
     union bpf_attr attr = {.prog_type = BPF_PROG_TYPE_SK_REUSEPORT,
@@ -154,8 +153,7 @@ static void steer_listening(int index, int listener)
 {
     uint32_t key = (uint32_t)index;
     uint64_t value = (uint64_t)listener;
-    union bpf_attr attr = {.key = (uintptr_t)&key,
-                           .value = (uintptr_t)&value};
+    union bpf_attr attr = {.key = (uintptr_t)&key, .value = (uintptr_t)&value};
 
     if (index == 0)
         steer_begin();
