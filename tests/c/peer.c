@@ -199,6 +199,15 @@ int command(const char *format, ...)
     return command_answer(ask_command(line));
 }
 
+dtm_worker_t *listed(uint32_t index)
+{
+    CHECK_EQ(command("accept 0"), DTM_OK);
+    for (uint32_t i = 0; i < shared->worker_count; i++)
+        if (shared->worker[i].index == index)
+            return &shared->worker[i];
+    return NULL;
+}
+
 /* One request on a connection of its own; the counter that its outcome belongs to. */
 static int *request(struct load *load)
 {

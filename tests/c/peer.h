@@ -32,6 +32,8 @@ extern char detail[512];
 /* The same in two parts. */
 int ask_command(const char *line);
 int command_answer(int fd);
+/* The slot of this worker, as the controller lists it; NULL: it does not. */
+dtm_worker_t *listed(uint32_t index);
 
 /* Processes that connect, ask and hang up, again and again. */
 struct load {
