@@ -1,30 +1,16 @@
 /*
- * Processes that do not get on: found, reported, ended, replaced; and those that only
- * seem so.
- * faults: A09, A11, A12, H1, H2, H3
+ * Processes that do not get on: found, reported, ended, replaced.
+ * faults: A09, A11, H1
  */
-#include "peer.h"
+#include "hangs.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/ptrace.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { REPORTED, EXTENDS, DONE };
-
-static struct service hanging(void)
-{
-    struct service service = a_service();
-    service.config.hang_timeout_ms = 300;
-    service.config.kill_grace_ms = 10000;
-    return service;
-}
+enum { REPORTED };
 
 static dtm_report_t *reports(void)
 {
@@ -59,8 +45,7 @@ static struct service reporting(void)
 static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *reply,
                        size_t size)
 {
-    unsigned ms;
-    (void)reply, (void)size;
+    (void)rt, (void)reply, (void)size;
     if (!strcmp(line, "spin")) {
         CHECK_EQ(dtm_client_set_state(client, "spinning"), DTM_OK);
         ADD(shared->blocked, 1);
@@ -77,13 +62,6 @@ static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *
     }
     if (!strcmp(line, "state"))
         return dtm_client_set_state(client, "stopped here") == DTM_OK ? DTM_READ : -EIO;
-    if (sscanf(line, "extend %u", &ms) == 1) {
-        CHECK_EQ(dtm_extend(rt, ms), DTM_OK);
-        ADD(shared->blocked, 1);
-        while (!GET(shared->unblock))
-            usleep(1000);
-        return DTM_READ;
-    }
     return NOT_MINE;
 }
 
@@ -180,28 +158,7 @@ static void stopped(void)
     }
 }
 
-static int32_t (*next_init)(dtm_t *rt, void *user_data);
-
-/* H3: an init that takes longer than hang_timeout, but not than start_timeout. */
-static int32_t slow_init(dtm_t *rt, void *user_data)
-{
-    usleep(900000);
-    return next_init(rt, user_data);
-}
-
-static void long_init(void)
-{
-    struct service service = hanging();
-    next_init = service.callbacks.worker_init;
-    service.callbacks.worker_init = slow_init;
-    launch(&service);
-    WAIT(count_events(DTM_EVENT_OPEN, DTM_ROLE_WORKER) == 3);
-    CHECK_EQ(count_events(DTM_EVENT_EXIT, DTM_ROLE_WORKER), 0);
-    kill(shared->host, SIGTERM);
-    ended_well();
-}
-
-/* ... and one that takes longer than that, too: reported, ended, tried again. */
+/* An init that takes longer than start_timeout: reported, ended, tried again. */
 static void init_hangs(void)
 {
     struct service service = reporting();
@@ -216,102 +173,6 @@ static void init_hangs(void)
     SET(shared->init_trouble, NO_TROUBLE);
     WAIT(count_open(1) == 3 && controller());
     finish();
-}
-
-static int32_t extending_init(dtm_t *rt, void *user_data)
-{
-    CHECK_EQ(dtm_extend(rt, 60000), DTM_OK);
-    usleep(900000);
-    return next_init(rt, user_data);
-}
-
-/* dtm_extend(): in an init, and in a step; for that one only. */
-static void more_time(void)
-{
-    struct service service = hanging();
-    next_init = service.callbacks.worker_init;
-    service.callbacks.worker_init = extending_init;
-    service.config.start_timeout_ms = 300;
-    launch(&service);
-    WAIT(count_events(DTM_EVENT_OPEN, DTM_ROLE_WORKER) == 3);
-    CHECK_EQ(count_events(DTM_EVENT_EXIT, DTM_ROLE_WORKER), 0);
-    kill(shared->host, SIGTERM);
-    ended_well();
-
-    service = hanging();
-    service.request = request;
-    start(&service);
-    int fd = dial(shared->port[0]);
-    struct kid *kid = kid_at(fd);
-    say(fd, "extend 60000");
-    WAIT(GET(shared->blocked) == 1);
-    observe(1200);
-    SET(shared->unblock, 1);
-    CHECK(hear(fd));
-    CHECK(!has(kid, DTM_EVENT_HANG));
-    SET(shared->unblock, 0);
-    say(fd, "block");
-    WAIT(has(kid, DTM_EVENT_HANG));
-    WAIT(count_open(1) == 3);
-    hang_up(fd);
-    finish();
-}
-
-/* A12: the master is stopped for longer than that. */
-static void stopped_master(void)
-{
-    struct service service = hanging();
-    service.config.hang_timeout_ms = 1000;
-    service.request = request;
-    start(&service);
-    int fd = dial(shared->port[0]);
-    struct kid *kid = kid_at(fd);
-    say(fd, "block"); /* at work all the time */
-    WAIT(GET(shared->blocked) == 1);
-    kill(shared->host, SIGSTOP);
-    WAIT(state_of(shared->host) == 'T');
-    observe(2500);
-    SET(shared->unblock, 1);
-    kill(shared->host, SIGCONT);
-    CHECK(hear(fd));
-    CHECK_EQ(command("reopen"), DTM_OK);
-    observe(300);
-    CHECK(!has(kid, DTM_EVENT_HANG));
-    CHECK_EQ(count_open(1), 3);
-    hang_up(fd);
-    finish();
-    CHECK_EQ(shared->result.deaths, 0);
-}
-
-/* H2: everybody is stopped and continued, as by a frozen cgroup or a suspended
- * machine: the longest wins, and nobody is killed. */
-static void everybody_frozen(void)
-{
-    struct service service = hanging();
-    service.config.hang_timeout_ms = 1000;
-    start(&service);
-    int fd = dial(shared->port[0]);
-    struct kid *kid = kid_at(fd);
-    say(fd, "block");
-    WAIT(GET(shared->blocked) == 1);
-    pid_t pids[8];
-    size_t count = survivors(pids, 8);
-    kill(shared->host, SIGSTOP);
-    for (size_t i = 0; i < count; i++)
-        kill(pids[i], SIGSTOP);
-    for (size_t i = 0; i < count; i++)
-        WAIT(state_of(pids[i]) == 'T');
-    observe(2500);
-    SET(shared->unblock, 1);
-    for (size_t i = 0; i < count; i++)
-        kill(pids[i], SIGCONT);
-    CHECK(hear(fd));
-    CHECK(serves());
-    CHECK_EQ(command("reopen"), DTM_OK);
-    CHECK(!has(kid, DTM_EVENT_HANG));
-    hang_up(fd);
-    finish();
-    CHECK_EQ(shared->result.deaths, 0);
 }
 
 /* Who has nothing to do is not woken up for this; and a hang afterwards is found. */
@@ -330,51 +191,6 @@ static void idle_service_sleeps(void)
     WAIT(count_open(1) == 3);
     hang_up(fd);
     finish();
-}
-
-/* Many slow steps in a row are no hang. */
-static void slow_but_moving(void)
-{
-    struct service service = hanging();
-    start(&service);
-    int fd = dial(shared->port[0]);
-    struct kid *kid = kid_at(fd);
-    SET(shared->unblock, 0);
-    for (int i = 0; i < 12; i++) {
-        int blocked = GET(shared->blocked);
-        SET(shared->unblock, 0);
-        say(fd, "block");
-        WAIT(GET(shared->blocked) > blocked);
-        observe(100);
-        SET(shared->unblock, 1);
-        CHECK(hear(fd));
-    }
-    CHECK(!has(kid, DTM_EVENT_HANG));
-    hang_up(fd);
-    finish();
-    CHECK_EQ(shared->result.deaths, 0);
-}
-
-/* A debugger may take its time. */
-static void traced(void)
-{
-    struct service service = hanging();
-    start(&service);
-    int fd = dial(shared->port[0]);
-    struct kid *kid = kid_at(fd);
-    say(fd, "block");
-    WAIT(GET(shared->blocked) == 1);
-    CHECK_EQ(ptrace(PTRACE_SEIZE, kid->pid, NULL, NULL), 0);
-    CHECK_EQ(ptrace(PTRACE_INTERRUPT, kid->pid, NULL, NULL), 0);
-    WAIT(state_of(kid->pid) == 't');
-    WAIT(logged("a debugger has it") >= 2);
-    CHECK(!has(kid, DTM_EVENT_HANG));
-    SET(shared->unblock, 1);
-    CHECK_EQ(ptrace(PTRACE_DETACH, kid->pid, NULL, NULL), 0);
-    CHECK(hear(fd));
-    hang_up(fd);
-    finish();
-    CHECK_EQ(shared->result.deaths, 0);
 }
 
 static int32_t control_blocks(dtm_t *rt, dtm_client_t *client, uint32_t events, void *user_data)
@@ -410,14 +226,8 @@ static const struct test tests[] = {
     {"an endless loop", endless_loop},
     {"one that does not hear", deaf},
     {"stopped, idle and at work", stopped},
-    {"a long init", long_init},
     {"an init without end", init_hangs},
-    {"more time", more_time},
-    {"the master is stopped", stopped_master},
-    {"everybody is frozen", everybody_frozen},
     {"an idle service sleeps", idle_service_sleeps},
-    {"slow, but it gets on", slow_but_moving},
-    {"a debugger", traced},
     {"the controller hangs", controller_hangs},
 };
 TEST_MAIN(tests)
