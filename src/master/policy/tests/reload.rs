@@ -1,4 +1,4 @@
-//! Stages of a reload: the canary, the rest, room for one more old generation.
+//! Stages of a reload: the canary, the rest, the opening, room for one more old generation.
 
 use super::world::{World, asker, running, settings};
 use super::*;
@@ -18,6 +18,36 @@ fn update(world: &mut World, generation: u32) {
         world.send(Event::Ready { slot, spawn });
         world.send(Event::Updated { slot, spawn });
     }
+}
+
+/// flow: M17
+#[test]
+fn reload_opens_the_new_generation_before_the_old_is_told() {
+    let mut world = running(3);
+    world.next_load = Ok(Settings {
+        canary: None,
+        ..settings(3, Vec::new())
+    });
+    let old = world.workers();
+    world.ask(7, Command::Reload);
+    assert_eq!(world.workers().len(), 6);
+    let told = |w: &World| old.iter().filter(|s| w.alive[s].3).count();
+    let new: Vec<u64> = world.workers().difference(&old).copied().collect();
+    for (i, spawn) in new.iter().enumerate() {
+        let slot = world.alive[spawn].0;
+        world.send(Event::Ready {
+            slot,
+            spawn: *spawn,
+        });
+        world.send(Event::Updated {
+            slot,
+            spawn: *spawn,
+        });
+        assert_eq!(told(&world), if i + 1 == new.len() { 3 } else { 0 });
+    }
+    world.cooperate();
+    assert_eq!(world.answers(7), [0]);
+    assert_eq!(world.workers().into_iter().collect::<Vec<_>>(), new);
 }
 
 #[test]
