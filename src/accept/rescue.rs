@@ -91,6 +91,7 @@ impl Schedule {
     fn relieve(&self, door: Door, slot: usize) -> Act {
         // It may not know of the socket: epoll had no room for it. Otherwise nothing happens.
         let _ = self.pool.register(slot, door);
+        self.watch.calm.set(0);
         let mut open = self.pool.words.open_slots();
         if !open.any(|other| other != slot && self.is_idle(other)) {
             return Act::Wait(AGAIN);
@@ -203,7 +204,7 @@ impl Schedule {
     }
 
     pub(super) fn count_rescue(&self) {
-        self.watch.breath.set(0);
+        self.watch.calm.set(0);
         self.pool.words.tell_more(Told::Rescues);
     }
 

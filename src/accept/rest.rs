@@ -9,8 +9,11 @@ use super::schedule::Schedule;
 
 /// After a false alarm the sentinel rests, ms. At each alarm the master wakes up
 /// twice, so this bounds what false ones cost; it also is by how much the first
-/// of several alarms may come late.
+/// of several alarms may come late. Twice as long where each worker has a queue of its own and
+/// none of them needed help for so many rests, a second: there a blocked worker keeps only those
+/// clients waiting that were sent to it before it was known to be late.
 const REST: u64 = 20;
+const CALM: u32 = 50;
 /// It goes on resting while so many clients are accepted in that time: 1,000 a second.
 /// Then an alarm follows on the other, and waking up for each was 1 % of the CPU.
 const RUSH: u64 = 20;
@@ -48,7 +51,7 @@ impl Schedule {
         self.watch.rest.set(None);
         let before = self.watch.accepted.replace(Some(accepted));
         if before.is_none_or(|before| accepted.wrapping_sub(before) >= RUSH) {
-            return Some(self.breathe(now, now + REST, accepted, self.lateness()));
+            return Some(self.breathe(now, now + self.length(), accepted, self.lateness()));
         }
         self.watch.accepted.set(None);
         None
@@ -66,15 +69,21 @@ impl Schedule {
         (late < Late::All).then(|| self.breathe(now, rest.until, accepted, late))
     }
 
+    /// Of a rest that begins.
+    fn length(&self) -> u64 {
+        let calm = self.watch.calm.get() >= CALM && self.all_own();
+        if calm { 2 * REST } else { REST }
+    }
+
     fn breathe(&self, now: u64, until: u64, accepted: u64, late: Late) -> u64 {
-        let breath = match late {
-            Late::Nobody => (2 * self.watch.breath.get()).clamp(BREATH, 2 * BREATH),
-            _ => BREATH,
+        let calm = self.watch.calm.get();
+        let (breath, calm) = match late {
+            Late::Nobody if calm > 0 => (2 * BREATH, calm.saturating_add(1)),
+            Late::Nobody => (BREATH, 1),
+            _ => (BREATH, 0),
         };
-        self.watch.breath.set(breath);
-        // Where each worker has a queue of its own, others accept whoever is blocked.
-        let mut queues = self.pool.shared_doors();
-        let next = match queues.all(|door| self.pool.mode(door.listener).is_own()) {
+        self.watch.calm.set(calm);
+        let next = match self.all_own() {
             true => until,
             false => until.min(now + breath),
         };
@@ -84,6 +93,12 @@ impl Schedule {
             accepted,
         }));
         next - now
+    }
+
+    /// Where each worker has a queue of its own, others accept whoever is blocked.
+    fn all_own(&self) -> bool {
+        let mut queues = self.pool.shared_doors();
+        queues.all(|door| self.pool.mode(door.listener).is_own())
     }
 
     /// Behind all that were armed since the last alarm.

@@ -44,8 +44,8 @@ pub(super) struct Watch {
     /// How many were accepted when the last rest began.
     pub(super) accepted: Cell<Option<u64>>,
     pub(super) rest: Cell<Option<Rest>>,
-    /// How long its last breath was, ms.
-    pub(super) breath: Cell<u64>,
+    /// How many looks in a row found nobody late and no queue that needed help, while it rested.
+    pub(super) calm: Cell<u32>,
     /// Doors that should be observed and are not, and when to try again.
     missing: RefCell<BTreeSet<Door>>,
     retry_at: Cell<u64>,

@@ -2,6 +2,7 @@
 //! flow: M5
 
 use super::*;
+use crate::config::AcceptMode;
 
 #[test]
 fn a_queue_that_nobody_serves_gets_one_more_worker() {
@@ -191,6 +192,28 @@ fn in_a_rush_the_sentinel_goes_on_resting() {
         now += ms;
         assert!(now <= begun + 60, "it never rests from its rests");
     }
+}
+
+/// Where each worker has a queue of its own, and none needed help for a second, the master
+/// looks half as often; until one does.
+#[test]
+fn calm_queues_of_their_own_are_looked_at_less_often() {
+    let bench = Bench::new(2, 1);
+    bench.schedule.set_mode(AcceptMode::Hash).unwrap();
+    let mut now = 1000;
+    let mut look = || {
+        (0..50).for_each(|_| bench.schedule.pool.words.count_client(0, 0));
+        let ms = bench.schedule.on_sentinel(now).again.unwrap();
+        now += ms;
+        ms
+    };
+    let rests: Vec<_> = (0..52).map(|_| look()).collect();
+    assert!(rests[..50].iter().all(|ms| *ms == 20), "{rests:?}");
+    assert_eq!(rests[50..], [40, 40]);
+
+    let act = bench.schedule.consider(Door::own(0, 1), false, false, 5, 0);
+    assert_eq!(act, crate::accept::rescue::Act::Take, "1 does not serve its queue, and 0 sleeps");
+    assert_eq!(look(), 20);
 }
 
 /// With a token for each worker, one that has too many clients would get as many new ones as
