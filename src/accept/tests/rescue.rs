@@ -2,6 +2,7 @@
 //! flow: M5
 
 use super::*;
+use crate::accept::rescue::Act;
 use crate::config::AcceptMode;
 
 #[test]
@@ -212,7 +213,7 @@ fn calm_queues_of_their_own_are_looked_at_less_often() {
     assert_eq!(rests[50..], [40, 40]);
 
     let act = bench.schedule.consider(Door::own(0, 1), false, false, 5, 0);
-    assert_eq!(act, crate::accept::rescue::Act::Take, "1 does not serve its queue, and 0 sleeps");
+    assert_eq!(act, Act::Take, "1 does not serve its queue, and 0 sleeps");
     assert_eq!(look(), 20);
 }
 
