@@ -4,8 +4,10 @@
 use super::*;
 
 mod chaos;
+mod recycle;
 mod reload;
 mod rollback;
+mod scale;
 mod stop;
 mod supervision;
 mod world;
@@ -143,19 +145,5 @@ fn the_last_worker_cannot_leave_for_good() {
         world.die(victim, Exit::Code(crate::ffi::DTM_EXIT_NO_RESTART));
         world.cooperate();
     }
-    assert_eq!(world.workers().len(), 1);
-}
-
-#[test]
-fn scale_adds_and_drains() {
-    let mut world = running(2);
-    world.ask(1, Command::Scale(5));
-    world.cooperate();
-    assert_eq!(world.workers().len(), 5);
-    world.ask(2, Command::Scale(1));
-    world.cooperate();
-    assert_eq!(world.workers().len(), 1);
-    world.ask(3, Command::Scale(100));
-    assert_eq!(world.answers(3), [-libc::ENOSPC]);
     assert_eq!(world.workers().len(), 1);
 }
