@@ -1,7 +1,9 @@
 //! The runtime object behind `dtm_t`: what dtm_new() checked, what dtm_listen()
 //! opened, and, in a child, the process that this is.
 
+mod inheritance;
 mod listening;
+mod management;
 
 use crate::config::{Config, Settings};
 use crate::controller::Controller;

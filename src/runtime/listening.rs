@@ -1,14 +1,14 @@
-//! The listeners of a runtime: bound by the host, changed by a reload.
+//! The service listeners of a runtime: bound by the host, changed by a reload.
 
 use super::Runtime;
 use crate::accept::Socket;
 use crate::config::Room;
 use crate::error::{Context, Error, Result};
 use crate::ffi::*;
-use crate::net::{Address, ListenSpec, Listener, Use};
+use crate::net::{Address, ListenSpec, Listener};
 use crate::shm::Row;
 use nix::sys::resource::{Resource, getrlimit};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::AsRawFd;
 
 /// What dtm_listen() and dtm_unlisten() mean while `config_load` runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,19 +206,6 @@ impl Runtime {
 
     // ---- what there is ------------------------------------------------------
 
-    pub(crate) fn set_control(&self, listener: Listener) {
-        self.control.replace(Some(listener));
-    }
-
-    /// Do operators talk to the ready-made console?
-    pub(crate) fn has_console(&self) -> bool {
-        self.has_control() && self.callbacks.control_step.is_none()
-    }
-
-    pub(crate) fn has_control(&self) -> bool {
-        self.control.borrow().is_some()
-    }
-
     /// The tag of a service listener.
     pub(crate) fn tag(&self, number: usize) -> u64 {
         self.listeners.borrow().tag(number)
@@ -236,65 +223,12 @@ impl Runtime {
             .collect()
     }
 
-    /// Have the service manager keep what we have opened, in case this process dies; and no
-    /// more what an earlier one had opened and this one does not use.
-    pub(crate) fn store_listeners(&self, manager: &crate::systemd::Manager) {
-        for name in self.inherited.drop_stored() {
-            manager.forget_named(&name);
-        }
-        let listeners = self.listeners.borrow();
-        let control = self.control.borrow();
-        let services = listeners.serving().map(|(_, listener)| listener);
-        for listener in services
-            .chain(control.iter())
-            .filter(|listener| !listener.kept)
-        {
-            manager.store(&listener.address().to_string(), listener.fd());
-        }
-    }
-
-    /// The address of a listener, if the service manager is to keep it.
-    pub(crate) fn stored_name(&self, number: usize) -> Option<String> {
-        let listeners = self.listeners.borrow();
-        let listener = listeners
-            .get(number)
-            .filter(|listener| !listener.is_lent())?;
-        Some(listener.address().to_string())
-    }
-
-    /// For a successor: number, has it a file that is ours to remove, how it was asked for.
-    pub(crate) fn listener_names(&self) -> Vec<(usize, bool, String)> {
-        let listeners = self.listeners.borrow();
-        let name = |(n, l): (usize, &Listener)| (n, l.has_file(), l.address().to_string());
-        listeners.serving().map(name).collect()
-    }
-
     /// How this listener was asked for.
     pub(crate) fn listener_name(&self, number: usize) -> Option<String> {
         let listeners = self.listeners.borrow();
         listeners
             .get(number)
             .map(|listener| listener.address().to_string())
-    }
-
-    /// The same of the control listener, and of that for scrapers.
-    pub(crate) fn control_name(&self) -> Option<(bool, String, RawFd)> {
-        self.control.borrow().as_ref().map(name_of)
-    }
-
-    pub(crate) fn metrics_name(&self) -> Option<(bool, String, RawFd)> {
-        self.metrics.borrow().as_ref().map(name_of)
-    }
-
-    /// The sockets of each listener's group that were inherited.
-    pub(crate) fn take_doors(&self) -> Vec<(usize, Vec<(u64, OwnedFd)>)> {
-        let mut listeners = self.listeners.borrow_mut();
-        let numbers: Vec<usize> = listeners.serving().map(|(number, _)| number).collect();
-        let doors = |number| {
-            let listener = listeners.get_mut(number)?;
-            Some((number, std::mem::take(&mut listener.doors)))
-        };
-        numbers.into_iter().filter_map(doors).collect()
     }
 
     /// The addresses, for people.
@@ -316,81 +250,16 @@ impl Runtime {
         self.listeners.borrow().get(index).map(Listener::port)
     }
 
-    pub(crate) fn control_listener(&self) -> Option<(RawFd, u64)> {
-        self.control
-            .borrow()
-            .as_ref()
-            .map(|l| (l.fd().as_raw_fd(), l.tag))
-    }
-
     /// Close them all here; the process that bound them removes its socket files.
     pub(crate) fn close_listeners(&self) {
         self.listeners.take();
         self.close_control();
     }
 
-    /// This process is the one that removes the socket files, whoever has made them.
-    pub(crate) fn adopt_listeners(&self) {
-        self.own_files(true);
-    }
-
-    /// This process removes the socket files, or another one does.
-    pub(crate) fn own_files(&self, own: bool) {
-        for listener in self.listeners.borrow_mut().all_mut() {
-            listener.own_file(own);
-        }
-        for one in [&self.control, &self.metrics] {
-            if let Some(listener) = one.borrow_mut().as_mut() {
-                listener.own_file(own);
-            }
-        }
-    }
-
     /// Close the service listeners: they are the workers' business.
     pub(crate) fn close_services(&self) {
         self.listeners.take();
     }
-
-    /// Close the control listener and that for scrapers: the controller's business.
-    pub(crate) fn close_control(&self) {
-        self.control.take();
-        self.close_metrics();
-    }
-
-    pub(crate) fn close_metrics(&self) {
-        self.metrics.take();
-    }
-
-    /// Open the listener for scrapers, if there is to be one.
-    pub(crate) fn open_metrics(&self) -> Result<()> {
-        self.metrics.take();
-        let Some(address) = self.config().console.metrics.clone() else {
-            return Ok(());
-        };
-        let (tag, backlog, mode, used) = (0, 0, 0, Use::Metrics);
-        let spec = ListenSpec {
-            address,
-            tag,
-            backlog,
-            mode,
-            used,
-        };
-        let named =
-            |error: Error| Error::new(error.code, format!("metrics_listen: {}", error.text));
-        let listener = Listener::bind(&spec, &self.inherited).map_err(named)?;
-        self.metrics.replace(Some(listener));
-        Ok(())
-    }
-
-    pub(crate) fn metrics_listener(&self) -> Option<RawFd> {
-        let metrics = self.metrics.borrow();
-        metrics.as_ref().map(|l| l.fd().as_raw_fd())
-    }
-}
-
-/// For a successor: has it a file, how was it asked for, the socket.
-fn name_of(l: &Listener) -> (bool, String, RawFd) {
-    (l.has_file(), l.address().to_string(), l.fd().as_raw_fd())
 }
 
 fn socket(listener: &Listener) -> Socket {
