@@ -1,5 +1,6 @@
 //! One element of the process table, as the master privately knows it.
 
+use super::note::Who;
 use super::types::*;
 use super::why::Leave;
 use std::collections::VecDeque;
