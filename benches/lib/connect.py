@@ -19,15 +19,16 @@ def connect(bench):
     """connect + request + close"""
     for workers in (2, 4, 16):
         modes = bench.usable(*bench.scale(tuple(GOALS), ()))
-        peers = ["raw-token", "raw-steer", "nginx", "nginx-reuseport"] if bench.quick else [
-            "raw-token", "raw-steer", "raw-shared", "uv-shared", "event-shared",
+        peers = ["nginx", "nginx-reuseport"] if bench.quick else [
+            "raw-shared", "uv-shared", "event-shared",
             "nginx", "nginx-mutex", "nginx-reuseport", "haproxy",
         ]  # fmt: skip
+        peers = [*LIMITS.values(), *peers]
         wanted = [bench.dtm(workers, mode) for mode in modes] + bench.peers(workers, peers)
         with bench.running(bench.raw(workers), *wanted) as alive:
             _connect(bench, workers, "together", alive)
             if not bench.quick:
-                some = ("raw-reuseport", "raw-token", "raw-steer", "dtm-steer", "dtm-token", "nginx")
+                some = ("raw-reuseport", *LIMITS.values(), "dtm-steer", "dtm-token", "nginx")
                 _connect(bench, workers, "apart", [s for s in alive if s.name in some])
 
 
@@ -44,23 +45,24 @@ def _connect(bench, workers, layout, servers):
         )
     slices.account(bench, f"{where}.raw", paired)
     names = [server.name for server in servers]
+    limits = {mode: limit for mode, limit in LIMITS.items() if limit in names}
     for mode in MODES:
         bench.row = f"{ROWS[layout]}; against hand-written C on plain reuseport"
         goal = GOALS.get(mode)
         if bench.refused(mode, f"{where}.{mode}.cpu", goal=goal, peer="raw"):
             continue
         if f"dtm-{mode}" in names:
-            _mode(bench, f"{where}.{mode}", f"dtm-{mode}", paired, goal, LIMITS.get(mode))
+            _mode(bench, f"{where}.{mode}", f"dtm-{mode}", paired, goal, limits.get(mode))
             if goal and "nginx" in names:
                 bench.row = f"{ROWS[layout]}; against nginx"
                 figure = f"{where}.{mode}.cpu"
-                limit = LIMITS.get(mode) if LIMITS.get(mode) in names else None
+                limit = limits.get(mode)
                 slices.against_nginx(bench, figure, f"dtm-{mode}", paired, "cpu", NGINX, limit)
     if "nginx" in names:
         bench.row = f"{ROWS[layout]}; against nginx"
         slices.limit_against_nginx(bench, f"{where}.raw.cpu", paired, "cpu")
-    for mode, limit in LIMITS.items():
-        if limit in names and f"dtm-{mode}" in names:
+    for mode, limit in limits.items():
+        if f"dtm-{mode}" in names:
             bench.row = f"{ROWS[layout]}; against the same schedule in hand-written C"
             ratios = paired.against(f"dtm-{mode}", limit, "cpu")
             bench.add_ratios(f"{where}.{mode}.cpu", ratios, peer=limit)
@@ -74,7 +76,7 @@ def _mode(bench, where, name, paired, goal, limit):
     # On loopback the kernel chooses a listener in the time of the process that connects.
     caused = statistics.median(paired.ratios[name, "caused"].values())
     more = {"note": f"{caused:.3f} with what it causes in the load generator's time"}
-    if (limit, "cpu") in paired.ratios:
+    if limit:
         more.update(limit=paired.ratios[limit, "cpu"], of_limit=paired.against(name, limit, "cpu"))
     ratios, noise = paired.ratios[name, "cpu"], paired.noise("cpu")
     bench.add_ratios(f"{where}.cpu", ratios, noise, goal=goal, peer="raw", **more)

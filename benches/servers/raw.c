@@ -24,12 +24,6 @@ struct client {
 
 static int epoll, epolls[WORKERS_MAX], token;
 
-/* What each worker knows of the others: a cache line of each. */
-static struct row {
-    _Alignas(64) atomic_uint load;
-    atomic_uint armed;
-} * rows;
-
 static void watch(int operation, int fd, uint32_t events, void *data)
 {
     struct epoll_event event = {.events = events, .data.ptr = data};
@@ -98,12 +92,12 @@ static void accept_one(int listener)
     client->fd = fd;
     client->waits_for = WORK_READ;
     client->conn.left = client->conn.used = 0;
-    if (token) {
+    if (rows)
         count(1);
+    if (token)
         hand_on(listener);
-    }
-    if (steer_rows)
-        steer_count(1);
+    else if (rows)
+        atomic_fetch_add(&rows[prefork_index].taken, 1);
     watch(EPOLL_CTL_ADD, fd, EPOLLIN, client);
 }
 
@@ -114,10 +108,8 @@ static void go_on(struct client *client)
     if (next == WORK_DONE) {
         close(client->fd);
         free(client);
-        if (token)
+        if (rows)
             count(-1);
-        if (steer_rows)
-            steer_count(-1);
     } else if (next != client->waits_for) {
         watch(EPOLL_CTL_MOD, client->fd, next == WORK_READ ? EPOLLIN : EPOLLOUT, client);
         client->waits_for = next;
@@ -131,7 +123,8 @@ static void serve(int listener)
 
     epoll = token ? epolls[prefork_index] : epoll_create1(EPOLL_CLOEXEC);
     if (!token || prefork_index < prefork_workers / 2 || prefork_index == 0) {
-        atomic_store(&rows[prefork_index].armed, 1);
+        if (token)
+            atomic_store(&rows[prefork_index].armed, 1);
         watch(EPOLL_CTL_ADD, listener, EPOLLIN | EPOLLEXCLUSIVE, NULL);
     }
     for (;;) {
@@ -144,18 +137,29 @@ static void serve(int listener)
     }
 }
 
-int main(int argc, char **argv)
+/* Before any fork: everybody knows everybody's row, and reaches everybody's queue. */
+static void share_token(void)
 {
     int i;
 
-    token = argc == 4 && strcmp(argv[3], "token") == 0;
-    if (argc == 4 && strcmp(argv[3], "steer") == 0)
-        prefork_listening = steer_listening;
     rows = mmap(NULL, WORKERS_MAX * sizeof *rows, PROT_READ | PROT_WRITE,
                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (rows == MAP_FAILED)
-        return 1;
-    for (i = 0; token && i < WORKERS_MAX; i++)
-        epolls[i] = epoll_create1(EPOLL_CLOEXEC); /* everybody can reach everybody's */
+    if (rows == MAP_FAILED) {
+        perror("mmap");
+        exit(1);
+    }
+    for (i = 0; i < WORKERS_MAX; i++)
+        epolls[i] = epoll_create1(EPOLL_CLOEXEC);
+}
+
+int main(int argc, char **argv)
+{
+    const char *how = argc == 4 ? argv[3] : "";
+
+    token = strcmp(how, "token") == 0;
+    if (token)
+        share_token();
+    else if (strcmp(how, "steer") == 0)
+        prefork_listening = steer_listening;
     return prefork(argc, argv, serve);
 }

@@ -13,15 +13,19 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-/* What the program reads: of each worker, in a cache line. */
-struct steer_row {
+/* What others know of a worker: a cache line of each. */
+struct row {
     _Alignas(64) atomic_uint load;
-    atomic_uint taken, sent; /* accepted; sent here by the program */
+    atomic_uint armed;       /* token: it stands in the listener's queue */
+    atomic_uint taken, sent; /* steer: accepted; sent here by the program */
 };
+
+/* Of all workers, where there is a schedule. */
+static struct row *rows;
 
 /* Row 0 is no worker's: its `load` is the number of the worker that wins among equals. */
 #define STEER_ROWS (WORKERS_MAX + 1)
-#define STEER_SIZE (STEER_ROWS * sizeof(struct steer_row))
+#define STEER_SIZE (STEER_ROWS * sizeof(struct row))
 
 static int steer_sockets, steer_program;
 
@@ -54,7 +58,7 @@ static int steer_map(uint32_t type, uint32_t value_size, uint32_t entries, uint3
 #define CALL(n)                  INSN(BPF_JMP | BPF_CALL, 0, 0, 0, n)
 #define WIDE(d, kind, fd)        INSN(BPF_LD | BPF_DW | BPF_IMM, d, kind, 0, fd), INSN(0, 0, 0, 0, 0)
 
-#define FIELD(name) ((short)offsetof(struct steer_row, name))
+#define FIELD(name) ((short)offsetof(struct row, name))
 #define ORDER       1023 /* mask of the distance from the worker whose turn it is */
 
 /* All workers are compared without a branch: r8 is the smallest key, r5 the turn. */
@@ -95,7 +99,7 @@ static int steer_load(int rows_fd)
     memcpy(program, head, sizeof head);
     for (i = 0; i < prefork_workers; i++) {
         const struct bpf_insn one[] = {
-            OPI(BPF_ADD, 7, sizeof(struct steer_row)),
+            OPI(BPF_ADD, 7, sizeof(struct row)),
             LOAD(1, 7, FIELD(load)),
             LOAD(2, 7, FIELD(sent)),
             LOAD(3, 7, FIELD(taken)),
@@ -120,32 +124,18 @@ static int steer_load(int rows_fd)
     return steer_bpf(BPF_PROG_LOAD, &attr);
 }
 
-/* What all workers share, the first one's row first. */
-static struct steer_row *steer_rows;
-
 static void steer_begin(void)
 {
     int fd = steer_map(BPF_MAP_TYPE_ARRAY, STEER_SIZE, 1, BPF_F_MMAPABLE);
-    void *rows = mmap(NULL, STEER_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *table = mmap(NULL, STEER_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
-    if (rows == MAP_FAILED) {
+    if (table == MAP_FAILED) {
         perror("mmap");
         exit(1);
     }
     steer_sockets = steer_map(BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, 8, WORKERS_MAX, 0);
     steer_program = steer_load(fd);
-    steer_rows = (struct steer_row *)rows + 1;
-}
-
-/* So many more clients of this worker; those that are new were accepted. */
-static inline void steer_count(int clients)
-{
-    struct steer_row *row = &steer_rows[prefork_index];
-    unsigned int load = atomic_load_explicit(&row->load, memory_order_relaxed);
-
-    atomic_store_explicit(&row->load, load + (unsigned int)clients, memory_order_relaxed);
-    if (clients > 0)
-        atomic_fetch_add(&row->taken, (unsigned int)clients);
+    rows = (struct row *)table + 1;
 }
 
 /* A worker's listener, before any fork. */
