@@ -38,10 +38,10 @@ Hand-written C is the limit of what the kernel allows: it parses and answers as 
 does nothing else. Where a goal may be beyond it, the row says what it reached in the same rounds,
 and what part of that libdtm reached, as the median over the rounds. A goal that hand-written C
 misses, and libdtm as well but within 3 % of it, is "at the limit": it counts as neither met nor
-missed. Any other goal that is not met is a miss. For
-what an accept costs in modes token and steer, the limit is `raw-token` and `raw-steer`
-(`benches/servers/steer.h`): the same schedules, least loaded of all workers, in C, without limits,
-deaths or other modes; everywhere else it is the server on plain reuseport.
+missed. Any other goal that is not met is a miss. For what a connection costs in modes token and
+steer, the limit is `raw-token` and `raw-steer` (`benches/servers/raw.c`, `steer.h`): the same
+schedules, least loaded of all workers, in C, without limits, deaths or other modes. For what 64
+workers cost in mode token it is `raw-token`, too; everywhere else the server on plain reuseport.
 
 CPU is what the kernel has charged to all of a server's processes, master and controller
 included, per request. Servers run on one CPU. For "together" and all keep-alive CPU figures
