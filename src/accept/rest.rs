@@ -9,11 +9,12 @@ use super::schedule::Schedule;
 
 /// After a false alarm the sentinel rests, ms. At each alarm the master wakes up
 /// twice, so this bounds what false ones cost; it also is by how much the first
-/// of several alarms may come late. Twice as long where each worker has a queue of its own and
-/// none of them needed help for so many rests, a second: there a blocked worker keeps only those
-/// clients waiting that were sent to it before it was known to be late.
+/// of several alarms may come late.
 const REST: u64 = 20;
-const CALM: u32 = 50;
+/// It rests twice as long where each worker has a queue of its own and none of them needed help
+/// for so many rests, a second: there a blocked worker keeps only those clients waiting that
+/// were sent to it before it was known to be late.
+const CALM_RESTS: u32 = 50;
 /// It goes on resting while so many clients are accepted in that time: 1,000 a second.
 /// Then an alarm follows on the other, and waking up for each was 1 % of the CPU.
 const RUSH: u64 = 20;
@@ -71,7 +72,7 @@ impl Schedule {
 
     /// Of a rest that begins.
     fn length(&self) -> u64 {
-        let calm = self.watch.calm.get() >= CALM && self.all_own();
+        let calm = self.watch.calm.get() >= CALM_RESTS && self.all_own();
         if calm { 2 * REST } else { REST }
     }
 
@@ -95,7 +96,7 @@ impl Schedule {
         next - now
     }
 
-    /// Where each worker has a queue of its own, others accept whoever is blocked.
+    /// Each worker has a queue of its own: others accept whoever is blocked.
     fn all_own(&self) -> bool {
         let mut queues = self.pool.shared_doors();
         queues.all(|door| self.pool.mode(door.listener).is_own())
