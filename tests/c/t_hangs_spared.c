@@ -83,17 +83,32 @@ static void more_time(void)
     finish();
 }
 
+/* A client whose step is at work until shared->unblock. */
+static int start_at_work(const struct service *service, struct kid **ret_kid)
+{
+    start(service);
+    int fd = dial(shared->port[0]);
+    *ret_kid = kid_at(fd);
+    say(fd, "block");
+    WAIT(GET(shared->blocked) == 1);
+    return fd;
+}
+
+static void finish_without_deaths(int fd)
+{
+    hang_up(fd);
+    finish();
+    CHECK_EQ(shared->result.deaths, 0);
+}
+
 /* A12: the master is stopped for longer than that. */
 static void stopped_master(void)
 {
     struct service service = hanging();
     service.config.hang_timeout_ms = 1000;
     service.request = request;
-    start(&service);
-    int fd = dial(shared->port[0]);
-    struct kid *kid = kid_at(fd);
-    say(fd, "block"); /* at work all the time */
-    WAIT(GET(shared->blocked) == 1);
+    struct kid *kid;
+    int fd = start_at_work(&service, &kid);
     kill(shared->host, SIGSTOP);
     WAIT(state_of(shared->host) == 'T');
     observe(2500);
@@ -104,9 +119,7 @@ static void stopped_master(void)
     observe(300);
     CHECK(!has(kid, DTM_EVENT_HANG));
     CHECK_EQ(count_open(1), 3);
-    hang_up(fd);
-    finish();
-    CHECK_EQ(shared->result.deaths, 0);
+    finish_without_deaths(fd);
 }
 
 /* H2: everybody is stopped and continued, as by a frozen cgroup or a suspended
@@ -115,11 +128,8 @@ static void everybody_frozen(void)
 {
     struct service service = hanging();
     service.config.hang_timeout_ms = 1000;
-    start(&service);
-    int fd = dial(shared->port[0]);
-    struct kid *kid = kid_at(fd);
-    say(fd, "block");
-    WAIT(GET(shared->blocked) == 1);
+    struct kid *kid;
+    int fd = start_at_work(&service, &kid);
     pid_t pids[8];
     size_t count = survivors(pids, 8);
     kill(shared->host, SIGSTOP);
@@ -135,9 +145,7 @@ static void everybody_frozen(void)
     CHECK(serves());
     CHECK_EQ(command("reopen"), DTM_OK);
     CHECK(!has(kid, DTM_EVENT_HANG));
-    hang_up(fd);
-    finish();
-    CHECK_EQ(shared->result.deaths, 0);
+    finish_without_deaths(fd);
 }
 
 /* Many slow steps in a row are no hang. */
@@ -158,20 +166,15 @@ static void slow_but_moving(void)
         CHECK(hear(fd));
     }
     CHECK(!has(kid, DTM_EVENT_HANG));
-    hang_up(fd);
-    finish();
-    CHECK_EQ(shared->result.deaths, 0);
+    finish_without_deaths(fd);
 }
 
 /* A debugger may take its time. */
 static void traced(void)
 {
     struct service service = hanging();
-    start(&service);
-    int fd = dial(shared->port[0]);
-    struct kid *kid = kid_at(fd);
-    say(fd, "block");
-    WAIT(GET(shared->blocked) == 1);
+    struct kid *kid;
+    int fd = start_at_work(&service, &kid);
     CHECK_EQ(ptrace(PTRACE_SEIZE, kid->pid, NULL, NULL), 0);
     CHECK_EQ(ptrace(PTRACE_INTERRUPT, kid->pid, NULL, NULL), 0);
     WAIT(state_of(kid->pid) == 't');
@@ -180,9 +183,7 @@ static void traced(void)
     SET(shared->unblock, 1);
     CHECK_EQ(ptrace(PTRACE_DETACH, kid->pid, NULL, NULL), 0);
     CHECK(hear(fd));
-    hang_up(fd);
-    finish();
-    CHECK_EQ(shared->result.deaths, 0);
+    finish_without_deaths(fd);
 }
 
 static const struct test tests[] = {

@@ -90,6 +90,15 @@ static int32_t run_twice(dtm_t *rt)
 
 static dtm_event_cb base_event;
 
+/* A service whose events come to this callback, which hands them on. */
+static struct service with_event(dtm_event_cb event)
+{
+    struct service service = a_service();
+    base_event = service.callbacks.event;
+    service.callbacks.event = event;
+    return service;
+}
+
 static void event_that_calls(dtm_t *rt, const dtm_event_t *event, void *user_data)
 {
     dtm_listen_t listen = DTM_LISTEN_INIT;
@@ -103,10 +112,8 @@ static void event_that_calls(dtm_t *rt, const dtm_event_t *event, void *user_dat
 /* I10: re-entrance. */
 static void reentrance(void)
 {
-    struct service service = a_service();
+    struct service service = with_event(event_that_calls);
     service.run = run_twice;
-    base_event = service.callbacks.event;
-    service.callbacks.event = event_that_calls;
     start(&service);
     CHECK(serves());
     finish();
@@ -122,10 +129,8 @@ static void event_that_wanders(dtm_t *rt, const dtm_event_t *event, void *user_d
 /* I11: cwd, umask and signal mask changed in callbacks. */
 static void changed_environment(void)
 {
-    struct service service = a_service();
+    struct service service = with_event(event_that_wanders);
     service.request = request;
-    base_event = service.callbacks.event;
-    service.callbacks.event = event_that_wanders;
     start(&service);
     int fd = dial(shared->port[0]);
     struct kid *kid = kid_at(fd);
@@ -148,9 +153,7 @@ static void slow_event(dtm_t *rt, const dtm_event_t *event, void *user_data)
 /* I12: a callback that holds the master up is logged. */
 static void slow_master(void)
 {
-    struct service service = a_service();
-    base_event = service.callbacks.event;
-    service.callbacks.event = slow_event;
+    struct service service = with_event(slow_event);
     start(&service);
     end_kid(nth_open(0), SIGKILL);
     CHECK(serves());
