@@ -19,7 +19,8 @@ impl Schedule {
             self.prepare_to_steer(listener)?;
         }
         let words = &self.pool.words;
-        words.begin_listener(listener);
+        words.forget_clients(listener);
+        words.closing(listener).store(0, SeqCst);
         words.set_mode(listener, Mode::Pass); // nobody stands in a queue there
         self.pool.add(listener, socket.fd, socket.inet);
         self.begin_drops(listener);

@@ -4,7 +4,8 @@
 use super::door::Door;
 use super::handover::HandOver;
 use super::schedule::Schedule;
-use super::words::{CARRIED, Tally, Told};
+use super::tally::Tally;
+use super::words::{CARRIED, Told};
 use crate::bpf::away;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering::*;

@@ -11,7 +11,7 @@ use super::handover::HandOver;
 use super::mode::Mode;
 use super::pool::Pool;
 use super::schedule::Schedule;
-use super::words::Tally;
+use super::tally::Tally;
 use std::sync::atomic::Ordering::*;
 
 /// Workers without the lock look again after this long, ms, as long as clients are accepted
@@ -48,7 +48,7 @@ pub(super) fn give(pool: &Pool, slot: usize, spawn: u64, had: bool) {
     let ours = lock.load(Relaxed) == spawn;
     let given = ours && lock.compare_exchange(spawn, 0, SeqCst, SeqCst).is_ok();
     if had && !given {
-        pool.words.count(slot, Tally::Late);
+        pool.words.tally(slot).count(Tally::Late);
     }
 }
 

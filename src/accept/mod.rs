@@ -25,7 +25,7 @@
 //! | `mode`, `resolve` | the modes; which of them can be had |
 //! | `choose`, `spread` | who gets the token, or the passed client; purely |
 //! | `door`, `lane`, `lanes` | names of the sockets; those of a listener; the listeners |
-//! | `words`, `pool` | the shared words, and the kernel's registrations |
+//! | `words`, `tally`, `pool` | the shared words; those that count; the kernel's registrations |
 //! | `handover` | how tokens move |
 //! | `seat` | a worker's part |
 //! | `quantum` | how many clients it takes with one token; purely |
@@ -64,6 +64,7 @@ mod seat;
 mod sentinel;
 mod spread;
 mod switch;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod words;

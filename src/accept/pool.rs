@@ -9,8 +9,9 @@ use super::door::{Door, Kind};
 use super::handover::HandOver;
 use super::mode::Mode;
 use super::probe;
-use super::words::{LISTENERS, Tally, Words};
-use crate::bpf::{Row, away};
+use super::tally::Tally;
+use super::words::{LISTENERS, Words};
+use crate::bpf::Row;
 use crate::error::{Context, Result};
 use crate::event::OWN;
 use nix::errno::Errno;
@@ -126,23 +127,15 @@ impl Pool {
     /// Clients of this door that open workers accepted there: shows that it is served.
     pub(super) fn served(&self, door: Door) -> u64 {
         if let Kind::Own { slot } = door.kind {
-            return self.words.tally(slot, Tally::Accepted).load(Relaxed);
+            return self.words.tally(slot).get(Tally::Accepted);
         }
         let here = |slot: &usize| self.shared_door(*slot, door.listener) == door;
-        let taken = |slot| self.words.taken(slot, door.listener).load(Relaxed);
+        let taken = |slot| self.words.tally(slot).taken(door.listener);
         let all = self.words.open_slots().filter(here).map(taken);
         all.fold(0, u64::wrapping_add)
     }
 
     // --- Who takes part ---
-
-    /// Does this worker take clients, as far as it knows itself? Whether it is
-    /// stopped or hangs is for others to say.
-    #[inline(always)]
-    pub(super) fn may_take(&self, slot: usize) -> bool {
-        let own = away::CLOSED | away::FULL | away::LEAVING;
-        self.words.is_open(slot) && self.words.row(slot).away() & own == 0
-    }
 
     /// The slot's last worker is gone from every door.
     pub(super) fn clear(&self, slot: usize) {

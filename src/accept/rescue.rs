@@ -43,6 +43,9 @@ impl Schedule {
         if late && !self.own_loops {
             return self.rescue(door, waited, now); // they had time enough
         }
+        if first && self.is_resting() && self.gets_on(door) {
+            return Act::Served; // where clients come thick and fast, one always waits
+        }
         if first {
             return Act::Wait(PATIENCE);
         }
@@ -60,6 +63,12 @@ impl Schedule {
             (_, Mode::Lock) => self.break_lock(waited),
             _ => self.rescue(door, waited, now),
         }
+    }
+
+    /// It is one worker's own, who has not been at one turn for long.
+    fn gets_on(&self, door: Door) -> bool {
+        let now = crate::sys::now_ns();
+        matches!(door.kind, Kind::Own { slot } if !self.pool.words.row(slot).is_late(now))
     }
 
     /// Nobody serves this door: the master passes what waits there on.

@@ -12,15 +12,15 @@ use super::schedule::Schedule;
 /// of several alarms may come late.
 const REST: u64 = 20;
 /// It rests twice as long where each worker has a queue of its own and none of them needed help
-/// for so many rests, a second: there a blocked worker keeps only those clients waiting that
-/// were sent to it before it was known to be late.
-const CALM_RESTS: u32 = 50;
+/// for a second, ms: there a blocked worker keeps only those clients waiting that were sent to
+/// it before it was known to be late.
+const CALM: u64 = 1000;
 /// It goes on resting while so many clients are accepted in that time: 1,000 a second.
 /// Then an alarm follows on the other, and waking up for each was 1 % of the CPU.
 const RUSH: u64 = 20;
 /// Meanwhile this often whether anybody accepts at all, ms: if all that stand armed are
 /// blocked, that is no time to rest. Twice as long while nobody is late: where workers do
-/// not block, one look in the middle is enough.
+/// not block, one look in the middle is enough; and none after a calm second.
 const BREATH: u64 = 5;
 
 #[derive(Clone, Copy)]
@@ -72,13 +72,26 @@ impl Schedule {
 
     /// Of a rest that begins.
     fn length(&self) -> u64 {
-        let calm = self.watch.calm.get() >= CALM_RESTS && self.all_own();
-        if calm { 2 * REST } else { REST }
+        match self.is_calm(REST) && self.all_own() {
+            true => 2 * REST,
+            false => REST,
+        }
+    }
+
+    /// Has every look found nothing for long, if there was one each so many ms?
+    fn is_calm(&self, each: u64) -> bool {
+        u64::from(self.watch.calm.get()) * each >= CALM
+    }
+
+    /// One after the other: is what is seen at a look seen again at the next?
+    pub(super) fn is_resting(&self) -> bool {
+        self.watch.rest.get().is_some()
     }
 
     fn breathe(&self, now: u64, until: u64, accepted: u64, late: Late) -> u64 {
         let calm = self.watch.calm.get();
         let (breath, calm) = match late {
+            Late::Nobody if self.is_calm(2 * BREATH) => (REST, calm.saturating_add(1)),
             Late::Nobody if calm > 0 => (2 * BREATH, calm.saturating_add(1)),
             Late::Nobody => (BREATH, 1),
             _ => (BREATH, 0),

@@ -5,9 +5,11 @@ use super::handover::{HandOver, Outcome};
 use super::mode::Mode;
 use super::pool::Pool;
 use super::quantum::Quantum;
-use super::words::{Tally, Told};
+use super::tally::{Tally, TallyRow};
+use super::words::{LISTENERS, Modes, Open, Told};
 use super::{lock, probe};
 use crate::bpf::{Row, away};
+use crate::shm::One;
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
@@ -17,6 +19,13 @@ pub(crate) struct Seat {
     pool: Arc<Pool>,
     slot: usize,
     spawn: u64,
+    // What is needed at each client, looked up once: behind each step of a longer way there
+    // lies a cache line that a worker which was asleep finds cold.
+    row: One<Row>,
+    tally: One<TallyRow>,
+    open: Open,
+    modes: Modes,
+    locking: One<AtomicU64>,
     /// It had the accept lock when it went to sleep.
     had_lock: AtomicBool,
     /// By all workers, when it last looked for the lock.
@@ -35,8 +44,15 @@ const BATCH: u32 = 16;
 
 impl Seat {
     pub(super) fn new(pool: Arc<Pool>, slot: usize, spawn: u64) -> Self {
-        let seen = AtomicU32::new(pool.words.row(slot).assigned());
+        let words = &pool.words;
+        let row = words.row_of(slot);
+        let seen = AtomicU32::new(row.assigned());
         Self {
+            row,
+            tally: words.tally_of(slot),
+            open: words.open_of(slot),
+            modes: words.modes(),
+            locking: words.told_of(Told::Locking),
             pool,
             slot,
             spawn,
@@ -56,13 +72,13 @@ impl Seat {
 
     /// What the others know of this worker.
     pub(crate) fn row(&self) -> &Row {
-        self.pool.words.row(self.slot)
+        &self.row
     }
 
     /// The door that an event of this worker's loop means.
     pub(crate) fn door(&self, token: u32) -> Option<Door> {
         let (listener, side) = Side::of_token(token)?;
-        (listener < self.pool.listeners()).then(|| match side {
+        (listener < LISTENERS).then(|| match side {
             Side::Base => Door::shared(listener, 0),
             Side::Group => self.pool.shared_door(self.slot, listener),
             Side::Own => Door::own(listener, self.slot),
@@ -87,40 +103,49 @@ impl Seat {
     /// A door is open: is it this worker's turn? If not, it is not asked
     /// again: it was armed by somebody who did not know yet.
     pub(crate) fn may_accept(&self, door: Door) -> bool {
-        let may = self.pool.may_take(self.slot);
+        let may = self.may_take();
         if !may {
             self.pool.hand_over(self.slot, door);
         }
         may
     }
 
+    #[inline(always)]
+    fn may_take(&self) -> bool {
+        self.open.is_set() && self.row.may_take()
+    }
+
     /// How many clients to accept now: one where several workers wait, for the
     /// second is the next worker's.
     pub(crate) fn share(&self, door: Door) -> u32 {
-        match (door.is_own(), self.pool.mode(door.listener)) {
-            (true, Mode::Steer) => self.row().on_the_way().clamp(1, BATCH),
+        match (door.is_own(), self.modes.at(door.listener)) {
+            (true, Mode::Steer) => self.row.on_the_way().clamp(1, BATCH),
             _ => 1,
         }
     }
 
     /// A client was accepted: arrange the next turn, before any work is done for it. `gone`:
     /// how many clients have left this worker, ever; 0 where its passes cannot be timed.
-    #[unsafe(link_section = ".text.hot")]
-    pub(crate) fn accepted(&self, door: Door, gone: u64) {
+    #[inline(always)]
+    pub(crate) fn accepted(&self, door: Door, gone: impl Fn() -> u64) {
         self.count_one(door.listener);
-        let mode = self.pool.mode(door.listener);
         if door.is_own() {
-            self.row().took(1);
-            return;
+            return self.row.took(1);
         }
-        self.pool.words.count_taken(self.slot, door.listener);
+        self.accepted_together(door, gone());
+    }
+
+    #[unsafe(link_section = ".text.hot")]
+    fn accepted_together(&self, door: Door, gone: u64) {
+        let mode = self.modes.at(door.listener);
+        self.tally.count_taken(door.listener);
         if mode == Mode::Lock {
             return;
         }
-        let now = self.row().woke_at().unwrap_or(0);
+        let now = self.row.woke_at().unwrap_or(0);
         let mut quantum = self.quantum.get();
         let slack = quantum.slack(gone, now);
-        if slack > 0 && self.keeps_token(door, mode) && quantum.goes_on(self.row().load()) {
+        if slack > 0 && self.keeps_token(door, mode) && quantum.goes_on(self.row.load()) {
             return self.quantum.set(quantum);
         }
         match self.pool.pass_on(self.slot, door, slack) {
@@ -128,7 +153,7 @@ impl Seat {
             Outcome::Kept { .. } | Outcome::Gone => quantum.is_over(gone),
             Outcome::Passed => {
                 quantum.is_over(gone);
-                self.pool.words.count(self.slot, Tally::Moves);
+                self.tally.count(Tally::Moves);
             }
         }
         self.quantum.set(quantum);
@@ -139,7 +164,7 @@ impl Seat {
     fn keeps_token(&self, door: Door, mode: Mode) -> bool {
         let listener = door.listener;
         mode == Mode::Token
-            && self.row().holds(listener)
+            && self.row.holds(listener)
             && self.pool.shared_door(self.slot, listener) == door
     }
 
@@ -153,7 +178,7 @@ impl Seat {
     #[unsafe(link_section = ".text.hot")]
     fn is_timed_now(&self) -> bool {
         let mut quantum = self.quantum.get();
-        let timed = quantum.is_timed(self.row().woke_at().unwrap_or(u64::MAX));
+        let timed = quantum.is_timed(self.row.woke_at().unwrap_or(u64::MAX));
         self.quantum.set(quantum);
         timed
     }
@@ -164,7 +189,7 @@ impl Seat {
     #[unsafe(link_section = ".text.hot")]
     pub(crate) fn keep_on(&self, gone: u64) {
         let mut quantum = self.quantum.get();
-        let woke = self.row().woke_at().unwrap_or(u64::MAX);
+        let woke = self.row.woke_at().unwrap_or(u64::MAX);
         let long = quantum.was_long(woke, crate::sys::now_ns(), gone);
         self.quantum.set(quantum);
         if !long {
@@ -172,7 +197,7 @@ impl Seat {
         }
         for listener in 0..self.pool.listeners() {
             let door = self.pool.shared_door(self.slot, listener);
-            if self.keeps_token(door, self.pool.mode(listener)) {
+            if self.keeps_token(door, self.modes.at(listener)) {
                 self.pool.pass_on(self.slot, door, 0);
             }
         }
@@ -187,31 +212,30 @@ impl Seat {
 
     #[inline(always)]
     fn count_one(&self, listener: usize) {
-        let row = self.row();
-        row.set_load(row.load().saturating_add(1));
-        self.pool.words.count_client(self.slot, listener);
+        self.row.set_load(self.row.load().saturating_add(1));
+        self.tally.count_client(listener);
     }
 
     /// There was no client: another worker was quicker.
     pub(crate) fn empty(&self) {
-        self.pool.words.count(self.slot, Tally::Empty);
+        self.tally.count(Tally::Empty);
     }
 
     /// accept() failed.
     pub(crate) fn failed(&self) {
-        self.pool.words.count(self.slot, Tally::Errors);
+        self.tally.count(Tally::Errors);
     }
 
     /// What other workers compare with their own.
     pub(crate) fn set_load(&self, load: u32) {
-        self.row().set_load(load);
+        self.row.set_load(load);
     }
 
     /// The program that steers counts a client when its SYN arrives. Some never
     /// come: those are forgotten after a while, when nothing waits any more.
     pub(crate) fn forget_lost(&self, now_ms: u64) {
         let since = self.reconciled.load(Relaxed);
-        if self.row().on_the_way() != 0 && now_ms.saturating_sub(since) >= HANDSHAKE_MS {
+        if self.row.on_the_way() != 0 && now_ms.saturating_sub(since) >= HANDSHAKE_MS {
             self.reconcile(now_ms);
         }
     }
@@ -221,7 +245,7 @@ impl Seat {
         let own = (0..self.pool.listeners()).map(|l| Door::own(l, self.slot));
         let mut queues = own.filter_map(|door| self.pool.fd(door));
         if queues.all(|fd| probe::depth(fd) == 0) {
-            let then = self.row().reconcile(self.seen.load(Relaxed));
+            let then = self.row.reconcile(self.seen.load(Relaxed));
             self.seen.store(then, Relaxed);
         }
         self.reconciled.store(now_ms, Relaxed);
@@ -230,7 +254,7 @@ impl Seat {
     /// Take no clients until [`Seat::resume`]: the worker is full, or the process
     /// is out of descriptors.
     pub(crate) fn pause(&self) {
-        if self.row().go_away(away::FULL) {
+        if self.row.go_away(away::FULL) {
             self.doors()
                 .for_each(|door| self.pool.hand_over(self.slot, door));
         }
@@ -238,23 +262,23 @@ impl Seat {
 
     /// It runs, whatever the master thought.
     pub(crate) fn awake(&self) {
-        if self.row().away() & away::DOUBTED != 0 {
-            self.row().come_back(away::DOUBTED);
+        if self.row.away() & away::DOUBTED != 0 {
+            self.row.come_back(away::DOUBTED);
             self.take_part();
         }
     }
 
     /// True: clients wait, and the master should know.
     pub(crate) fn resume(&self) -> bool {
-        self.row().come_back(away::FULL);
+        self.row.come_back(away::FULL);
         self.take_part();
         self.pool.words.told(Told::WaitingSince).load(Relaxed) != 0
     }
 
     fn take_part(&self) {
         for listener in 0..self.pool.listeners() {
-            let mode = self.pool.mode(listener);
-            if mode.is_own() && self.pool.may_take(self.slot) {
+            let mode = self.modes.at(listener);
+            if mode.is_own() && self.may_take() {
                 self.attend(Door::own(listener, self.slot));
             } else if mode.is_queue() {
                 // Somebody who went away meanwhile may have found nobody to follow him.
@@ -284,7 +308,7 @@ impl Seat {
 
     /// Take no client any more. False: there is no other worker that does.
     pub(crate) fn leave(&self) -> bool {
-        self.row().go_away(away::LEAVING);
+        self.row.go_away(away::LEAVING);
         self.doors()
             .for_each(|door| self.pool.hand_over(self.slot, door));
         self.give_lock();
@@ -293,14 +317,15 @@ impl Seat {
 
     // --- The accept lock ---
 
-    /// Does the accept lock schedule this worker?
+    /// Does the accept lock schedule workers?
+    #[inline(always)]
     pub(crate) fn locks(&self) -> bool {
-        (0..self.pool.listeners()).any(|listener| self.pool.mode(listener) == Mode::Lock)
+        self.locking.load(Relaxed) != 0
     }
 
     /// Before a wait, where the lock schedules: after how many ms to look again.
     pub(crate) fn take_lock(&self) -> Option<u64> {
-        let may = self.pool.may_take(self.slot);
+        let may = self.may_take();
         let has = may && lock::take(&self.pool, self.slot, self.spawn);
         self.had_lock.store(has, Relaxed);
         if has {

@@ -11,30 +11,17 @@ use super::choose::Limit;
 use super::door::{Door, Kind};
 use super::mode::Mode;
 use super::pool::GROUP;
+use super::tally::TallyRow;
 use crate::bpf::{Loads, Row};
 use crate::error::Result;
 use crate::ffi::DTM_LISTENERS_MAX;
-use crate::shm::{Piece, Region};
+use crate::shm::{One, Piece, Region};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 
-/// Words of a line that shares no cache line with another.
-const LINE: usize = 16;
 const WORD: usize = size_of::<u64>();
 /// There is room for so many, whatever there is at the start: a reload may bring more.
 pub(super) const LISTENERS: usize = DTM_LISTENERS_MAX as usize;
-
-/// A slot's own tally.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Tally {
-    Accepted,
-    Moves,
-    Empty,
-    Errors,
-    Late,
-    /// How many there are.
-    Count,
-}
 
 /// Totals that go on in the binary that replaces this one, by their names between the two.
 pub(crate) const CARRIED: [&str; 10] = [
@@ -58,6 +45,8 @@ pub(super) enum Told {
     Handed,
     /// A bit for each listener that serves, those included that the reader does not know.
     Serving,
+    /// The same for those where the accept lock schedules.
+    Locking,
     /// How many there are.
     Count,
 }
@@ -71,15 +60,15 @@ pub(super) struct Words {
     /// Of each slot.
     group: Piece<AtomicU64>,
     /// Of each listener.
-    mode: Piece<AtomicU64>,
+    modes: Modes,
     queues: Piece<AtomicU64>,
     closing: Piece<AtomicU64>,
     /// Of each shared door.
     limit: Piece<AtomicU64>,
     told: Piece<AtomicU64>,
     inherited: Piece<AtomicU64>,
-    /// The accept lock's line, then those of each slot.
-    lines: Piece<AtomicU64>,
+    lock: One<AtomicU64>,
+    tallies: Piece<TallyRow>,
     /// Those of the program that steers, if there is one.
     rows: Piece<Row>,
 }
@@ -112,22 +101,25 @@ impl Words {
             start += n;
             piece
         });
-        let [open, group, mode, queues, closing, limit, told, inherited] = pieces;
-        let lines = LINE + slots * PER_SLOT;
-        let words = Arc::new(Region::new("dtm-accept", lines * WORD)?);
+        let [open, group, modes, queues, closing, limit, told, inherited] = pieces;
+        // The accept lock has a line of its own.
+        let tallies = align_of::<TallyRow>();
+        let words = tallies + slots * size_of::<TallyRow>();
+        let words = Arc::new(Region::new("dtm-accept", words)?);
         Ok(Self {
             slots,
             groups,
             rules,
             open,
             group,
-            mode,
+            modes: Modes(modes),
             queues,
             closing,
             limit,
             told,
             inherited,
-            lines: words.piece(0, lines),
+            lock: words.piece(0, 1).one(0),
+            tallies: words.piece(tallies, slots),
             rows,
         })
     }
@@ -186,8 +178,12 @@ impl Words {
 
     /// For every process: this listener serves, or not any more.
     pub(super) fn tell_serving(&self, listener: usize, serves: bool) {
-        let (word, bit) = (self.told(Told::Serving), 1 << listener);
-        match serves {
+        self.tell_of(Told::Serving, listener, serves);
+    }
+
+    fn tell_of(&self, what: Told, listener: usize, yes: bool) {
+        let (word, bit) = (self.told(what), 1 << listener);
+        match yes {
             true => word.fetch_or(bit, SeqCst),
             false => word.fetch_and(!bit, SeqCst),
         };
@@ -199,8 +195,10 @@ impl Words {
         (0..LISTENERS).filter(move |listener| bits & (1 << listener) != 0)
     }
 
+    /// There is one writer, so no locked addition.
     pub(super) fn tell_more(&self, what: Told) {
-        more(self.told(what));
+        let word = self.told(what);
+        word.store(word.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
     pub(super) fn is_open(&self, slot: usize) -> bool {
@@ -236,11 +234,12 @@ impl Words {
     }
 
     pub(super) fn mode(&self, listener: usize) -> Mode {
-        Mode::of_number(self.mode[listener].load(Relaxed))
+        self.modes.at(listener)
     }
 
     pub(super) fn set_mode(&self, listener: usize, mode: Mode) {
-        self.mode[listener].store(mode.number().into(), SeqCst);
+        self.modes.0[listener].store(mode.number().into(), SeqCst);
+        self.tell_of(Told::Locking, listener, mode == Mode::Lock);
     }
 
     pub(super) fn group(&self, slot: usize) -> usize {
@@ -273,16 +272,44 @@ impl Words {
         self.row(slot).vacate();
     }
 
-    // --- Lines ---
+    // --- What workers write ---
 
     /// The accept lock: the spawn that has it; 0: nobody.
     pub(super) fn lock(&self) -> &AtomicU64 {
-        &self.lines[0]
+        &self.lock
     }
 
-    /// Clients that the slot's workers took from a queue of several workers.
-    pub(super) fn taken(&self, slot: usize, listener: usize) -> &AtomicU64 {
-        self.own(slot, Tally::Count as usize + 2 * listener + 1)
+    pub(super) fn tallies(&self) -> &[TallyRow] {
+        &self.tallies
+    }
+
+    pub(super) fn tally(&self, slot: usize) -> &TallyRow {
+        &self.tallies[slot]
+    }
+
+    // --- Looked up once ---
+
+    pub(super) fn row_of(&self, slot: usize) -> One<Row> {
+        self.rows.one(slot)
+    }
+
+    pub(super) fn tally_of(&self, slot: usize) -> One<TallyRow> {
+        self.tallies.one(slot)
+    }
+
+    pub(super) fn open_of(&self, slot: usize) -> Open {
+        Open {
+            word: self.open.one(slot / 64),
+            bit: 1 << (slot % 64),
+        }
+    }
+
+    pub(super) fn told_of(&self, what: Told) -> One<AtomicU64> {
+        self.told.one(what as usize)
+    }
+
+    pub(super) fn modes(&self) -> Modes {
+        self.modes.clone()
     }
 
     fn shared_index(&self, door: Door) -> usize {
@@ -291,72 +318,30 @@ impl Words {
             Kind::Own { .. } => door.listener,
         }
     }
+}
 
-    /// A slot's own words: its tally, then two for each listener.
+/// Whether a slot is open, as the master says.
+pub(super) struct Open {
+    word: One<AtomicU64>,
+    bit: u64,
+}
+
+impl Open {
     #[inline(always)]
-    fn own(&self, slot: usize, word: usize) -> &AtomicU64 {
-        &self.lines[LINE + slot * PER_SLOT + word]
-    }
-
-    pub(super) fn tally(&self, slot: usize, what: Tally) -> &AtomicU64 {
-        self.own(slot, what as usize)
-    }
-
-    /// Clients of this listener that the slot's workers accepted.
-    pub(super) fn accepted(&self, slot: usize, listener: usize) -> &AtomicU64 {
-        self.own(slot, Tally::Count as usize + 2 * listener)
-    }
-
-    /// Only for the slot's own process.
-    pub(super) fn count(&self, slot: usize, what: Tally) {
-        more(self.tally(slot, what));
-    }
-
-    /// Only for the slot's own process: a client of this listener.
-    pub(super) fn count_client(&self, slot: usize, listener: usize) {
-        more(self.tally(slot, Tally::Accepted));
-        more(self.accepted(slot, listener));
-    }
-
-    /// The same: it came from the queue of several workers.
-    pub(super) fn count_taken(&self, slot: usize, listener: usize) {
-        more(self.taken(slot, listener));
-    }
-
-    /// Clients of this listener, over all slots.
-    pub(super) fn accepted_at(&self, listener: usize) -> u64 {
-        let of = |slot| self.accepted(slot, listener).load(Relaxed);
-        (0..self.slots).map(of).fold(0, u64::wrapping_add)
-    }
-
-    /// The number is a new listener's: nobody has accepted anything there.
-    pub(super) fn begin_listener(&self, listener: usize) {
-        for slot in 0..self.slots {
-            self.accepted(slot, listener).store(0, Relaxed);
-            self.taken(slot, listener).store(0, Relaxed);
-        }
-        self.closing(listener).store(0, SeqCst);
-    }
-
-    /// By those workers that are open: tells whether anybody accepts.
-    pub(super) fn accepted_by_open(&self) -> u64 {
-        let of = |slot| self.tally(slot, Tally::Accepted).load(Relaxed);
-        self.open_slots().map(of).fold(0, u64::wrapping_add)
-    }
-
-    /// Over all slots, since the start.
-    pub(super) fn total(&self, what: Tally) -> u64 {
-        let of = |slot| self.tally(slot, what).load(Relaxed);
-        (0..self.slots).map(of).fold(0, u64::wrapping_add)
+    pub(super) fn is_set(&self) -> bool {
+        self.word.load(SeqCst) & self.bit != 0
     }
 }
 
-/// Words of a slot: whole lines.
-const PER_SLOT: usize = (Tally::Count as usize + 2 * LISTENERS).next_multiple_of(LINE);
+/// The mode in force at each listener.
+#[derive(Clone)]
+pub(super) struct Modes(Piece<AtomicU64>);
 
-/// There is one writer, so no locked addition.
-fn more(word: &AtomicU64) {
-    word.store(word.load(Relaxed).wrapping_add(1), Relaxed);
+impl Modes {
+    #[inline(always)]
+    pub(super) fn at(&self, listener: usize) -> Mode {
+        Mode::of_number(self.0[listener].load(Relaxed))
+    }
 }
 
 /// The numbers of the bits that are set.

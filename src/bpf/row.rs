@@ -66,6 +66,11 @@ impl Row {
         self.away.load(SeqCst)
     }
 
+    /// As far as the worker knows itself. Whether it is stopped or hangs is for others to say.
+    pub(crate) fn may_take(&self) -> bool {
+        self.away() & (away::CLOSED | away::FULL | away::LEAVING) == 0
+    }
+
     pub(crate) fn holds(&self, listener: usize) -> bool {
         self.tokens.load(SeqCst) & bit(listener) != 0
     }

@@ -1,7 +1,7 @@
 //! What each process tells about itself: one row per slot, each on cache lines
 //! of its own, plus the service's own counters. For the master these are hints.
 
-use super::{Piece, Progress, ProgressTable, Region};
+use super::{One, Piece, Progress, ProgressTable, Region};
 use crate::error::Result;
 use crate::ffi::DTM_COUNTERS_MAX;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(crate) struct Board {
 }
 
 /// A process's own gauges, for what it counts at each client.
-pub(crate) struct Gauges(Piece<BoardRow>);
+pub(crate) struct Gauges(One<BoardRow>);
 
 impl Gauges {
     pub(crate) fn set(&self, gauge: Gauge, value: u64) {
@@ -60,7 +60,7 @@ impl Gauges {
 
     #[inline(always)]
     fn word(&self, gauge: Gauge) -> &AtomicU64 {
-        &self.0[0].gauges[gauge as usize]
+        &self.0.gauges[gauge as usize]
     }
 }
 
@@ -83,7 +83,7 @@ impl Board {
 
     /// Only for the slot's own process.
     pub(crate) fn gauges(&self, slot: usize) -> Gauges {
-        Gauges(self.rows.part(slot..slot + 1))
+        Gauges(self.rows.one(slot))
     }
 
     /// Before a fork: the gauges belong to the new process. The totals and the

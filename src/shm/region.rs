@@ -139,6 +139,14 @@ impl<T> Piece<T> {
         }
     }
 
+    /// One word of it.
+    pub(crate) fn one(&self, index: usize) -> One<T> {
+        One {
+            word: &self.words[index],
+            _owner: Arc::clone(&self.owner),
+        }
+    }
+
     /// A part of the part.
     pub(crate) fn part(&self, range: Range<usize>) -> Self {
         Self {
@@ -154,6 +162,28 @@ impl<T> Deref for Piece<T> {
     #[inline(always)]
     fn deref(&self) -> &[T] {
         self.words
+    }
+}
+
+impl<T> Clone for Piece<T> {
+    fn clone(&self) -> Self {
+        self.part(0..self.words.len())
+    }
+}
+
+/// A word, for those who need no other: there is nothing to look up any more.
+pub(crate) struct One<T: 'static> {
+    /// Only lent out, too.
+    word: &'static T,
+    _owner: Arc<Owner>,
+}
+
+impl<T> Deref for One<T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        self.word
     }
 }
 

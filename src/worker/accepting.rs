@@ -41,7 +41,7 @@ impl Worker {
         match net::accept(fd) {
             Ok(Some((client, peer))) => {
                 // The next turn is arranged before any work is done for this client.
-                self.seat.accepted(door, self.departed());
+                self.seat.accepted(door, || self.departed());
                 #[cfg(feature = "fault")]
                 crate::fault::hit("token.armed");
                 self.welcome(client, door.listener, peer, false);
@@ -81,9 +81,9 @@ impl Worker {
     /// passes take is not seen here.
     #[inline(always)]
     pub(super) fn departed(&self) -> u64 {
-        match self.rt.callbacks.worker_main {
-            None => self.reactor().departed(),
-            Some(_) => 0,
+        match self.own_loop {
+            false => self.reactor().departed(),
+            true => 0,
         }
     }
 

@@ -30,11 +30,13 @@ pub(crate) struct Worker {
     /// A message since the last Sync was refused: the code.
     refused: Cell<i32>,
     /// Of each listener. Those that come later are nothing to this worker.
-    tags: [u64; DTM_LISTENERS_MAX as usize],
+    tags: Box<[u64]>,
     /// dtm_set_load(); DTM_OFF: the number of clients.
     load: Cell<u32>,
     /// Only busy clients count as load.
     counts_busy: bool,
+    /// The loop is the service's own.
+    own_loop: bool,
     paused: Cell<bool>,
     /// Out of descriptors a moment ago.
     exhausted: Cell<bool>,
@@ -86,9 +88,12 @@ impl Worker {
             gate: Cell::new(Gate::Init),
             was_open: Cell::new(false),
             refused: Cell::new(0),
-            tags: std::array::from_fn(|listener| rt.tag(listener)),
+            tags: (0..DTM_LISTENERS_MAX as usize)
+                .map(|listener| rt.tag(listener))
+                .collect(),
             load: Cell::new(DTM_OFF),
             counts_busy: config.accept_busy,
+            own_loop: rt.callbacks.worker_main.is_some(),
             paused: Cell::new(false),
             exhausted: Cell::new(false),
             drain_began: Cell::new(false),
@@ -183,16 +188,16 @@ impl Worker {
         if self.seat.is_timed() {
             self.seat.keep_on(self.departed());
         }
-        news && self.look_around()
+        news && self.look_around(reactor)
     }
 
     /// Not after each pass: steps that only go on change nothing that others know.
     #[inline(never)]
     #[unsafe(link_section = ".text.hot")]
-    fn look_around(&self) -> bool {
+    fn look_around(&self, reactor: &Reactor) -> bool {
         self.carry_on_leaving();
-        self.publish();
-        self.try_lock(); // before it goes to sleep again
+        self.publish(reactor);
+        self.try_lock(reactor); // before it goes to sleep again
         self.done.get().is_some()
     }
 
@@ -215,12 +220,13 @@ impl Worker {
 
     /// Where the accept lock schedules, the first that goes to sleep has it. Before the gate
     /// is open there is nothing to look for: the message that opens it wakes this worker.
-    fn try_lock(&self) {
+    #[inline(always)]
+    fn try_lock(&self, reactor: &Reactor) {
         let locks = self.seat.locks();
-        self.reactor().boundary(locks);
+        reactor.boundary(locks);
         if locks && self.is_open() {
             let again = self.seat.take_lock();
-            self.reactor().own_timer(TRY_LOCK, again);
+            reactor.own_timer(TRY_LOCK, again);
         }
     }
 
@@ -249,7 +255,7 @@ impl Worker {
     }
 
     pub(crate) fn tell_others(&self) {
-        self.publish();
+        self.publish(self.reactor());
         if self.child.leaving().is_some() && self.reactor().clients() == 0 {
             handler::raise(0); // a pass will say that it should leave
         }
@@ -257,16 +263,16 @@ impl Worker {
 
     /// Tell the others how things stand: one store each.
     #[unsafe(link_section = ".text.hot")]
-    fn publish(&self) {
-        let clients = self.reactor().clients();
+    fn publish(&self, reactor: &Reactor) {
+        let clients = reactor.clients();
         let load = self.load.get();
         self.seat.set_load(match load {
-            DTM_OFF if self.counts_busy => self.reactor().busy(),
+            DTM_OFF if self.counts_busy => reactor.busy(),
             DTM_OFF => clients,
             own => own,
         });
         self.child.gauges.set(Gauge::Clients, clients.into());
-        self.seat.forget_lost(self.reactor().last_ms());
+        self.seat.forget_lost(reactor.last_ms());
         if self.paused.get() {
             self.resume();
         }

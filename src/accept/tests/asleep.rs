@@ -40,7 +40,7 @@ fn work(
         assert!(seat.may_accept(BASE));
         match listener.accept() {
             Ok((mut client, _)) => {
-                seat.accepted(BASE, gone);
+                seat.accepted(BASE, || gone);
                 client.write_all(b"!").unwrap();
                 if clients == Clients::Slow {
                     std::thread::sleep(Duration::from_micros(300));
@@ -145,7 +145,7 @@ fn serve_some(
 
 /// How many each worker has accepted.
 fn accepted(pool: &Pool, workers: usize) -> Vec<u32> {
-    let of = |slot| pool.words.tally(slot, words::Tally::Accepted).load(Relaxed);
+    let of = |slot| pool.words.tally(slot).get(tally::Tally::Accepted);
     (0..workers)
         .map(|slot| u32::try_from(of(slot)).unwrap())
         .collect()

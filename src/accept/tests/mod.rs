@@ -103,7 +103,7 @@ impl Bench {
     fn accept(&self, slot: usize) -> TcpStream {
         assert!(self.seats[slot].may_accept(BASE));
         let (client, _) = self.listener.accept().unwrap();
-        self.seats[slot].accepted(BASE, 0);
+        self.seats[slot].accepted(BASE, || 0);
         client
     }
 

@@ -203,7 +203,7 @@ fn calm_queues_of_their_own_are_looked_at_less_often() {
     bench.schedule.set_mode(AcceptMode::Hash).unwrap();
     let mut now = 1000;
     let mut look = || {
-        (0..50).for_each(|_| bench.schedule.pool.words.count_client(0, 0));
+        (0..50).for_each(|_| bench.schedule.pool.words.tally(0).count_client(0));
         let ms = bench.schedule.on_sentinel(now).again.unwrap();
         now += ms;
         ms
@@ -215,6 +215,50 @@ fn calm_queues_of_their_own_are_looked_at_less_often() {
     let act = bench.schedule.consider(Door::own(0, 1), false, false, 5, 0);
     assert_eq!(act, Act::Take, "1 does not serve its queue, and 0 sleeps");
     assert_eq!(look(), 20);
+}
+
+/// In a rush a client always waits somewhere: that says nothing where its worker gets on.
+#[test]
+fn in_a_rush_a_client_that_has_just_come_is_no_alarm() {
+    let bench = Bench::new(2, 1);
+    bench.schedule.set_mode(AcceptMode::Hash).unwrap();
+    let beat = |ns| bench.seats[1].row().beat().store(ns, Relaxed);
+    let seen = || bench.schedule.consider(Door::own(0, 1), true, false, 0, 0);
+    beat(crate::sys::now_ns());
+    assert_eq!(seen(), Act::Wait(2), "in a quiet service it is one");
+
+    let mut now = 1000;
+    for _ in 0..3 {
+        (0..50).for_each(|_| bench.schedule.pool.words.tally(0).count_client(0));
+        now += bench.schedule.on_sentinel(now).again.unwrap();
+    }
+    beat(crate::sys::now_ns());
+    assert_eq!(seen(), Act::Served);
+    beat(crate::sys::now_ns() - 20_000_000);
+    assert_eq!(seen(), Act::Wait(2), "it has been at one turn for long");
+}
+
+/// Nobody who has a token was late for a second: one look for each rest. Until somebody is.
+#[test]
+fn where_nobody_is_ever_late_the_master_looks_less_often() {
+    let bench = Bench::new(4, 2);
+    let mut now = 1000;
+    let mut look = || {
+        (0..50).for_each(|_| bench.schedule.pool.words.tally(0).count_client(0));
+        let ms = bench.schedule.on_sentinel(now).again.unwrap();
+        now += ms;
+        ms
+    };
+    let looks: Vec<u64> = (0..120).map(|_| look()).collect();
+    let calm = looks.iter().position(|ms| *ms == 20).unwrap();
+    let before: u64 = looks[..calm].iter().sum();
+    assert!((990..=1100).contains(&before), "{looks:?}");
+    assert!(looks[calm..].iter().all(|ms| *ms == 20), "{looks:?}");
+
+    let late = crate::sys::now_ns() - 20_000_000;
+    bench.seats[0].row().beat().store(late, Relaxed);
+    look();
+    assert_eq!(look(), 5);
 }
 
 /// With a token for each worker, one that has too many clients would get as many new ones as
