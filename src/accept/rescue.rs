@@ -67,8 +67,8 @@ impl Schedule {
 
     /// It is one worker's own, who has not been at one turn for long.
     fn gets_on(&self, door: Door) -> bool {
-        let now = crate::sys::now_ns();
-        matches!(door.kind, Kind::Own { slot } if !self.pool.words.row(slot).is_late(now))
+        let late = |slot| self.pool.words.row(slot).is_late(crate::sys::now_ns());
+        matches!(door.kind, Kind::Own { slot } if !late(slot))
     }
 
     /// Nobody serves this door: the master passes what waits there on.

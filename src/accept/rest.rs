@@ -72,31 +72,26 @@ impl Schedule {
 
     /// Of a rest that begins.
     fn length(&self) -> u64 {
-        match self.is_calm(REST) && self.all_own() {
+        match is_calm(self.watch.calm.get(), REST) && self.all_own() {
             true => 2 * REST,
             false => REST,
         }
     }
 
-    /// Has every look found nothing for long, if there was one each so many ms?
-    fn is_calm(&self, each: u64) -> bool {
-        u64::from(self.watch.calm.get()) * each >= CALM
-    }
-
-    /// One after the other: is what is seen at a look seen again at the next?
+    /// Does it look from time to time, alarm or not?
     pub(super) fn is_resting(&self) -> bool {
         self.watch.rest.get().is_some()
     }
 
     fn breathe(&self, now: u64, until: u64, accepted: u64, late: Late) -> u64 {
-        let calm = self.watch.calm.get();
-        let (breath, calm) = match late {
-            Late::Nobody if self.is_calm(2 * BREATH) => (REST, calm.saturating_add(1)),
-            Late::Nobody if calm > 0 => (2 * BREATH, calm.saturating_add(1)),
-            Late::Nobody => (BREATH, 1),
-            _ => (BREATH, 0),
+        let nobody = late == Late::Nobody;
+        let calm = if nobody { self.watch.calm.get() } else { 0 };
+        self.watch.calm.set(calm.saturating_add(nobody.into()));
+        let breath = match calm {
+            0 => BREATH,
+            calm if is_calm(calm, 2 * BREATH) => REST,
+            _ => 2 * BREATH,
         };
-        self.watch.calm.set(calm);
         let next = match self.all_own() {
             true => until,
             false => until.min(now + breath),
@@ -147,4 +142,9 @@ impl Schedule {
     pub(super) fn all_late(&self, door: Door) -> bool {
         self.lateness_at(door) == Late::All
     }
+}
+
+/// Is it long since a look found something, if so many did not, one each so many ms?
+fn is_calm(looks: u32, each: u64) -> bool {
+    u64::from(looks) * each >= CALM
 }

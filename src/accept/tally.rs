@@ -2,7 +2,7 @@
 //! without a locked addition.
 
 use super::words::{LISTENERS, Words};
-use crate::shm::Word;
+use crate::shm::{Word, add};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 #[derive(Debug, Clone, Copy)]
@@ -50,20 +50,20 @@ impl TallyRow {
     // --- For the slot's own process ---
 
     pub(super) fn count(&self, what: Tally) {
-        more(&self.tallies[what as usize]);
+        add(&self.tallies[what as usize], 1);
     }
 
     /// A client of this listener.
     #[inline(always)]
     pub(super) fn count_client(&self, listener: usize) {
         self.count(Tally::Accepted);
-        more(&self.clients[listener].accepted);
+        add(&self.clients[listener].accepted, 1);
     }
 
     /// The same: it came from the queue of several workers.
     #[inline(always)]
     pub(super) fn count_taken(&self, listener: usize) {
-        more(&self.clients[listener].taken);
+        add(&self.clients[listener].taken, 1);
     }
 }
 
@@ -96,10 +96,4 @@ impl Words {
             row.clients[listener].taken.store(0, Relaxed);
         }
     }
-}
-
-/// There is one writer.
-#[inline(always)]
-fn more(word: &AtomicU64) {
-    word.store(word.load(Relaxed).wrapping_add(1), Relaxed);
 }

@@ -15,7 +15,7 @@ use super::tally::TallyRow;
 use crate::bpf::{Loads, Row};
 use crate::error::Result;
 use crate::ffi::DTM_LISTENERS_MAX;
-use crate::shm::{One, Piece, Region};
+use crate::shm::{One, Piece, Region, add};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::*};
 
@@ -195,28 +195,27 @@ impl Words {
         (0..LISTENERS).filter(move |listener| bits & (1 << listener) != 0)
     }
 
-    /// There is one writer, so no locked addition.
     pub(super) fn tell_more(&self, what: Told) {
-        let word = self.told(what);
-        word.store(word.load(Relaxed).wrapping_add(1), Relaxed);
+        add(self.told(what), 1);
     }
 
     pub(super) fn is_open(&self, slot: usize) -> bool {
         // The first bits are of all.
-        self.open[slot / 64].load(SeqCst) & (1 << (slot % 64)) != 0
+        let (word, bit) = place(slot);
+        self.open[word].load(SeqCst) & bit != 0
     }
 
     /// In its group, which set_group() says before.
     pub(super) fn set_open(&self, slot: usize, open: bool) {
-        let bit = 1 << (slot % 64);
-        let clear = |group| self.open_bits(group)[slot / 64].fetch_and(!bit, SeqCst);
+        let (word, bit) = place(slot);
+        let clear = |group| self.open_bits(group)[word].fetch_and(!bit, SeqCst);
         clear(None);
         for group in 0..self.groups {
             clear(Some(group));
         }
         if open {
             for group in [None, Some(self.group(slot))] {
-                self.open_bits(group)[slot / 64].fetch_or(bit, SeqCst);
+                self.open_bits(group)[word].fetch_or(bit, SeqCst);
             }
         }
     }
@@ -298,9 +297,10 @@ impl Words {
     }
 
     pub(super) fn open_of(&self, slot: usize) -> Open {
+        let (word, bit) = place(slot);
         Open {
-            word: self.open.one(slot / 64),
-            bit: 1 << (slot % 64),
+            word: self.open.one(word),
+            bit,
         }
     }
 
@@ -318,6 +318,11 @@ impl Words {
             Kind::Own { .. } => door.listener,
         }
     }
+}
+
+/// Where a slot's bit is: in which word, and which of its bits.
+fn place(slot: usize) -> (usize, u64) {
+    (slot / 64, 1 << (slot % 64))
 }
 
 /// Whether a slot is open, as the master says.

@@ -1,7 +1,7 @@
 //! What each process tells about itself: one row per slot, each on cache lines
 //! of its own, plus the service's own counters. For the master these are hints.
 
-use super::{One, Piece, Progress, ProgressTable, Region};
+use super::{One, Piece, Progress, ProgressTable, Region, add};
 use crate::error::Result;
 use crate::ffi::DTM_COUNTERS_MAX;
 use std::sync::Arc;
@@ -52,10 +52,8 @@ impl Gauges {
         self.word(gauge).store(value, Relaxed);
     }
 
-    /// There is one writer, so no locked addition.
     pub(crate) fn add(&self, gauge: Gauge, n: u64) {
-        let word = self.word(gauge);
-        word.store(word.load(Relaxed).wrapping_add(n), Relaxed);
+        add(self.word(gauge), n);
     }
 
     #[inline(always)]
@@ -96,8 +94,7 @@ impl Board {
 
     /// Add to one of the service's counters. Only the slot's own process, too.
     pub(crate) fn count(&self, slot: usize, counter: usize, delta: u64) {
-        let word = &self.counters(slot)[counter];
-        word.store(word.load(Relaxed).wrapping_add(delta), Relaxed);
+        add(&self.counters(slot)[counter], delta);
     }
 
     /// One of the service's counters; of all slots together without `slot`.

@@ -36,5 +36,5 @@ pub(crate) use last_words::LastWords;
 pub(crate) use latch::Latch;
 pub(crate) use lock::{Locks, owner};
 pub(crate) use progress::{Doing, NUMBER_BITS, Note, Progress, ProgressTable};
-pub(crate) use region::{One, Owner, Piece, Region, Word};
+pub(crate) use region::{One, Owner, Piece, Region, Word, add};
 pub(crate) use table::{Order, Row, Table};

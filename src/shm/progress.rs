@@ -1,8 +1,8 @@
 //! How far each child is: one cache line per slot, written by the child with plain
 //! stores. The master looks at it from time to time; for it these are hints.
 
-use super::Piece;
 use super::board::BoardRow;
+use super::{Piece, add};
 use std::sync::atomic::{
     AtomicU32, AtomicU64,
     Ordering::{Relaxed, SeqCst},
@@ -152,8 +152,7 @@ impl Progress {
 
     /// Another callback begins.
     pub(crate) fn begin(&self, note: Note) {
-        self.others
-            .store(self.others.load(Relaxed).wrapping_add(1), Relaxed);
+        add(&self.others, 1);
         self.step(note);
     }
 
@@ -187,8 +186,7 @@ impl Progress {
 
     #[inline(always)]
     pub(crate) fn count_request(&self) {
-        self.requests
-            .store(self.requests.load(Relaxed).wrapping_add(1), Relaxed);
+        add(&self.requests, 1);
     }
 
     pub(crate) fn requests(&self) -> u64 {

@@ -16,7 +16,7 @@ use std::num::NonZeroUsize;
 use std::ops::{Deref, Range};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 pub(crate) struct Region {
     memory: MmapRaw,
@@ -187,6 +187,12 @@ impl<T> Deref for One<T> {
     }
 }
 
+/// Add to a word that has one writer: so there is no need for a locked addition. It wraps.
+#[inline(always)]
+pub(crate) fn add(word: &AtomicU64, n: u64) {
+    word.store(word.load(Relaxed).wrapping_add(n), Relaxed);
+}
+
 /// What a region may be divided into: types for which every bit pattern, and
 /// every concurrent store by another process, is fine.
 pub(crate) trait Word {}
@@ -198,7 +204,6 @@ impl Word for super::BoardRow {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::Ordering::Relaxed;
 
     /// B09: nobody cuts the memory off under a reader.
     #[test]

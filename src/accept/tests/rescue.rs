@@ -195,6 +195,14 @@ fn in_a_rush_the_sentinel_goes_on_resting() {
     }
 }
 
+/// Many clients have been accepted since the last look. In how many ms the next one is.
+fn look_in_a_rush(bench: &Bench, now: &mut u64) -> u64 {
+    (0..50).for_each(|_| bench.schedule.pool.words.tally(0).count_client(0));
+    let ms = bench.schedule.on_sentinel(*now).again.unwrap();
+    *now += ms;
+    ms
+}
+
 /// Where each worker has a queue of its own, and none needed help for a second, the master
 /// looks half as often; until one does.
 #[test]
@@ -202,12 +210,7 @@ fn calm_queues_of_their_own_are_looked_at_less_often() {
     let bench = Bench::new(2, 1);
     bench.schedule.set_mode(AcceptMode::Hash).unwrap();
     let mut now = 1000;
-    let mut look = || {
-        (0..50).for_each(|_| bench.schedule.pool.words.tally(0).count_client(0));
-        let ms = bench.schedule.on_sentinel(now).again.unwrap();
-        now += ms;
-        ms
-    };
+    let mut look = || look_in_a_rush(&bench, &mut now);
     let rests: Vec<_> = (0..52).map(|_| look()).collect();
     assert!(rests[..50].iter().all(|ms| *ms == 20), "{rests:?}");
     assert_eq!(rests[50..], [40, 40]);
@@ -229,8 +232,7 @@ fn in_a_rush_a_client_that_has_just_come_is_no_alarm() {
 
     let mut now = 1000;
     for _ in 0..3 {
-        (0..50).for_each(|_| bench.schedule.pool.words.tally(0).count_client(0));
-        now += bench.schedule.on_sentinel(now).again.unwrap();
+        look_in_a_rush(&bench, &mut now);
     }
     beat(crate::sys::now_ns());
     assert_eq!(seen(), Act::Served);
@@ -243,12 +245,7 @@ fn in_a_rush_a_client_that_has_just_come_is_no_alarm() {
 fn where_nobody_is_ever_late_the_master_looks_less_often() {
     let bench = Bench::new(4, 2);
     let mut now = 1000;
-    let mut look = || {
-        (0..50).for_each(|_| bench.schedule.pool.words.tally(0).count_client(0));
-        let ms = bench.schedule.on_sentinel(now).again.unwrap();
-        now += ms;
-        ms
-    };
+    let mut look = || look_in_a_rush(&bench, &mut now);
     let looks: Vec<u64> = (0..120).map(|_| look()).collect();
     let calm = looks.iter().position(|ms| *ms == 20).unwrap();
     let before: u64 = looks[..calm].iter().sum();
