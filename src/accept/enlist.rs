@@ -15,6 +15,7 @@ impl Schedule {
         self.members.borrow_mut()[slot] = None;
         let group = self.group_for(generation, usize::try_from(workers).unwrap_or(1));
         self.pool.words.set_group(slot, group);
+        self.pool.words.row(slot).unsettle();
         self.members.borrow_mut()[slot] = Some(Member { spawn, generation });
         for (listener, lane) in self.inet_lanes() {
             let door = Door::own(listener, slot);

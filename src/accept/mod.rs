@@ -35,7 +35,7 @@
 //! | `sentinel`, `rest` | the master's part: a queue that nobody serves; alarms that say nothing |
 //! | `rescue` | the master's part: what is done about it |
 //! | `handed` | the master's part: groups that another binary has, or gets |
-//! | `passing` | the master's part: clients that it passes on |
+//! | `passing`, `takers` | the master's part: clients that it passes on, and to whom |
 //! | `drops` | the master's part: connections that found a queue full |
 //! | `lock` | the accept lock |
 //! | `report` | how it stands |
@@ -64,6 +64,7 @@ mod seat;
 mod sentinel;
 mod spread;
 mod switch;
+mod takers;
 mod tally;
 #[cfg(test)]
 mod tests;

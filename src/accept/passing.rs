@@ -1,42 +1,59 @@
 //! Clients that the master passes on. It keeps each until the worker says that it
-//! has taken it: a worker that is killed before loses none. Nothing here waits.
+//! has taken it: a worker that is killed before loses none, and from one that is stopped or
+//! blocked the master takes it back. Nothing here waits.
 
-use super::door::Door;
-use super::handover::HandOver;
 use super::schedule::Schedule;
 use super::spread::{Taker, choose};
-use super::words::Told;
-use crate::bpf::away;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::Ordering::Relaxed;
 
-/// A worker that has been busy for longer is overdue.
-const OVERDUE_NS: u64 = 2_000_000;
+/// A worker that has not taken a client for so long loses it to another one that is free, ms;
+/// twice as long each time that happens to a client: all may be slow.
+const PATIENCE: u64 = 10;
 
 /// A client between two processes.
 pub(crate) struct Passed {
     pub(crate) client: OwnedFd,
     pub(crate) listener: u32,
-    /// Who has it in his channel; None: nobody could take it yet.
-    slot: Option<usize>,
+    /// How often it was taken back.
+    recalled: u32,
+}
+
+impl Passed {
+    /// A worker from which it was taken back may still have its socket.
+    pub(crate) fn is_stray(&self) -> bool {
+        self.recalled > 0
+    }
+}
+
+/// What a worker has in its channel.
+struct Owed {
+    /// Of this passing on: no two have the same, and later ones have higher numbers.
+    number: u64,
+    /// None: taken back, but the worker has not seen it yet.
+    client: Option<u64>,
+    /// From when on it may be taken back, in ms.
+    until: u64,
 }
 
 #[derive(Default)]
 pub(crate) struct Passing {
     last_id: u64,
+    last_number: u64,
     last_slot: usize,
     rotate: bool,
     on_the_way: BTreeMap<u64, Passed>,
     /// Declined or left behind, and nobody else there.
     homeless: VecDeque<u64>,
-    unanswered: Vec<u32>,
+    /// By slot: at most one each. More would have to wait for a worker that is busy or
+    /// hangs. Node's cluster has the same rule.
+    owed: Vec<Option<Owed>>,
 }
 
 impl Passing {
     pub(crate) fn new(slots: usize) -> Self {
         Self {
-            unanswered: vec![0; slots],
+            owed: std::iter::repeat_with(|| None).take(slots).collect(),
             ..Self::default()
         }
     }
@@ -48,11 +65,10 @@ impl Passing {
     /// A client that the master has accepted.
     pub(crate) fn add(&mut self, client: OwnedFd, listener: u32) -> u64 {
         self.last_id += 1;
-        let slot = None;
         let passed = Passed {
             client,
             listener,
-            slot,
+            recalled: 0,
         };
         self.on_the_way.insert(self.last_id, passed);
         self.last_id
@@ -69,7 +85,7 @@ impl Passing {
         let taker = |slot: usize| Taker {
             slot,
             load: schedule.load(slot),
-            unanswered: self.unanswered[slot],
+            owes: self.owed[slot].is_some(),
             overdue: schedule.is_overdue(slot, now),
         };
         let willing = schedule.willing().filter(|slot| !not.contains(slot));
@@ -77,13 +93,21 @@ impl Passing {
         choose(able, self.last_slot, self.rotate)
     }
 
-    /// It is in this worker's channel.
-    pub(crate) fn sent(&mut self, id: u64, slot: usize) {
-        if let Some(passed) = self.on_the_way.get_mut(&id) {
-            passed.slot = Some(slot);
-            self.unanswered[slot] += 1;
-            self.last_slot = slot;
-        }
+    /// The number of the next passing on.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.last_number + 1
+    }
+
+    /// It is in this worker's channel, with that number.
+    pub(crate) fn sent(&mut self, id: u64, slot: usize, now: u64) {
+        self.last_number += 1;
+        self.last_slot = slot;
+        let recalled = self.on_the_way.get(&id).map_or(0, |passed| passed.recalled);
+        self.owed[slot] = Some(Owed {
+            number: self.last_number,
+            client: Some(id),
+            until: now + (PATIENCE << recalled.min(10)),
+        });
     }
 
     /// Nobody could take it: it waits here.
@@ -107,103 +131,69 @@ impl Passing {
         !self.homeless.is_empty()
     }
 
-    /// The worker of this slot has it. An answer about another's client is none.
-    pub(crate) fn taken(&mut self, id: u64, slot: usize) {
-        if self.release(id, slot) {
+    /// The worker of this slot has it.
+    pub(crate) fn taken(&mut self, number: u64, slot: usize) {
+        if let Some(id) = self.answered(number, slot) {
             self.on_the_way.remove(&id);
         }
     }
 
-    /// The worker of this slot does not want it. True: pass it to another.
-    pub(crate) fn declined(&mut self, id: u64, slot: usize) -> bool {
-        self.release(id, slot)
+    /// The worker of this slot does not want it, or has seen that it was taken back.
+    /// The client to be passed to another, if any.
+    pub(crate) fn declined(&mut self, number: u64, slot: usize) -> Option<u64> {
+        self.answered(number, slot)
     }
 
-    fn release(&mut self, id: u64, slot: usize) -> bool {
-        let passed = self.on_the_way.get_mut(&id);
-        let Some(passed) = passed.filter(|passed| passed.slot == Some(slot)) else {
-            return false;
-        };
-        passed.slot = None;
-        self.unanswered[slot] = self.unanswered[slot].saturating_sub(1);
-        true
+    /// An answer to what it does not owe is none.
+    fn answered(&mut self, number: u64, slot: usize) -> Option<u64> {
+        let owed = self.owed[slot].take_if(|owed| owed.number == number)?;
+        owed.client
     }
 
     /// The worker of this slot is dead: what it had not taken.
-    pub(crate) fn left_behind(&mut self, slot: usize) -> Vec<u64> {
-        self.unanswered[slot] = 0;
-        let mut left = Vec::new();
-        for (id, passed) in &mut self.on_the_way {
-            if passed.slot == Some(slot) {
-                passed.slot = None;
-                left.push(*id);
-            }
-        }
-        left
-    }
-}
-
-impl Schedule {
-    /// Open workers that take clients.
-    pub(crate) fn willing(&self) -> impl Iterator<Item = usize> {
-        let open = self.pool.words.open_slots();
-        open.filter(|slot| self.pool.takes_clients(*slot))
+    pub(crate) fn left_behind(&mut self, slot: usize) -> Option<u64> {
+        self.owed[slot].take()?.client
     }
 
-    /// Open workers that new connections may be sent to until this is asked again: what
-    /// keeps them away is nothing that passes by itself, without a word to the master.
-    pub(super) fn selectable(&self) -> impl Iterator<Item = usize> {
-        let words = &self.pool.words;
-        let passing = away::DOUBTED | away::FULL;
-        let open = words.open_slots();
-        open.filter(move |slot| words.row(*slot).away() & !passing == 0)
-    }
-
-    /// Has it been busy for so long that others are better?
-    fn is_overdue(&self, slot: usize, now_ns: u64) -> bool {
-        let since = self.pool.words.row(slot).beat().load(Relaxed);
-        since.saturating_add(OVERDUE_NS) < now_ns
-    }
-
-    /// Is this listener served by the master?
-    pub(crate) fn passes(&self, listener: usize) -> bool {
-        let serves = self.lanes.serving_at(listener).is_some();
-        serves && self.pool.mode(listener) == super::mode::Mode::Pass
-    }
-
-    /// Is any?
-    pub(crate) fn passes_any(&self) -> bool {
-        (0..self.pool.listeners()).any(|listener| self.passes(listener))
-    }
-
-    /// The master has taken a client from this door.
-    pub(crate) fn was_taken(&self, door: Door) {
-        self.pool.words.tell_more(Told::Passed);
-        self.expect_drops(crate::sys::now_ms());
-        if let super::door::Kind::Own { slot } = door.kind {
-            self.pool.words.row(slot).took(1);
+    /// The worker of this slot is stopped: it will not take what it was sent.
+    pub(crate) fn hurry(&mut self, slot: usize) {
+        if let Some(owed) = &mut self.owed[slot] {
+            owed.until = 0;
         }
     }
 
-    pub(crate) fn count_switch(&self) {
-        self.pool.words.tell_more(Told::Switches);
+    /// From when on each worker's client may be taken back.
+    fn recallable(&self) -> impl Iterator<Item = (usize, u64)> {
+        let any = usize::from(!self.on_the_way.is_empty()); // mostly there is none
+        let slots = self.owed.iter().enumerate().take(any * self.owed.len());
+        slots.filter_map(|(slot, owed)| {
+            let owed = owed.as_ref().filter(|owed| owed.client.is_some())?;
+            Some((slot, owed.until))
+        })
     }
 
-    pub(crate) fn was_passed_again(&self) {
-        self.pool.words.tell_more(Told::Repassed);
+    /// Who has had his for too long.
+    pub(crate) fn next_late(&self, now: u64) -> Option<usize> {
+        let mut late = self.recallable().filter(|(_, until)| *until <= now);
+        late.next().map(|(slot, _)| slot)
     }
 
-    /// The master could not accept.
-    pub(crate) fn failed(&self) {
-        self.pool.words.tell_more(Told::Errors);
+    /// When somebody has, in ms.
+    pub(crate) fn late_from(&self) -> Option<u64> {
+        self.recallable().map(|(_, until)| until).min()
     }
 
-    pub(crate) fn fd(&self, door: Door) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.pool.fd(door)
-    }
-
-    pub(crate) fn base(&self, listener: usize) -> Door {
-        Door::shared(listener, 0)
+    /// Take back what the worker of this slot was sent. None: it has just taken it, and its
+    /// answer is on the way. `settle` asks for that, see [`Schedule::settle`].
+    pub(crate) fn recall(&mut self, slot: usize, settle: impl FnOnce(u64) -> bool) -> Option<u64> {
+        let owed = self.owed[slot].as_mut()?;
+        if !settle(owed.number) {
+            owed.until = u64::MAX;
+            return None;
+        }
+        let id = owed.client.take()?;
+        self.on_the_way.get_mut(&id)?.recalled += 1;
+        Some(id)
     }
 }
 
@@ -219,29 +209,67 @@ mod tests {
     fn a_client_is_kept_until_it_is_taken() {
         let mut passing = Passing::new(3);
         let id = passing.add(client(), 4);
-        passing.sent(id, 1);
-        passing.taken(id, 2);
+        let number = passing.next_number();
+        passing.sent(id, 1, 0);
+        passing.taken(number, 2);
         assert!(passing.get(id).is_some(), "another's word counts nothing");
-        assert!(!passing.declined(id, 0));
-        passing.taken(id, 1);
+        assert_eq!(passing.declined(number, 0), None);
+        passing.taken(number + 1, 1);
+        assert!(
+            passing.get(id).is_some(),
+            "nor does one about something else"
+        );
+        passing.taken(number, 1);
         assert!(passing.get(id).is_none());
-        assert!(!passing.declined(id, 1), "an answer counts once");
+        assert_eq!(passing.declined(number, 1), None, "an answer counts once");
     }
 
     #[test]
     fn what_the_dead_leave_behind_is_passed_again() {
         let mut passing = Passing::new(3);
         let ids: Vec<u64> = (0..3).map(|_| passing.add(client(), 0)).collect();
-        passing.sent(ids[0], 1);
-        passing.sent(ids[1], 2);
-        passing.sent(ids[2], 1);
-        passing.taken(ids[0], 1);
-        assert_eq!(passing.left_behind(1), [ids[2]]);
-        assert_eq!(passing.left_behind(1), Vec::<u64>::new());
-        assert_eq!(passing.unanswered, [0, 0, 1]);
+        passing.sent(ids[0], 1, 0);
+        passing.sent(ids[1], 2, 0);
+        passing.taken(1, 1);
+        passing.sent(ids[2], 1, 0);
+        assert_eq!(passing.left_behind(1), Some(ids[2]));
+        assert_eq!(passing.left_behind(1), None);
+        assert_eq!(passing.left_behind(2), Some(ids[1]));
         passing.keep(ids[2]);
         assert!(passing.has_homeless());
         assert_eq!(passing.next_homeless(), Some(ids[2]));
         assert_eq!(passing.next_homeless(), None);
+    }
+
+    /// Whoever settles it first has it; a worker that lost is sent nothing before it says that
+    /// it knows.
+    #[test]
+    fn a_client_that_is_not_taken_is_taken_back() {
+        let mut passing = Passing::new(3);
+        let id = passing.add(client(), 0);
+        passing.sent(id, 1, 100);
+        assert_eq!(passing.next_late(100 + PATIENCE - 1), None);
+        assert_eq!(passing.late_from(), Some(100 + PATIENCE));
+        assert_eq!(passing.next_late(100 + PATIENCE), Some(1));
+        assert!(!passing.get(id).unwrap().is_stray());
+        let settle = |number| {
+            assert_eq!(number, 1);
+            true
+        };
+        assert_eq!(passing.recall(1, settle), Some(id));
+        assert!(passing.get(id).unwrap().is_stray());
+        assert_eq!(passing.late_from(), None);
+        assert!(passing.owed[1].is_some());
+        // Whoever gets it next has twice as long.
+        passing.sent(id, 2, 200);
+        assert_eq!(passing.late_from(), Some(200 + 2 * PATIENCE));
+        assert_eq!(passing.declined(1, 1), None, "it is another's by now");
+        assert!(passing.owed[1].is_none());
+        passing.hurry(2);
+        assert_eq!(passing.next_late(200), Some(2));
+        assert_eq!(passing.recall(2, |_| false), None, "it had just taken it");
+        assert_eq!(passing.next_late(u64::MAX - 1), None);
+        passing.taken(2, 2);
+        assert!(passing.get(id).is_none());
     }
 }

@@ -7,15 +7,11 @@ use super::pool::GROUP;
 pub(crate) struct Taker {
     pub(crate) slot: usize,
     pub(crate) load: u32,
-    /// Clients on their way to it that it has not taken yet.
-    pub(crate) unanswered: u32,
+    /// It has been sent a client and has not answered.
+    pub(crate) owes: bool,
     /// It has been in one step for some time: it may hang, or be stopped.
     pub(crate) overdue: bool,
 }
-
-/// Clients that may be on their way to one worker: more would have to wait for
-/// it if it is busy or hangs. Node's cluster has the same rule.
-pub(crate) const UNANSWERED_MAX: u32 = 1;
 
 /// The next taker: least loaded, or in turn after slot `last`. One that owes an
 /// answer is passed over, and one that is overdue comes last.
@@ -25,7 +21,7 @@ pub(crate) fn choose(
     rotate: bool,
 ) -> Option<usize> {
     let distance = |slot: usize| slot.wrapping_sub(last).wrapping_sub(1);
-    let free = takers.filter(|taker| taker.unanswered < UNANSWERED_MAX);
+    let free = takers.filter(|taker| !taker.owes);
     let best = free.min_by_key(|taker| {
         let load = if rotate { 0 } else { taker.load };
         (taker.overdue, load, distance(taker.slot))
@@ -48,11 +44,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn takers(loads: &[(u32, u32)]) -> Vec<Taker> {
-        let taker = |(slot, (load, unanswered)): (usize, &(u32, u32))| Taker {
+    /// From loads, and whether they owe an answer.
+    fn takers(loads: &[(u32, bool)]) -> Vec<Taker> {
+        let taker = |(slot, (load, owes)): (usize, &(u32, bool))| Taker {
             slot,
             load: *load,
-            unanswered: *unanswered,
+            owes: *owes,
             overdue: false,
         };
         loads.iter().enumerate().map(taker).collect()
@@ -60,16 +57,16 @@ mod tests {
 
     #[test]
     fn the_least_loaded_and_equals_in_turn() {
-        let pick = |loads: &[(u32, u32)], last| choose(takers(loads).into_iter(), last, false);
-        assert_eq!(pick(&[(3, 0), (2, 0), (2, 0)], 0), Some(1));
-        assert_eq!(pick(&[(3, 0), (2, 0), (2, 0)], 1), Some(2));
-        assert_eq!(pick(&[(0, UNANSWERED_MAX), (9, 0)], 0), Some(1));
-        assert_eq!(pick(&[(0, UNANSWERED_MAX)], 0), None);
+        let pick = |loads: &[(u32, bool)], last| choose(takers(loads).into_iter(), last, false);
+        assert_eq!(pick(&[(3, false), (2, false), (2, false)], 0), Some(1));
+        assert_eq!(pick(&[(3, false), (2, false), (2, false)], 1), Some(2));
+        assert_eq!(pick(&[(0, true), (9, false)], 0), Some(1));
+        assert_eq!(pick(&[(0, true)], 0), None);
     }
 
     #[test]
     fn whoever_may_hang_comes_last() {
-        let mut both = takers(&[(0, 0), (9, 0)]);
+        let mut both = takers(&[(0, false), (9, false)]);
         both[0].overdue = true;
         assert_eq!(choose(both.iter().copied(), 0, false), Some(1));
         assert_eq!(choose(both[..1].iter().copied(), 0, false), Some(0));
@@ -77,9 +74,9 @@ mod tests {
 
     #[test]
     fn in_turn_whoever_owes_an_answer_waits() {
-        let pick = |loads: &[(u32, u32)], last| choose(takers(loads).into_iter(), last, true);
-        assert_eq!(pick(&[(0, 0), (9, 0), (0, 0)], 0), Some(1));
-        assert_eq!(pick(&[(0, 0), (9, 1), (0, 0)], 0), Some(2));
+        let pick = |loads: &[(u32, bool)], last| choose(takers(loads).into_iter(), last, true);
+        assert_eq!(pick(&[(0, false), (9, false), (0, false)], 0), Some(1));
+        assert_eq!(pick(&[(0, false), (9, true), (0, false)], 0), Some(2));
     }
 
     #[test]
@@ -109,7 +106,7 @@ mod tests {
         /// Passed one after the other and all taken, loads end up within 1 of each other.
         #[test]
         fn loads_become_equal(start in proptest::collection::vec(0u32..30, 1..12)) {
-            let mut loads: Vec<(u32, u32)> = start.iter().map(|load| (*load, 0)).collect();
+            let mut loads: Vec<(u32, bool)> = start.iter().map(|load| (*load, false)).collect();
             let (most, mut last) = (start.iter().max().copied().unwrap_or(0), 0);
             for _ in 0..(most + 2) as usize * loads.len() {
                 last = choose(takers(&loads).into_iter(), last, false).unwrap();

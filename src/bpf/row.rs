@@ -41,6 +41,8 @@ pub(crate) struct Row {
     /// Bit n: it has a token of listener n. Not the program's business; it lies here
     /// because whoever looks for the next owner looks at the load, too.
     tokens: AtomicU64,
+    /// The number of the last client passed to it of which it is settled who has it.
+    settled: AtomicU64,
 }
 
 impl Row {
@@ -83,6 +85,13 @@ impl Row {
     /// Clear it. False: it was clear.
     pub(crate) fn release(&self, listener: usize) -> bool {
         self.tokens.fetch_and(!bit(listener), SeqCst) & bit(listener) != 0
+    }
+
+    /// A client that the master has passed to this worker: the one takes it, the other takes
+    /// it back, and whoever says so first has it. Numbers rise, so that an older message
+    /// means nothing any more.
+    pub(crate) fn settle(&self, number: u64) -> bool {
+        self.settled.fetch_max(number, SeqCst) < number
     }
 
     /// Where its loop notes when it woke up (CLOCK_MONOTONIC in ns) and that it sleeps.
@@ -146,13 +155,18 @@ impl Row {
         let _ = self.taken.fetch_update(AcqRel, Acquire, update);
     }
 
-    /// Before a worker is made for this row. What waits in the socket's queue stays
+    /// Its worker leaves, or another is about to open. What waits in the socket's queue stays
     /// counted: the new worker will accept it.
     pub(crate) fn vacate(&self) {
         self.away.store(away::CLOSED, SeqCst);
         self.load.store(0, Relaxed);
         self.asleep();
         self.tokens.store(0, SeqCst);
+    }
+
+    /// Another worker is about to be made for it, whom nobody has passed anything.
+    pub(crate) fn unsettle(&self) {
+        self.settled.store(0, SeqCst);
     }
 }
 

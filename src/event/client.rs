@@ -89,8 +89,17 @@ pub(crate) struct Origin {
     pub(crate) listener: i32,
     pub(crate) tag: u64,
     pub(crate) peer: Peer,
-    /// Another process has its socket, too.
-    pub(crate) shared: bool,
+    pub(crate) copies: Copies,
+}
+
+/// Who has its socket, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copies {
+    None,
+    /// The master, until it hears our answer.
+    Master,
+    /// And for longer than that a worker that did not take it: it lies in its channel.
+    Stray,
 }
 
 impl Origin {
@@ -100,7 +109,7 @@ impl Origin {
             listener,
             tag,
             peer,
-            shared: false,
+            copies: Copies::None,
         }
     }
 }
@@ -120,19 +129,20 @@ impl Reactor {
             listener,
             tag,
             peer,
-            shared,
+            copies,
         } = from;
         if self.full() || self.down.get() {
             return Err(Error::new(-libc::ENOSPC, "no room for another client"));
         }
         let kind = Kind::Client {
+            stray: copies == Copies::Stray,
             listener: i16::try_from(listener).unwrap_or(-1),
             peer,
             tag,
         };
         let entry = self.slab.take(kind, fd.as_raw_fd(), std::ptr::null_mut())?;
         let _ = fd.into_raw_fd(); // the entry owns it now
-        if shared {
+        if copies != Copies::None {
             entry.raise(SHARED);
         }
         self.stir();

@@ -49,6 +49,8 @@ pub(super) enum Kind {
     Free,
     Own,
     Client {
+        /// See [`super::Copies::Stray`].
+        stray: bool,
         /// Listeners are few, see DTM_LISTENERS_MAX.
         listener: i16,
         peer: Peer,
@@ -190,6 +192,10 @@ impl Entry {
     }
 
     #[inline(always)]
+    pub(super) fn is_stray(&self) -> bool {
+        matches!(self.kind.get(), Kind::Client { stray: true, .. })
+    }
+
     pub(super) fn is_client(&self) -> bool {
         matches!(self.kind.get(), Kind::Client { .. })
     }
@@ -259,6 +265,7 @@ impl Entry {
                 listener,
                 peer,
                 tag,
+                ..
             } => (i32::from(listener), tag, peer),
             _ => (-1, 0, Peer::Unix),
         }

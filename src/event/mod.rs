@@ -37,7 +37,7 @@ mod wheel;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use client::Origin;
+pub(crate) use client::{Copies, Origin};
 pub(crate) use reactor::{ASLEEP, BOUNDARY, OWN, Owner, Reactor, Setup, TOKENS};
 
 pub(crate) use client::{ask_client, client_key, client_origin, client_set_state, set_busy};

@@ -297,6 +297,11 @@ impl Reactor {
         if entry.fd.get() < 0 {
             // Released, before or by that callback: whoever has it closes it.
         } else if ours {
+            if entry.is_stray() && !crate::process::fork::has_forked() {
+                // Else the peer would not see the end before that worker goes on.
+                // SAFETY: as below.
+                unsafe { libc::shutdown(entry.fd.get(), libc::SHUT_RDWR) };
+            }
             // SAFETY: the entry owns the fd. Not an OwnedFd: should the service have
             // closed it by mistake, EBADF here is its only consequence.
             unsafe { libc::close(entry.fd.get()) };

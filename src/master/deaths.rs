@@ -77,6 +77,7 @@ impl Master {
             self.looking.set_stopped(slot, stopped.then_some(spawn));
             if stopped {
                 self.begin_to_look();
+                self.passing.hurry(slot);
             }
             self.shared.schedule.stopped(slot, stopped);
             self.look_sooner();

@@ -9,6 +9,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Clients accepted at one event; others of the master's events come between.
 const BATCH: u32 = 64;
+/// Goes with a client whose socket another worker has in its channel, too.
+const STRAY: &[u8] = &[1];
 /// Time to the next try when nobody takes clients, or no descriptor is free, ms.
 const RETRY: u64 = 20;
 
@@ -110,7 +112,7 @@ impl Master {
     fn give(&mut self, id: u64, slot: usize) -> bool {
         let sent = self.send_client(id, slot);
         if sent {
-            self.passing.sent(id, slot);
+            self.passing.sent(id, slot, crate::sys::now_ms());
         }
         sent
     }
@@ -118,12 +120,13 @@ impl Master {
     fn send_client(&mut self, id: u64, slot: usize) -> bool {
         let listener = self.passing.get(id).map_or(0, |p| u64::from(p.listener));
         let (Some(head), Some(passed)) = (
-            self.head(Kind::Client, slot, listener, id),
+            self.head(Kind::Client, slot, listener, self.passing.next_number()),
             self.passing.get(id),
         ) else {
             return false;
         };
-        let frame = Frame { head, payload: &[] };
+        let payload = if passed.is_stray() { STRAY } else { &[] };
+        let frame = Frame { head, payload };
         let end = self.pairs[slot].master.as_fd();
         matches!(
             send_with(end, &frame, &[passed.client.as_fd()]),
@@ -139,13 +142,13 @@ impl Master {
     }
 
     /// It can be given the next one.
-    pub(super) fn client_taken(&mut self, slot: usize, id: u64) {
-        self.passing.taken(id, slot);
+    pub(super) fn client_taken(&mut self, slot: usize, number: u64) {
+        self.passing.taken(number, slot);
         self.look_sooner();
     }
 
-    pub(super) fn client_declined(&mut self, slot: usize, id: u64) {
-        if self.passing.declined(id, slot) {
+    pub(super) fn client_declined(&mut self, slot: usize, number: u64) {
+        if let Some(id) = self.passing.declined(number, slot) {
             self.shared.schedule.was_passed_again();
             self.pass(id, Some(slot));
         }
@@ -153,15 +156,35 @@ impl Master {
 
     /// The worker is dead, and all it had said was heard.
     pub(super) fn pass_again(&mut self, slot: usize) {
-        for id in self.passing.left_behind(slot) {
+        if let Some(id) = self.passing.left_behind(slot) {
             self.shared.schedule.was_passed_again();
             self.pass(id, Some(slot));
+        }
+    }
+
+    /// Clients that their workers do not take, while others are free: stopped or blocked in
+    /// the moment in which they were sent it, these could not be told from idle ones. A10
+    fn recall_late(&mut self) {
+        let now = crate::sys::now_ms();
+        while let Some(slot) = self.passing.next_late(now) {
+            let Some(free) = self.taker(&[slot], false) else {
+                return;
+            };
+            let settle = |number| self.shared.schedule.settle(slot, number);
+            if let Some(id) = self.passing.recall(slot, settle) {
+                ::log::debug!("slot {slot} does not take a client: it goes to slot {free}");
+                self.shared.schedule.was_passed_again();
+                if !self.give(id, free) {
+                    self.pass(id, Some(slot));
+                }
+            }
         }
     }
 
     /// Those for whom there was nobody.
     pub(super) fn retry_passing(&mut self) {
         self.hand_over_clients();
+        self.recall_late();
         if self
             .exhausted_until
             .is_some_and(|at| at <= crate::sys::now_ms())
@@ -190,6 +213,9 @@ impl Master {
     /// When to try again: a worker that takes clients again does not say so.
     pub(super) fn passing_deadline(&self, now: u64) -> Option<u64> {
         let homeless = self.passing.has_homeless().then_some(now + RETRY);
-        homeless.into_iter().chain(self.exhausted_until).min()
+        let late = self.passing.late_from().filter(|at| *at < u64::MAX);
+        let recall = late.map(|at| if at > now { at } else { now + RETRY });
+        let due = homeless.into_iter().chain(recall);
+        due.chain(self.exhausted_until).min()
     }
 }

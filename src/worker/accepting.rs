@@ -3,7 +3,7 @@
 use super::{PAUSE, Worker};
 use crate::accept::Door;
 use crate::channel::{Attached, Frame, Kind};
-use crate::event::Origin;
+use crate::event::{Copies, Origin};
 use crate::net::{self, AcceptError, Peer};
 use crate::shm::Gauge;
 use std::os::fd::OwnedFd;
@@ -44,7 +44,7 @@ impl Worker {
                 self.seat.accepted(door, || self.departed());
                 #[cfg(feature = "fault")]
                 crate::fault::hit("token.armed");
-                self.welcome(client, door.listener, peer, false);
+                self.welcome(client, door.listener, peer, Copies::None);
                 true
             }
             Ok(None) => {
@@ -58,15 +58,14 @@ impl Worker {
         }
     }
 
-    /// `shared`: the master has it, too, until it hears our answer.
     #[unsafe(link_section = ".text.hot")]
-    fn welcome(&self, client: OwnedFd, listener: usize, peer: Peer, shared: bool) {
+    fn welcome(&self, client: OwnedFd, listener: usize, peer: Peer, copies: Copies) {
         for gauge in [Gauge::Accepted, Gauge::TotalAccepted] {
             self.child.gauges.add(gauge, 1);
         }
         let tag = self.tags.get(listener).copied().unwrap_or(0);
         let from = Origin {
-            shared,
+            copies,
             ..Origin::sole(i32::try_from(listener).unwrap_or(-1), tag, peer)
         };
         if let Err(error) = self.reactor().client_add(client, from) {
@@ -88,23 +87,28 @@ impl Worker {
     }
 
     /// The master passes a client on. It keeps it until it is answered; the answer
-    /// comes before any work, for what was begun cannot be begun by another.
+    /// comes before any work, for what was begun cannot be begun by another. It may have
+    /// taken it back meanwhile.
     pub(super) fn take_passed(&self, frame: &Frame<'_>, attached: &mut Attached) {
-        let (listener, id) = (frame.head.arg, frame.head.arg2);
+        let (listener, number) = (frame.head.arg, frame.head.arg2);
         let serving = self.is_open() && !self.paused.get() && !self.child.is_leaving();
         let alone = self.was_open.get() && !self.seat.has_successor();
         let wanted = (serving || alone) && !self.reactor().full();
         match (attached.fds.pop(), usize::try_from(listener)) {
-            (Some(client), Ok(listener)) if wanted => {
+            (Some(client), Ok(listener)) if wanted && self.seat.row().settle(number) => {
                 // Counted first: with the answer, the master looks at the load again.
                 self.seat.was_passed(listener);
-                self.child.link.must_send(Kind::Taken, id, 0, &[]);
+                self.child.link.must_send(Kind::Taken, number, 0, &[]);
                 let peer = net::peer_of(&client);
-                self.welcome(client, listener, peer, true);
+                let copies = match frame.payload {
+                    [] => Copies::Master,
+                    _ => Copies::Stray,
+                };
+                self.welcome(client, listener, peer, copies);
             }
             (client, _) => {
                 drop(client);
-                self.child.link.must_send(Kind::Declined, id, 0, &[]);
+                self.child.link.must_send(Kind::Declined, number, 0, &[]);
                 if attached.cut {
                     self.seat.failed();
                     self.exhausted(nix::errno::Errno::EMFILE);

@@ -16,7 +16,7 @@ struct mode {
     uint32_t number, pass; /* DTM_ACCEPT_*, DTM_PASS_* */
     bool even;             /* when it has settled, loads differ by at most 1 */
     bool all;              /* every open worker gets some */
-    int ahead;             /* so many may a worker have been given before it can take them */
+    int ahead;             /* so many may wait in its channel, if nobody can take them */
     double skew;           /* of short connections: largest share by the mean, at most */
 };
 

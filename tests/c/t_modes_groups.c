@@ -56,21 +56,12 @@ static bool is_in(enum half half, uint32_t n)
     }
 }
 
-static int size_of(enum half half)
-{
-    int size = 0;
-    for (uint32_t n = 0; n < WORKERS; n++)
-        size += is_in(half, n);
-    return size;
-}
-
-/* All are answered but those that a worker may have been given ahead of time; the rest, too,
- * when `back` has let it go on. */
-static void served_by_the_others(int stalled, void (*back)(enum half), enum half half)
+/* All are answered before `back` lets the others go on. */
+static void served_by_the_others(void (*back)(enum half), enum half half)
 {
     int fds[MANY];
     call(fds, MANY);
-    WAIT(answered(fds, MANY) >= MANY - mode->ahead * stalled);
+    WAIT(answered(fds, MANY) == MANY);
     back(half);
     hear_all(fds, MANY, NULL);
     settle(&crowd);
@@ -91,7 +82,7 @@ static void stopped(void)
         for (uint32_t n = 0; n < WORKERS; n++)
             if (is_in(half, n))
                 stop_kid(nth_open(n));
-        served_by_the_others(size_of(half), go_on, half);
+        served_by_the_others(go_on, half);
     }
     all_leave(&crowd);
     CHECK_EQ(shared->result.deaths, 0);
@@ -121,7 +112,7 @@ static void blocked(void)
             asked++;
             WAIT(GET(shared->blocked) == asked);
         }
-        served_by_the_others(asked, unblock, half);
+        served_by_the_others(unblock, half);
         for (uint32_t n = 0; n < WORKERS; n++)
             if (is_in(half, n))
                 CHECK(hear(connection_of(&crowd, nth_open(n))));
@@ -144,7 +135,7 @@ static void without_descriptors(void)
         for (uint32_t n = 0; n < WORKERS; n++)
             if (is_in(half, n))
                 limit_files(nth_open(n)->pid, 3);
-        served_by_the_others(0, with_room, half);
+        served_by_the_others(with_room, half);
     }
     all_leave(&crowd);
     CHECK_EQ(shared->result.deaths, 0);

@@ -11,24 +11,13 @@ enum { WORKERS = 3, MANY = 24 };
 
 static struct crowd crowd;
 
-/* All of them are answered while the workers stand still, but for those that a
- * worker may have been given ahead of time. */
-static void served_meanwhile(int stalled)
+/* All of them are answered while workers stand still. */
+static void served_meanwhile(void)
 {
     int fds[MANY];
     call(fds, MANY);
-    WAIT(answered(fds, MANY) >= MANY - mode->ahead * stalled);
-    for (int i = 0; i < MANY; i++)
-        if (answered(&fds[i], 1))
-            hear_all(&fds[i], 1, NULL);
-        else
-            crowd.fd[crowd.size++] = fds[i]; /* answered later */
-}
-
-static void hear_the_rest(void)
-{
-    hear_all(crowd.fd, crowd.size, NULL);
-    crowd.size = 0;
+    WAIT(answered(fds, MANY) == MANY);
+    hear_all(fds, MANY, NULL);
 }
 
 /* A10: all but one are stopped, in turn: whoever holds what there is to hold is
@@ -43,10 +32,9 @@ static void stopped(void)
         for (uint32_t i = 0; i < WORKERS; i++)
             if (i != left)
                 stop_kid(nth_open(i));
-        served_meanwhile(WORKERS - 1);
+        served_meanwhile();
         for (uint32_t i = 0; i < WORKERS; i++)
             kill(nth_open(i)->pid, SIGCONT);
-        hear_the_rest();
         settle(&crowd);
     }
     for (uint32_t i = 0; i < WORKERS; i++)
@@ -69,9 +57,8 @@ static void stopped_under_load(void)
     for (uint32_t i = 0; i < 12; i++) {
         const struct kid *kid = nth_open(i % WORKERS);
         stop_kid(kid);
-        served_meanwhile(1);
+        served_meanwhile();
         kill(kid->pid, SIGCONT);
-        hear_the_rest();
         int before = GET(load->answered);
         WAIT(GET(load->answered) > before + 20);
     }
@@ -97,11 +84,10 @@ static void blocked(void)
         say(block[i] = dial(shared->port[0]), "block");
         WAIT(GET(shared->blocked) == i + 1);
     }
-    served_meanwhile(WORKERS - 1);
-    served_meanwhile(WORKERS - 1);
+    served_meanwhile();
+    served_meanwhile();
     SET(shared->unblock, 1);
     hear_all(block, WORKERS - 1, NULL);
-    hear_the_rest();
     settle(&crowd);
     finish();
 }
@@ -140,7 +126,7 @@ static void the_master_never_waits(void)
     call(fds, 300);
     CHECK_EQ(command("scale 3"), DTM_OK);
     WAIT(count_open(1) == 3);
-    WAIT(answered(fds, 300) >= 300 - mode->ahead * 2);
+    WAIT(answered(fds, 300) >= 300);
     kill(kid->pid, SIGCONT);
     kill(other->pid, SIGCONT);
     hear_all(fds, 300, NULL);

@@ -135,6 +135,18 @@ fn k_workers_are_armed() {
     }
 }
 
+/// Who leaves has still what it took, and the next one in the slot has nothing.
+#[test]
+fn what_was_passed_stays_settled_when_the_worker_leaves() {
+    let bench = Bench::new(2, 1);
+    assert!(bench.seats[0].row().settle(5));
+    bench.schedule.retire(0);
+    assert!(!bench.schedule.settle(0, 5));
+    bench.schedule.enlist(0, spawn_of(0) + 1, 1, 2);
+    assert!(bench.schedule.settle(0, 5));
+    assert!(!bench.seats[0].row().settle(5));
+}
+
 #[test]
 fn the_token_moves_to_the_least_loaded() {
     let bench = Bench::new(4, 2);

@@ -101,9 +101,22 @@ fn a_token_is_claimed_once() {
     });
 }
 
+/// A client that was passed is the worker's, or taken back.
+fn a_client_is_settled_once() {
+    explore("loads: taken, or taken back", || {
+        let row = Arc::new(Row::default());
+        let other = Arc::clone(&row);
+        let worker = thread::spawn(move || other.settle(7));
+        let back = row.settle(7);
+        assert!(worker.join().unwrap() != back);
+        assert!(row.settle(8) && !row.settle(7));
+    });
+}
+
 pub(crate) fn models() {
     everything_that_comes_is_taken();
     what_never_comes_is_forgotten();
     reasons_do_not_disturb_each_other();
     a_token_is_claimed_once();
+    a_client_is_settled_once();
 }
