@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-const POINTS: [&str; 14] = [
+const POINTS: [&str; 15] = [
     "fork",
     "child.born",
     "child.ready",
@@ -18,6 +18,7 @@ const POINTS: [&str; 14] = [
     "update.done",
     "token.armed",
     "accept",
+    "dispatch",
     "action.count",
     "action.call",
     "action.called",

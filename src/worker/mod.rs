@@ -178,8 +178,13 @@ impl Worker {
 
     /// One pass of the loop, for dtm_loop_dispatch(). True: this process should leave now.
     pub(crate) fn pass(&self, timeout_ms: i32) -> bool {
+        #[cfg(feature = "fault")]
+        crate::fault::hit("dispatch");
+        let leaves = self.done.get().is_some() || self.turn(self.reactor(), timeout_ms);
+        // Last: the nudge that comes with a doubt may have been read in this very pass, and
+        // there may not be another one for long.
         self.seat.awake();
-        self.done.get().is_some() || self.turn(self.reactor(), timeout_ms)
+        leaves
     }
 
     #[inline(always)]

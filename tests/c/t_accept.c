@@ -4,6 +4,7 @@
  */
 #include "modes.h"
 
+#include <poll.h>
 #include <stdio.h>
 
 enum { WORKERS = 3, MANY = 24 };
@@ -174,6 +175,38 @@ static void taken_back(void)
     leave();
 }
 
+static int32_t polling_loop(dtm_t *rt, void *user_data)
+{
+    struct pollfd loop = {.fd = dtm_loop_fd(rt), .events = POLLIN};
+    (void)user_data;
+    while (dtm_loop_dispatch(rt, 0) == 0)
+        poll(&loop, 1, -1);
+    return 0;
+}
+
+/* A10: a worker that was slow between waking up and looking lost its token, and what would
+ * have told it so was read in that very pass. It takes part again all the same. */
+static void a_slow_one_comes_back(void)
+{
+    uint64_t rescues = 0;
+    for (int n = 1; n <= 12; n++) {
+        char fault[64];
+        struct service service = with(DTM_ACCEPT_TOKEN);
+        service.config.workers = 2;
+        service.config.accept_tokens = 1;
+        service.callbacks.worker_main = polling_loop;
+        snprintf(fault, sizeof fault, "dispatch=sleep:50@%d", 20 + n);
+        service.fault = fault;
+        start(&service);
+        come(&crowd, 20);
+        rescues += schedule().rescues;
+        joins_in(&crowd, nth_open(0));
+        joins_in(&crowd, nth_open(1));
+        leave();
+    }
+    CHECK(rescues > 0);
+}
+
 /* L5: the lock is taken from one that is stopped or dead, and that is told. */
 static void the_lock_is_taken(void)
 {
@@ -204,6 +237,7 @@ static const struct test tests[] = {
     {"killed while it passes the token on", killed_while_passing_the_token},
     {"a token moves", a_token_moves},
     {"a busy holder gets help", a_busy_holder_gets_help},
+    {"a slow one comes back", a_slow_one_comes_back},
     {"a queue of its own", a_queue_of_its_own},
     {"passed again", passed_again},
     {"taken back from a blocked one", taken_back},
