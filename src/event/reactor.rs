@@ -22,8 +22,10 @@ pub(crate) const OWN: u64 = 1 << 63;
 pub(crate) const TOKENS: u32 = 16;
 /// The token by which a pass says that its own events are done, see [`Reactor::boundary`].
 pub(crate) const BOUNDARY: u32 = u32::MAX - 1;
-/// What a beat says while the loop sleeps: a time that never comes.
-pub(crate) const ASLEEP: u64 = u64::MAX / 2;
+/// What a beat says while the loop sleeps: a time that never comes. With a time that has come
+/// added to it, it still differs from any of those by less than 2^63: the program that steers
+/// compares them as signed numbers.
+pub(crate) const ASLEEP: u64 = u64::MAX / 4;
 /// The beat of a loop that nobody watches.
 static UNSEEN: Progress = Progress::unseen();
 /// Later than every deadline.

@@ -155,6 +155,17 @@ fn a_blocked_worker_is_left_alone_while_another_is_there() {
     assert_eq!(bench.sends(3), [Some(0); 3]);
 }
 
+/// In a loop of the service's own, a worker says when it was last seen.
+#[test]
+fn one_that_has_just_gone_to_sleep_is_not_blocked() {
+    let Some(bench) = Bench::new(2) else { return };
+    bench.row(1).set_load(1);
+    for ago in [0, SECOND / 10_000, SECOND] {
+        bench.wake(0, crate::event::ASLEEP + crate::sys::now_ns() - ago);
+        assert_eq!(bench.send(), Some(0), "asleep for {ago} ns");
+    }
+}
+
 #[test]
 fn only_the_first_rows_count() {
     let Some(bench) = Bench::new(5) else { return };
