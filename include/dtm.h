@@ -555,7 +555,8 @@
 /**
  * Accept schedule: the master accepts and passes the descriptors on, to the least
  * loaded worker or in turn (`accept_pass`). A worker that is killed before it has
- * taken one loses nothing. Costs about half as much again for each connection.
+ * taken one loses nothing, and one that is stopped or blocked is not waited for: after
+ * 10 ms another one gets it. Costs about half as much again for each connection.
  */
 #define DTM_ACCEPT_PASS 5
 

@@ -39,7 +39,7 @@ bool is_store(int fd)
 FILE *sqlite(const char *mode)
 {
     char line[256];
-    snprintf(line, sizeof line, "exec sqlite3 -batch %s", store_path());
+    snprintf(line, sizeof line, "exec sqlite3 -batch -cmd '.timeout 10000' %s", store_path());
     FILE *pipe = popen(line, mode);
     CHECK(pipe);
     return pipe;

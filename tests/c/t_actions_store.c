@@ -85,8 +85,8 @@ static void of_another_program(void)
     WAIT_STORE(DTM_ECONFIG, "something else");
     CHECK(serves());
     other = sqlite("w");
-    sql(other, "DROP TABLE customers; PRAGMA application_id=1685351729; PRAGMA user_version=99;"
-               "CREATE TABLE kv(key);");
+    sql(other, "BEGIN IMMEDIATE; DROP TABLE customers; PRAGMA application_id=1685351729;"
+               "PRAGMA user_version=99; CREATE TABLE kv(key); COMMIT;");
     pclose(other);
     WAIT(command("store") == DTM_ECONFIG && strstr(detail, "schema 99"));
     finish_acting();

@@ -46,6 +46,7 @@ static pid_t stranger(void)
             pause();
     }
     CHECK(pid > 0);
+    WAIT(getsid(pid) == pid);
     return pid;
 }
 

@@ -32,7 +32,8 @@ pub const DTM_ACCEPT_HASH: u32 = 3;
 pub const DTM_ACCEPT_SHARED: u32 = 4;
 /// Accept schedule: the master accepts and passes the descriptors on, to the least
 /// loaded worker or in turn (`accept_pass`). A worker that is killed before it has
-/// taken one loses nothing. Costs about half as much again for each connection.
+/// taken one loses nothing, and one that is stopped or blocked is not waited for: after
+/// 10 ms another one gets it. Costs about half as much again for each connection.
 pub const DTM_ACCEPT_PASS: u32 = 5;
 /// Accept schedule: who has the lock accepts, as with nginx's accept_mutex: for
 /// comparison, and for those who want the old behaviour. While clients come, workers
