@@ -32,8 +32,8 @@ struct Owed {
     number: u64,
     /// None: taken back, but the worker has not seen it yet.
     client: Option<u64>,
-    /// From when on it may be taken back, in ms.
-    until: u64,
+    /// From when on it may be taken back, in ms. None: it was, or the worker has just taken it.
+    until: Option<u64>,
 }
 
 #[derive(Default)]
@@ -106,7 +106,7 @@ impl Passing {
         self.owed[slot] = Some(Owed {
             number: self.last_number,
             client: Some(id),
-            until: now + (PATIENCE << recalled.min(10)),
+            until: Some(now + (PATIENCE << recalled.min(10))),
         });
     }
 
@@ -158,18 +158,17 @@ impl Passing {
     /// The worker of this slot is stopped: it will not take what it was sent.
     pub(crate) fn hurry(&mut self, slot: usize) {
         if let Some(owed) = &mut self.owed[slot] {
-            owed.until = 0;
+            owed.until = owed.until.map(|_| 0);
         }
     }
 
     /// From when on each worker's client may be taken back.
     fn recallable(&self) -> impl Iterator<Item = (usize, u64)> {
-        let any = usize::from(!self.on_the_way.is_empty()); // mostly there is none
-        let slots = self.owed.iter().enumerate().take(any * self.owed.len());
-        slots.filter_map(|(slot, owed)| {
-            let owed = owed.as_ref().filter(|owed| owed.client.is_some())?;
-            Some((slot, owed.until))
-        })
+        let none = self.on_the_way.is_empty(); // mostly it is so
+        let owed = if none { &[] } else { &self.owed[..] };
+        let until = |owed: &Option<Owed>| owed.as_ref().and_then(|owed| owed.until);
+        let slots = owed.iter().enumerate();
+        slots.filter_map(move |(slot, owed)| Some((slot, until(owed)?)))
     }
 
     /// Who has had his for too long.
@@ -187,8 +186,8 @@ impl Passing {
     /// answer is on the way. `settle` asks for that, see [`Schedule::settle`].
     pub(crate) fn recall(&mut self, slot: usize, settle: impl FnOnce(u64) -> bool) -> Option<u64> {
         let owed = self.owed[slot].as_mut()?;
+        owed.until = None;
         if !settle(owed.number) {
-            owed.until = u64::MAX;
             return None;
         }
         let id = owed.client.take()?;
@@ -268,7 +267,7 @@ mod tests {
         passing.hurry(2);
         assert_eq!(passing.next_late(200), Some(2));
         assert_eq!(passing.recall(2, |_| false), None, "it had just taken it");
-        assert_eq!(passing.next_late(u64::MAX - 1), None);
+        assert_eq!(passing.next_late(u64::MAX), None);
         passing.taken(2, 2);
         assert!(passing.get(id).is_none());
     }

@@ -213,7 +213,7 @@ impl Master {
     /// When to try again: a worker that takes clients again does not say so.
     pub(super) fn passing_deadline(&self, now: u64) -> Option<u64> {
         let homeless = self.passing.has_homeless().then_some(now + RETRY);
-        let late = self.passing.late_from().filter(|at| *at < u64::MAX);
+        let late = self.passing.late_from();
         let recall = late.map(|at| if at > now { at } else { now + RETRY });
         let due = homeless.into_iter().chain(recall);
         due.chain(self.exhausted_until).min()
