@@ -19,6 +19,7 @@ build() { # build NAME SOURCE... [FLAG...]
 dtm="-L$out -ldtm -Wl,-rpath,\$ORIGIN"
 
 build load benches/load/*.c
+[ "$(uname -m)" != x86_64 ] || build cycles.so benches/probe/cycles.c -shared -fPIC
 build raw benches/servers/raw.c
 build dtm benches/servers/dtm.c $dtm
 build actions benches/servers/actions.c $dtm

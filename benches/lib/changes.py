@@ -106,7 +106,7 @@ def quiet(bench):
     """reloads of a quiet service"""
     reloads = bench.scale(30, 150)
     bench.row = f"longest wait over {reloads} reloads, at 20 connections a second"
-    still = _longest(bench, bench.raw(WORKERS), 60)
+    still = _longest(bench, bench.raw(WORKERS), reloads)  # as long, for the longest counts
     for mode in ("steer", "token"):
         name = f"quiet.{mode}.max"
         if bench.refused(mode, name, unit="ms", goal=5):

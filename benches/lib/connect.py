@@ -25,10 +25,14 @@ def connect(bench):
         ]  # fmt: skip
         peers = [*LIMITS.values(), *peers]
         wanted = [bench.dtm(workers, mode) for mode in modes] + bench.peers(workers, peers)
+        if not bench.quick:
+            batch = [bench.raw(workers), *(bench.dtm(workers, mode) for mode in bench.usable("steer"))]
+            wanted += [server.as_batch() for server in batch]
         with bench.running(bench.raw(workers), *wanted) as alive:
             _connect(bench, workers, "together", alive)
             if not bench.quick:
                 some = ("raw-reuseport", *LIMITS.values(), "dtm-steer", "dtm-token", "nginx")
+                some += ("raw-reuseport-batch", "dtm-steer-batch")
                 _connect(bench, workers, "apart", [s for s in alive if s.name in some])
 
 
@@ -68,7 +72,7 @@ def _connect(bench, workers, layout, servers):
             bench.add_ratios(f"{where}.{mode}.cpu", ratios, peer=limit)
     bench.row = f"{ROWS[layout]}: what the others cost, against plain reuseport"
     for name in names[1:]:
-        if not name.startswith("dtm"):
+        if not name.startswith("dtm") or name.endswith("-batch"):
             bench.add_ratios(f"{where}.{name}.cpu", paired.ratios[name, "cpu"], peer="raw")
 
 

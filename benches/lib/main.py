@@ -10,8 +10,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from lib import (  # noqa: E402
-    changes, connect, faults, figure, footprint, growth, keepalive, kill, network, operators,
-    report, share, wrk,
+    changes, connect, cycles, faults, figure, footprint, growth, keepalive, kill, network,
+    operators, report, share, wrk,
 )  # fmt: skip
 from lib.bench import Bench  # noqa: E402
 
@@ -28,6 +28,7 @@ SCENARIOS = {
     "idle": footprint.idle,
     "memory": footprint.memory,
     "instructions": footprint.instructions,
+    "cycles": cycles.cycles,
     "console": operators.console,
     "actions": operators.actions,
     "wrk": wrk.wrk,

@@ -30,9 +30,33 @@ def fetch(sock, path):
 class Server:
     """`name` is what figures call it; `start` returns when all workers are there."""
 
+    scheduling = os.SCHED_OTHER  # what the kernel calls it, of all its processes
+    preload = None  # a probe: benches/probe
+
     def __init__(self, name, workers):
         self.name, self.workers, self.port = name, workers, free_port()
         self.process = None
+
+    def as_batch(self):
+        """What is woken does not interrupt what runs: sched(7)."""
+        self.scheduling = os.SCHED_BATCH
+        self.name += "-batch"
+        return self
+
+    @property
+    def cycles(self):
+        """Where the probe of that name leaves its sums."""
+        return os.path.join(self.directory, "cycles")
+
+    def _watched(self, environment):
+        if not self.preload:
+            return environment
+        probe = {"LD_PRELOAD": self.preload, "BENCH_CYCLES": self.cycles}
+        return {**(environment or os.environ), **probe}
+
+    def _place(self, cpus):
+        os.sched_setaffinity(0, cpus)
+        os.sched_setscheduler(0, self.scheduling, os.sched_param(0))
 
     def command(self, directory):
         raise NotImplementedError
@@ -49,9 +73,9 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env=self.environment(),
+                env=self._watched(self.environment()),
                 cwd=self.directory,
-                preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+                preexec_fn=lambda: self._place(cpus),
             )
         deadline = time.monotonic() + 10
         while not self.ready():
