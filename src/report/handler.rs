@@ -4,8 +4,8 @@
 //! signal have its usual effect, core and all.
 //!
 //! Async-signal-safe as far as the first message goes. Walking the stack is not, in
-//! theory: so it comes last, an alarm ends it if it gets stuck, and a fault in it
-//! ends the process by the same signal.
+//! theory: so it comes last, and the process ends all the same, by the same signal, when
+//! it gets stuck (an alarm) or faults.
 
 use super::raw::{PEER, Raw};
 use super::{label, stack};
@@ -13,9 +13,9 @@ use crate::channel::Kind;
 use crate::child::voice;
 use crate::event::Entry;
 use crate::shm::Progress;
-use crate::signal::handler::end_within;
+use crate::signal::handler::alarm_within;
 use std::io::Write;
-use std::sync::atomic::{AtomicPtr, Ordering::*};
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering::*};
 
 /// The signals that mean a crash.
 const SIGNALS: [i32; 5] = [
@@ -32,6 +32,8 @@ const STACK: usize = 64 * 1024;
 /// How long the stack may take to walk.
 const WALK_SECONDS: u32 = 2;
 
+/// What the process dies of.
+static CRASH: AtomicI32 = AtomicI32::new(libc::SIGABRT);
 static PROGRESS: AtomicPtr<Progress> = AtomicPtr::new(std::ptr::null_mut());
 
 /// In a child, before the service's code runs. Signals that the service handles by itself
@@ -107,7 +109,8 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
         raw.pc = position(context);
         what(&mut raw);
         voice::insist(Kind::Report, raw.bytes());
-        end_within(WALK_SECONDS); // a walk may not end by itself
+        CRASH.store(signal, Relaxed);
+        alarm_within(WALK_SECONDS, on_endless_walk as *const () as usize);
         raw.depth = u32::try_from(stack::walk(&mut raw.frames)).unwrap_or(0);
         voice::insist(Kind::Report, raw.bytes());
     }
@@ -119,6 +122,23 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
         if (*info).si_code <= 0 || signal == libc::SIGABRT {
             libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::gettid(), signal);
         }
+    }
+}
+
+/// The walk has not ended: the signal has its usual effect now, core and all.
+extern "C" fn on_endless_walk(_alarm: i32) {
+    let signal = CRASH.load(Relaxed);
+    // SAFETY: async-signal-safe, with valid storage. The default disposition again, also
+    // where a handler of the service's has called ours.
+    unsafe {
+        let mut fatal: libc::sigaction = std::mem::zeroed();
+        fatal.sa_sigaction = libc::SIG_DFL;
+        libc::sigaction(signal, &raw const fatal, std::ptr::null_mut());
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+        libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::gettid(), signal);
     }
 }
 

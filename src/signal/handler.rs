@@ -49,12 +49,19 @@ fn leave_if_orphan() {
 /// The loop may hang in a callback for ever: the kernel's alarm will not, and is fatal from
 /// now on. Async-signal-safe.
 pub(crate) fn end_within(seconds: u32) {
+    alarm_within(seconds, libc::SIG_DFL);
+}
+
+/// The kernel's alarm after so long, whatever this process does until then, and what is to
+/// happen then: a handler that is async-signal-safe, or SIG_DFL. Async-signal-safe.
+pub(crate) fn alarm_within(seconds: u32, then: libc::sighandler_t) {
     // SAFETY: sigaction, pthread_sigmask and alarm are async-signal-safe; the struct is a
-    // valid default disposition.
+    // valid disposition. A handler may find the stack overflown.
     unsafe {
-        let mut fatal: libc::sigaction = std::mem::zeroed();
-        fatal.sa_sigaction = libc::SIG_DFL;
-        libc::sigaction(libc::SIGALRM, &raw const fatal, std::ptr::null_mut());
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = then;
+        action.sa_flags = libc::SA_ONSTACK;
+        libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut());
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);
         libc::sigaddset(&raw mut set, libc::SIGALRM);

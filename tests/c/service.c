@@ -191,16 +191,17 @@ static void show(void)
 void launch(const struct service *service)
 {
     control_path();
+    shared->host = 0;
     pid_t pid = fork();
     CHECK(pid >= 0);
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        shared->host = getpid();
+        WAIT(GET(shared->host)); /* as we see it: in a namespace of its own it is process 1 */
         host(service);
         exit(0);
     }
     forget_death(pid);
-    shared->host = pid;
+    SET(shared->host, pid);
     if (service->launched)
         service->launched();
 }

@@ -3,6 +3,7 @@
  */
 #include "peer.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #ifdef __SANITIZE_ADDRESS__
 const char *__asan_default_options(void);
@@ -35,6 +37,19 @@ static void on_event(dtm_t *rt, const dtm_event_t *event, void *user_data)
         SET(shared->custom[REPORTED], (int)count);
     }
     next_event(rt, event, user_data); /* the driver is told afterwards */
+}
+
+static _Unwind_Reason_Code (*next_backtrace)(_Unwind_Trace_Fn visit, void *data);
+static volatile int walk_hangs;
+
+/* In place of libgcc's: a walk may wait for a lock that its own thread has. */
+_Unwind_Reason_Code _Unwind_Backtrace(_Unwind_Trace_Fn visit, void *data)
+{
+    while (walk_hangs)
+        pause();
+    if (!next_backtrace)
+        *(void **)&next_backtrace = dlsym(RTLD_NEXT, "_Unwind_Backtrace");
+    return next_backtrace(visit, data);
 }
 
 static void on_segv(int sig)
@@ -71,6 +86,12 @@ static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *
     } else if (!strcmp(line, "own handler")) {
         signal(SIGSEGV, on_segv);
         *(volatile int *)0x1238 = 1;
+    } else if (!strcmp(line, "endless segv")) {
+        walk_hangs = 1;
+        *(volatile int *)0x1238 = 1;
+    } else if (!strcmp(line, "endless abort")) {
+        walk_hangs = 1;
+        abort();
     } else if (!strcmp(line, "pdeathsig")) {
         int sig = 0;
         prctl(PR_GET_PDEATHSIG, &sig);
@@ -182,6 +203,28 @@ static void own_handler(void)
     finish();
 }
 
+/* One whose stack cannot be walked dies of the same signal, and has said the rest before. */
+static void endless_walk(void)
+{
+    struct service service = crashing();
+    start(&service);
+    const char *lines[] = {"endless segv", "endless abort"};
+    for (int i = 0; i < 2; i++) {
+        int fd = dial(shared->port[0]);
+        struct kid *kid = kid_at(fd);
+        say(fd, lines[i]);
+        WAIT(has(kid, DTM_EVENT_EXIT));
+        CHECK(WIFSIGNALED(kid->status));
+        CHECK_EQ(WTERMSIG(kid->status), i == 0 ? SIGSEGV : SIGABRT);
+        CHECK_EQ(reports->signal, i == 0 ? SIGSEGV : SIGABRT);
+        CHECK_EQ(reports->core, (kid->status & 0x80) != 0);
+        CHECK(!strcmp(reports->label, lines[i]) && !reports->stack[0]);
+        hang_up(fd);
+        WAIT(count_open(1) == 3);
+    }
+    finish();
+}
+
 static int32_t (*next_init)(dtm_t *rt, void *user_data);
 
 static int32_t drop_rights(dtm_t *rt, void *user_data)
@@ -230,6 +273,7 @@ static const struct test tests[] = {
     {"each kind of crash", each_kind},
     {"killed from outside", killed_from_outside},
     {"a handler of the service's own", own_handler},
+    {"a walk without end", endless_walk},
     {"another user", other_user},
     {"more than are kept", many},
 };
