@@ -155,9 +155,9 @@ static void act(dtm_t *rt, struct request *request, const char *line)
 /* L10: never two controllers act at once. */
 static void note_acting(void)
 {
-    int self = (int)getpid(),
-        other = __atomic_exchange_n(&shared->acting, self, __ATOMIC_SEQ_CST);
-    if (other && other != self && runs(other))
+    uint64_t self = identity_of(getpid()),
+             other = __atomic_exchange_n(&shared->acting, self, __ATOMIC_SEQ_CST);
+    if (other && other != self && identity_of((pid_t)(uint32_t)other) == other)
         ADD(shared->wrong_calls, 1);
 }
 

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -146,21 +147,32 @@ const char *scratch(void)
 struct stat_line {
     char state;
     int parent, group, session;
+    unsigned long long start;
 };
 
 static bool read_stat(pid_t pid, struct stat_line *ret)
 {
     char path[64], text[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *f = fopen(path, "re");
-    if (!f)
+    int fd = open(path, O_RDONLY | O_CLOEXEC); /* also where there is no memory */
+    if (fd < 0)
         return false;
-    size_t n = fread(text, 1, sizeof text - 1, f);
-    fclose(f);
-    text[n] = 0;
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[n > 0 ? n : 0] = 0;
     char *after = strrchr(text, ')'); /* a command name may hold anything */
-    return after && sscanf(after + 1, " %c %d %d %d", &ret->state, &ret->parent, &ret->group,
-                           &ret->session) == 4;
+    return after &&
+           sscanf(after + 1,
+                  " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d"
+                  " %*d %llu",
+                  &ret->state, &ret->parent, &ret->group, &ret->session, &ret->start) == 5;
+}
+
+uint64_t identity_of(pid_t pid)
+{
+    struct stat_line line;
+    bool lives = read_stat(pid, &line) && line.state != 'Z' && line.state != 'X';
+    return lives ? (uint64_t)line.start << 32 | (uint32_t)pid : 0;
 }
 
 char state_of(pid_t pid)

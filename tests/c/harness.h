@@ -78,8 +78,9 @@ bool ended(pid_t pid, int *ret_status);
 void forget_death(pid_t pid); /* a new child: an older one may have had its number */
 
 /* What /proc says. */
-bool runs(pid_t pid);                               /* exists and is no zombie */
-char state_of(pid_t pid);                           /* R, S, T, Z, ...; 0: none */
+bool runs(pid_t pid);            /* exists and is no zombie */
+uint64_t identity_of(pid_t pid); /* pid and start time; pids are used again. 0: dead */
+char state_of(pid_t pid);        /* R, S, T, Z, ...; 0: none */
 size_t survivors(pid_t *ret_pids, size_t capacity); /* others of this session */
 void check_no_survivors(void);
 size_t count_fds(pid_t pid);

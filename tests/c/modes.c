@@ -204,7 +204,7 @@ void stays_even(struct crowd *crowd)
     /* A worker that the machine does not let run for a moment is passed over meanwhile. */
     for (int tries = 1; !is_even(crowd); tries++) {
         tell_shares(crowd);
-        CHECK_LE(tries, 3);
+        CHECK_LE(tries, 5);
         WAIT(!has_spare_tokens()); /* they are taken back */
     }
 }

@@ -97,7 +97,7 @@ struct shared {
     dtm_accept_t accept; /* at the last request for it */
     dtm_worker_t worker[64];
     uint32_t worker_count;
-    int acting;                    /* pid of the controller that acted last */
+    uint64_t acting;               /* identity_of() the controller that acted last */
     int wants_actions;             /* the controller fills the next two in each pass */
     struct action action[ACTIONS]; /* by id modulo ACTIONS */
     uint32_t action_count;

@@ -128,7 +128,7 @@ static void without_pidfds(void)
 static void the_old_master_hangs(void)
 {
     struct who worker;
-    start_draining("500", "2");
+    start_draining("2000", "2");
     int fd = busy_client(&worker);
     upgrade_to(2, &worker);
     CHECK_EQ(kill(first, SIGSTOP), 0);
