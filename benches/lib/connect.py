@@ -26,8 +26,8 @@ def connect(bench):
         peers = [*LIMITS.values(), *peers]
         wanted = [bench.dtm(workers, mode) for mode in modes] + bench.peers(workers, peers)
         if not bench.quick:
-            batch = [bench.raw(workers), *(bench.dtm(workers, mode) for mode in bench.usable("steer"))]
-            wanted += [server.as_batch() for server in batch]
+            wanted.append(bench.raw(workers).as_batch())
+            wanted += [bench.dtm(workers, mode).as_batch() for mode in bench.usable("steer")]
         with bench.running(bench.raw(workers), *wanted) as alive:
             _connect(bench, workers, "together", alive)
             if not bench.quick:

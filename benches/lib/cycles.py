@@ -17,9 +17,8 @@ class Sums:
     def __init__(self, path):
         with open(path, "rb") as file:
             data = file.read()
-        words = struct.iter_unpack("3Q", data)
-        sums = [(cycles, count) for cycles, count, _ in words]
-        pairs = [(one, next) for one in CALLS for next in CALLS]
+        sums = list(struct.iter_unpack("2Q", data))  # cycles, count
+        pairs = [(one, other) for one in CALLS for other in CALLS]
         self.between = dict(zip(pairs, sums))
         self.inside = dict(zip(CALLS, sums[len(pairs) :]))
 
@@ -44,24 +43,29 @@ def cycles(bench):
         raw.name = "raw"
         servers = [raw, *(bench.dtm(workers, mode) for mode in bench.usable("steer", "token"))]
         for server in servers:
-            server.preload = probe
+            server.probe = {"LD_PRELOAD": probe, "BENCH_CYCLES": _sums_of(bench, server)}
         with bench.running(*servers) as alive, bench.layout("together"):
             _cycles(bench, workers, alive)
+
+
+def _sums_of(bench, server):
+    """Where the probe leaves its sums."""
+    return os.path.join(bench.directory, f"cycles.{server.port}")
 
 
 def _cycles(bench, workers, servers):
     for server in servers:
         slices.connect(bench.load, server, CLIENTS, SLICE)
-    before = {server.name: Sums(server.cycles) for server in servers}
+    before = {server.name: Sums(_sums_of(bench, server)) for server in servers}
     for _ in range(bench.scale(10, 30)):
         for server in random.sample(servers, len(servers)):
             slices.connect(bench.load, server, CLIENTS, SLICE)
     for server in servers:
-        between, inside = Sums(server.cycles).since(before[server.name])
+        between, inside = Sums(_sums_of(bench, server)).since(before[server.name])
         where = f"cycles.w{workers}.{server.name.removeprefix('dtm-')}"
         bench.row = BETWEEN
         largest = sorted(between.items(), key=lambda item: -item[1])[:6]
-        note = ", ".join(f"{one} to {next} {value:.0f}" for (one, next), value in largest)
+        note = ", ".join(f"{one} to {other} {value:.0f}" for (one, other), value in largest)
         bench.add(f"{where}.between", sum(between.values()), "cycles", note=note)
         bench.row = INSIDE
         inside.pop("wait")  # it sleeps there

@@ -26,7 +26,7 @@ class Dtm(Server):
         return [self.program, str(self.port), os.path.join(directory, "conf")]
 
     def environment(self):
-        return {**os.environ, "LIBDTM_LOG": f"info,file:{self.directory}/log"}
+        return {"LIBDTM_LOG": f"info,file:{self.directory}/log"}
 
     def configure(self, mode):
         settings = {

@@ -31,7 +31,7 @@ class Server:
     """`name` is what figures call it; `start` returns when all workers are there."""
 
     scheduling = os.SCHED_OTHER  # what the kernel calls it, of all its processes
-    preload = None  # a probe: benches/probe
+    probe = {}  # variables for one of benches/probe
 
     def __init__(self, name, workers):
         self.name, self.workers, self.port = name, workers, free_port()
@@ -43,17 +43,6 @@ class Server:
         self.name += "-batch"
         return self
 
-    @property
-    def cycles(self):
-        """Where the probe of that name leaves its sums."""
-        return os.path.join(self.directory, "cycles")
-
-    def _watched(self, environment):
-        if not self.preload:
-            return environment
-        probe = {"LD_PRELOAD": self.preload, "BENCH_CYCLES": self.cycles}
-        return {**(environment or os.environ), **probe}
-
     def _place(self, cpus):
         os.sched_setaffinity(0, cpus)
         os.sched_setscheduler(0, self.scheduling, os.sched_param(0))
@@ -62,7 +51,8 @@ class Server:
         raise NotImplementedError
 
     def environment(self):
-        return None
+        """Variables of its own."""
+        return {}
 
     def start(self, directory, cpus):
         self.directory = os.path.join(directory, f"{self.name}.{self.workers}.{self.port}")
@@ -73,7 +63,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                env=self._watched(self.environment()),
+                env={**os.environ, **self.environment(), **self.probe},
                 cwd=self.directory,
                 preexec_fn=lambda: self._place(cpus),
             )
@@ -141,7 +131,7 @@ class Example(Server):
         return [self.program, "--listen", f"127.0.0.1:{self.port}", "--workers", str(self.workers)]
 
     def environment(self):
-        return {**os.environ, "LIBDTM_LOG": f"info,file:{self.directory}/log"}
+        return {"LIBDTM_LOG": f"info,file:{self.directory}/log"}
 
     def ready(self):
         try:

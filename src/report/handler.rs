@@ -13,7 +13,7 @@ use crate::channel::Kind;
 use crate::child::voice;
 use crate::event::Entry;
 use crate::shm::Progress;
-use crate::signal::handler::alarm_within;
+use crate::signal::handler::{alarm_within, let_in};
 use std::io::Write;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering::*};
 
@@ -120,7 +120,7 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
     unsafe {
         libc::alarm(0);
         if (*info).si_code <= 0 || signal == libc::SIGABRT {
-            libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::gettid(), signal);
+            send_again(signal);
         }
     }
 }
@@ -128,18 +128,15 @@ extern "C" fn on_crash(signal: i32, info: *mut libc::siginfo_t, context: *mut li
 /// The walk has not ended: the signal has its usual effect now, core and all.
 extern "C" fn on_endless_walk(_alarm: i32) {
     let signal = CRASH.load(Relaxed);
-    // SAFETY: async-signal-safe, with valid storage. The default disposition again, also
-    // where a handler of the service's has called ours.
-    unsafe {
-        let mut fatal: libc::sigaction = std::mem::zeroed();
-        fatal.sa_sigaction = libc::SIG_DFL;
-        libc::sigaction(signal, &raw const fatal, std::ptr::null_mut());
-        let mut set = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, signal);
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
-        libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::gettid(), signal);
-    }
+    // The default disposition again, also where a handler of the service's has called ours.
+    let_in(signal, libc::SIG_DFL);
+    send_again(signal);
+}
+
+/// To this thread.
+fn send_again(signal: i32) {
+    // SAFETY: async-signal-safe.
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::gettid(), signal) };
 }
 
 /// What the process was doing, and for whom.

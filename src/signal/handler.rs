@@ -1,5 +1,6 @@
 //! The handler: set a bit, write an eventfd. Everything else happens in the loop.
 
+use super::mask;
 use crate::error::{Context, Result};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::cell::RefCell;
@@ -55,19 +56,23 @@ pub(crate) fn end_within(seconds: u32) {
 /// The kernel's alarm after so long, whatever this process does until then, and what is to
 /// happen then: a handler that is async-signal-safe, or SIG_DFL. Async-signal-safe.
 pub(crate) fn alarm_within(seconds: u32, then: libc::sighandler_t) {
-    // SAFETY: sigaction, pthread_sigmask and alarm are async-signal-safe; the struct is a
-    // valid disposition. A handler may find the stack overflown.
+    let_in(libc::SIGALRM, then);
+    // SAFETY: async-signal-safe.
+    unsafe { libc::alarm(seconds) };
+}
+
+/// This signal is not blocked any more and does that: a handler, or SIG_DFL.
+/// Async-signal-safe.
+pub(crate) fn let_in(signal: i32, then: libc::sighandler_t) {
+    // SAFETY: sigaction is async-signal-safe; the struct is a valid disposition. A handler
+    // may find the stack overflown.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = then;
         action.sa_flags = libc::SA_ONSTACK;
-        libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut());
-        let mut set = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, libc::SIGALRM);
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
-        libc::alarm(seconds);
+        libc::sigaction(signal, &raw const action, std::ptr::null_mut());
     }
+    mask::unblock(&mask::of(std::iter::once(signal)));
 }
 
 fn call_host(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {

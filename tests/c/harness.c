@@ -183,8 +183,7 @@ char state_of(pid_t pid)
 
 bool runs(pid_t pid)
 {
-    char state = state_of(pid);
-    return state != 0 && state != 'Z' && state != 'X';
+    return identity_of(pid) != 0;
 }
 
 static size_t members(pid_t session, pid_t *ret_pids, size_t capacity)

@@ -65,41 +65,36 @@ static void a_token_moves(void)
     leave();
 }
 
-/* A client of this worker; on a slow machine the first few may all be another's. */
-static int client_of(const struct kid *kid)
+/* Until each worker has a client: on a slow machine the first few may all be another's. */
+static void come_to_each(void)
 {
-    for (int i = 0;; i++) {
-        if (i == crowd.size)
+    for (uint32_t i = 0; i < WORKERS; i++)
+        while (share(&crowd, nth_open(i)) == 0)
             come(&crowd, 1);
-        if (crowd.kid[i] == kid)
-            return crowd.fd[i];
-    }
 }
 
 /* The holder of the only token is busy with an older client: one more is armed. In
  * two rounds of three it is among the blocked. */
 static void a_busy_holder_gets_help(void)
 {
-    int own[WORKERS];
     struct service service = with(DTM_ACCEPT_TOKEN);
     service.config.accept_tokens = 1;
     start(&service);
-    for (int i = 0; i < WORKERS; i++)
-        own[i] = client_of(nth_open((uint32_t)i));
-    for (int left = 0; left < WORKERS; left++) {
+    come_to_each();
+    for (uint32_t left = 0; left < WORKERS; left++) {
         int fds[MANY];
         SET(shared->unblock, 0);
         SET(shared->blocked, 0);
-        for (int i = 0; i < WORKERS; i++)
+        for (uint32_t i = 0; i < WORKERS; i++)
             if (i != left)
-                say(own[i], "block");
+                say(connection_of(&crowd, nth_open(i)), "block");
         WAIT(GET(shared->blocked) == WORKERS - 1);
         call(fds, MANY);
         WAIT(answered(fds, MANY) == MANY);
         SET(shared->unblock, 1);
-        for (int i = 0; i < WORKERS; i++)
+        for (uint32_t i = 0; i < WORKERS; i++)
             if (i != left)
-                CHECK(hear(own[i]));
+                CHECK(hear(connection_of(&crowd, nth_open(i))));
         hear_all(fds, MANY, NULL);
         settle(&crowd);
     }
@@ -135,17 +130,16 @@ static void a_queue_of_its_own(void)
 /* What a worker was passed and had not taken when it was killed is passed again. */
 static void passed_again(void)
 {
-    int fds[MANY], own[WORKERS];
+    int fds[MANY];
     struct service service = with(DTM_ACCEPT_PASS);
     service.config.accept_pass = DTM_PASS_ROTATE;
     start(&service);
-    for (int i = 0; i < WORKERS; i++)
-        own[i] = client_of(nth_open((uint32_t)i));
+    come_to_each();
     uint64_t before = schedule().passed;
     CHECK(before >= WORKERS);
     CHECK_EQ(command("nofork 0"), DTM_OK);
-    for (int i = 0; i < WORKERS; i++)
-        say(own[i], "block");
+    for (uint32_t i = 0; i < WORKERS; i++)
+        say(connection_of(&crowd, nth_open(i)), "block");
     WAIT(GET(shared->blocked) == WORKERS);
     call(fds, MANY);
     WAIT(schedule().passed == before + WORKERS); /* one each */
