@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <linux/bpf.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -266,16 +265,6 @@ void call(int *ret_fds, int many)
 {
     for (int i = 0; i < many; i++)
         say(ret_fds[i] = dial(shared->port[0]), "who");
-}
-
-int answered(const int *fds, int many)
-{
-    int count = 0;
-    for (int i = 0; i < many; i++) {
-        struct pollfd pollfd = {.fd = fds[i], .events = POLLIN};
-        count += poll(&pollfd, 1, 0) == 1;
-    }
-    return count;
 }
 
 void hear_all(int *fds, int many, struct crowd *crowd)

@@ -60,7 +60,6 @@ void joins_in(struct crowd *crowd,
 
 /* Many connections at once, each with a question. */
 void call(int *ret_fds, int many);
-int answered(const int *fds, int many);
 void hear_all(int *fds, int many, struct crowd *crowd); /* NULL: hang up */
 
 /* Workers */

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,6 +111,20 @@ const char *hear(int fd)
     if (n < 0 && errno == EAGAIN)
         fail_at(__FILE__, __LINE__, "no answer in %d s", ANSWER_SECONDS);
     return n > 0 ? line : NULL;
+}
+
+bool has_answer(int fd)
+{
+    struct pollfd pollfd = {.fd = fd, .events = POLLIN};
+    return poll(&pollfd, 1, 0) == 1;
+}
+
+int count_answered(const int *fds, int many)
+{
+    int count = 0;
+    for (int i = 0; i < many; i++)
+        count += has_answer(fds[i]);
+    return count;
 }
 
 const char *ask(int fd, const char *line)

@@ -14,6 +14,8 @@ void say(int fd, const char *line);
 const char *hear(int fd);                  /* one line; NULL when the other side is gone */
 const char *ask(int fd, const char *line); /* say, then hear something */
 void hang_up(int fd);
+bool has_answer(int fd);                      /* one line or more, or the other side is gone */
+int count_answered(const int *fds, int many); /* how many of them have one */
 
 struct who {
     int pid, version;

@@ -90,7 +90,7 @@ static void a_busy_holder_gets_help(void)
                 say(connection_of(&crowd, nth_open(i)), "block");
         WAIT(GET(shared->blocked) == WORKERS - 1);
         call(fds, MANY);
-        WAIT(answered(fds, MANY) == MANY);
+        WAIT(count_answered(fds, MANY) == MANY);
         SET(shared->unblock, 1);
         for (uint32_t i = 0; i < WORKERS; i++)
             if (i != left)
@@ -118,7 +118,7 @@ static void a_queue_of_its_own(void)
         say(crowd.fd[0], "block");
         WAIT(GET(shared->blocked) == 1);
         call(fds, 4 * MANY);
-        WAIT(answered(fds, 4 * MANY) == 4 * MANY);
+        WAIT(count_answered(fds, 4 * MANY) == 4 * MANY);
         SET(shared->unblock, 1);
         CHECK(hear(crowd.fd[0]));
         hear_all(fds, 4 * MANY, NULL);
@@ -231,7 +231,7 @@ static void the_lock_is_taken(void)
             if (i != n % WORKERS)
                 stop_kid(kids[i]);
         call(fds, MANY);
-        WAIT(answered(fds, MANY) == MANY);
+        WAIT(count_answered(fds, MANY) == MANY);
         for (int i = 0; i < WORKERS; i++)
             kill(kids[i]->pid, SIGCONT);
         hear_all(fds, MANY, NULL);

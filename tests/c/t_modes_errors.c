@@ -46,7 +46,7 @@ static void passing_errors(void)
         inject(&(struct injection){.call = SYS_accept4, .error = errors[i], .times = 5});
         call(fds, MANY);
         hear_all(fds, MANY, NULL);
-        WAIT(injected() == 5 || answered(fds, 0) == 0);
+        WAIT(injected() == 5 || count_answered(fds, 0) == 0);
         uint32_t failed = injected();
         inject(NULL);
         WAIT(schedule().errors >= before + failed); /* the controller's count, too */
@@ -177,7 +177,7 @@ static void full_epoll_for_a_second_group(void)
         say(connection_of(&crowd, nth_open(n)), "block");
     WAIT(GET(shared->blocked) == ALL - FIRST);
     call(fds, CALLS);
-    WAIT(answered(fds, CALLS) == CALLS);
+    WAIT(count_answered(fds, CALLS) == CALLS);
     SET(shared->unblock, 1);
     hear_all(fds, CALLS, NULL);
     for (uint32_t n = FIRST; n < ALL; n++)

@@ -75,7 +75,7 @@ static void no_descriptors_in_the_master(void)
     if (mode->number == DTM_ACCEPT_PASS)
         WAIT(logged("oo many open files"));
     else
-        WAIT(answered(fds, MANY) == MANY);
+        WAIT(count_answered(fds, MANY) == MANY);
     uint64_t errors = schedule().errors;
     observe(300);
     CHECK_LE(schedule().errors, errors + 10);
@@ -172,9 +172,9 @@ static void all_are_full(void)
     WAIT(schedule().depth == MANY && shared->accept.waiting_ms > 0);
     CHECK_EQ(shared->accept.willing, 0);
     CHECK_EQ(GET(shared->opened), WORKERS * 4);
-    CHECK_EQ(answered(fds, MANY), 0);
+    CHECK_EQ(count_answered(fds, MANY), 0);
     hang_up(crowd.fd[--crowd.size]);
-    WAIT(answered(fds, MANY) == 1);
+    WAIT(count_answered(fds, MANY) == 1);
     part(&crowd, NULL);
     hear_all(fds, MANY, NULL);
     WAIT(schedule().willing == WORKERS);

@@ -61,7 +61,7 @@ static void served_by_the_others(void (*back)(enum half), enum half half)
 {
     int fds[MANY];
     call(fds, MANY);
-    WAIT(answered(fds, MANY) == MANY);
+    WAIT(count_answered(fds, MANY) == MANY);
     back(half);
     hear_all(fds, MANY, NULL);
     settle(&crowd);

@@ -84,7 +84,7 @@ static void one_stands_still(void)
     for (int i = 0; i < EACH * LISTENERS; i++)
         say(fds[i] = dial_address(addresses[i % LISTENERS]), "who");
     kill(shared->host, SIGCONT);
-    WAIT(answered(fds, EACH * LISTENERS) == EACH * LISTENERS);
+    WAIT(count_answered(fds, EACH * LISTENERS) == EACH * LISTENERS);
     for (uint32_t i = 1; i < WORKERS; i++)
         kill(nth_open(i)->pid, SIGCONT);
     hear_all(fds, EACH * LISTENERS, NULL);

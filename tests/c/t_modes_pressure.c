@@ -70,7 +70,7 @@ static void hung(void)
     say(crowd.fd[0], "block");
     WAIT(GET(shared->blocked) == 1);
     call(fds, MANY);
-    WAIT(answered(fds, MANY) == MANY);
+    WAIT(count_answered(fds, MANY) == MANY);
     WAIT(has(kid, DTM_EVENT_EXIT) && count_open(1) == WORKERS);
     for (int i = 0; i < MANY; i++)
         CHECK(hear(fds[i])); /* passed to it and not taken: passed again */

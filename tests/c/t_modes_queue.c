@@ -114,7 +114,7 @@ static void at_a_reload(void)
         stop_kid(old[i]);
     call(fds, MANY);
     CHECK_EQ(command("reload"), DTM_OK);
-    WAIT(answered(fds, MANY) == MANY);
+    WAIT(count_answered(fds, MANY) == MANY);
     for (int i = 0; i < WORKERS; i++)
         kill(old[i]->pid, SIGCONT);
     hear_all(fds, MANY, NULL);

@@ -109,7 +109,7 @@ static void what_waits_is_served(bool by_the_old)
     want(3, "");
     CHECK_EQ(command("reload"), DTM_OK);
     if (!by_the_old)
-        WAIT(answered(fds, many) == many);
+        WAIT(count_answered(fds, many) == many);
     SET(shared->unblock, 1);
     for (int i = 0; i < many; i++) {
         CHECK(hear(fds[i]));

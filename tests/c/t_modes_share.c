@@ -56,7 +56,7 @@ static void a_burst_past_a_stopped_worker(void)
     struct kid *stopped = nth_open(2);
     stop_kid(stopped);
     call(fds, 60);
-    WAIT(answered(fds, 60) == 60);
+    WAIT(count_answered(fds, 60) == 60);
     kill(stopped->pid, SIGCONT);
     hear_all(fds, 60, &crowd);
     CHECK_EQ(share(&crowd, stopped), 0);

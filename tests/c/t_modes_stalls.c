@@ -16,7 +16,7 @@ static void served_meanwhile(void)
 {
     int fds[MANY];
     call(fds, MANY);
-    WAIT(answered(fds, MANY) == MANY);
+    WAIT(count_answered(fds, MANY) == MANY);
     hear_all(fds, MANY, NULL);
 }
 
@@ -104,7 +104,7 @@ static void all_blocked(void)
     }
     call(waiting, MANY);
     observe(50); /* the master looks at the queue: nobody can be given a turn */
-    CHECK_EQ(answered(waiting, MANY), 0);
+    CHECK_EQ(count_answered(waiting, MANY), 0);
     CHECK_EQ(GET(shared->opened), WORKERS);
     SET(shared->unblock, 1);
     hear_all(waiting, MANY, NULL);
@@ -126,7 +126,7 @@ static void the_master_never_waits(void)
     call(fds, 300);
     CHECK_EQ(command("scale 3"), DTM_OK);
     WAIT(count_open(1) == 3);
-    WAIT(answered(fds, 300) == 300);
+    WAIT(count_answered(fds, 300) == 300);
     kill(kid->pid, SIGCONT);
     kill(other->pid, SIGCONT);
     hear_all(fds, 300, NULL);

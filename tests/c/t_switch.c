@@ -254,7 +254,7 @@ static void with_a_stopped_worker(void)
         stop_kid(kid);
         CHECK_EQ(command("mode %u", modes[i % mode_count]), DTM_OK);
         call(fds, MANY);
-        WAIT(answered(fds, MANY) >= MANY - 1); /* pass: one may be with it */
+        WAIT(count_answered(fds, MANY) >= MANY - 1); /* pass: one may be with it */
         kill(kid->pid, SIGCONT);
         hear_all(fds, MANY, NULL);
         if (modes[i % mode_count] != DTM_ACCEPT_LOCK)

@@ -45,14 +45,37 @@ impl Reader<'_> {
         }
     }
 
+    /// RFC 8259, section 6. Rust's own reader would take `+1`, `.5`, `1.` and `01`, too.
     fn number(&mut self) -> Option<Value> {
-        let is_part = |b: &u8| b.is_ascii_digit() || b"+-.eE".contains(b);
-        let len = self.rest.iter().take_while(|b| is_part(b)).count();
-        let (number, rest) = self.rest.split_at(len);
-        self.rest = rest;
-        let text = std::str::from_utf8(number).ok()?;
-        let whole = text.parse().ok().map(Value::Int);
+        let start = self.rest;
+        self.take_one(b"-");
+        if self.take_one(b"0").is_none() {
+            self.digits()?;
+        }
+        if self.take_one(b".").is_some() {
+            self.digits()?;
+        }
+        if self.take_one(b"eE").is_some() {
+            self.take_one(b"+-");
+            self.digits()?;
+        }
+        let len = start.len() - self.rest.len();
+        let text = std::str::from_utf8(&start[..len]).ok()?;
+        // No whole number is -0.
+        let whole = text.parse().ok().filter(|_| text != "-0").map(Value::Int);
         whole.or_else(|| text.parse().ok().map(Value::Double))
+    }
+
+    fn take_one(&mut self, of: &[u8]) -> Option<()> {
+        let (first, rest) = self.rest.split_first()?;
+        of.contains(first).then(|| self.rest = rest)
+    }
+
+    /// At least one.
+    fn digits(&mut self) -> Option<()> {
+        let len = self.rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        self.rest = &self.rest[len..];
+        (len > 0).then_some(())
     }
 
     fn string(&mut self) -> Option<String> {
@@ -142,10 +165,15 @@ mod tests {
             r#"{"event":"exit","slot":3,"text":"killed \"now\"","x":null,"l":[1,-2.5,true,[]],"m":{}}"#,
             r#""\u0001ü\\n""#,
             "[]",
+            "[0,-0,-7,0.25,-0.5]",
         ] {
             assert_eq!(parse(text).unwrap().json(), text);
         }
         assert_eq!(parse(" [ 1 , 2 ] ").unwrap().json(), "[1,2]");
+        assert_eq!(
+            parse("[1.0,-0.0,2E+2,1e-1]").unwrap().json(),
+            "[1,-0,200,0.1]"
+        );
     }
 
     #[test]
@@ -161,6 +189,15 @@ mod tests {
             "1 2",
             "{\"a\" 1}",
             "-",
+            "+1",
+            "01",
+            "-01",
+            ".5",
+            "-.0",
+            "1.",
+            "1.e3",
+            "1e",
+            "1e+",
             &deep,
         ] {
             assert_eq!(parse(text), None, "{text:.20}");
