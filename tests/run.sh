@@ -203,7 +203,7 @@ stage_loom() {
 # 20 s each.
 stage_fuzz() {
     gate "fuzzing of the parsers" "the target prints the input: see tests/gates/fuzz.sh" \
-        sh tests/gates/fuzz.sh "$PWD/$OUT/fuzz" 8
+        sh tests/gates/fuzz.sh "$PWD/$OUT/fuzz" 8 1
 }
 
 # The sanitizer leaves the signals of a crash alone: the library reports those, and

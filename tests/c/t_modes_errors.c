@@ -46,9 +46,9 @@ static void passing_errors(void)
         inject(&(struct injection){.call = SYS_accept4, .error = errors[i], .times = 5});
         call(fds, MANY);
         hear_all(fds, MANY, NULL);
-        WAIT(injected() == 5 || count_answered(fds, 0) == 0);
         uint32_t failed = injected();
         inject(NULL);
+        CHECK(failed > 0);
         WAIT(schedule().errors >= before + failed); /* the controller's count, too */
         CHECK_LE(shared->accept.errors, before + failed);
     }
