@@ -23,3 +23,7 @@ pub(crate) use pair::{
     Buffer, Pair, Recv, Sent, drain, recv, recv_with, send, send_text, send_with,
 };
 pub(crate) use queue::Outbox;
+
+/// Messages read from one channel before anything else has its turn: one that does not stop
+/// talking keeps nobody else waiting.
+pub(crate) const AT_ONCE: usize = 64;

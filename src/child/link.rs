@@ -2,7 +2,9 @@
 //! this very spawn is dropped and counted. flow: W1, W7, M13
 
 use super::birth::Birth;
-use crate::channel::{Attached, Buffer, Fence, Frame, Head, Kind, Recv, Sent, recv_with, send};
+use crate::channel::{
+    AT_ONCE, Attached, Buffer, Fence, Frame, Head, Kind, Recv, Sent, recv_with, send,
+};
 use crate::error::{Error, Result};
 use std::cell::Cell;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -89,24 +91,28 @@ impl Link {
         }
     }
 
-    /// Hand each waiting frame to `f`. Descriptors that it leaves are closed. False: there
-    /// is nobody at the other end.
+    /// Hand waiting frames to `f`, so many at once. Descriptors that it leaves are closed.
+    /// False: there is nobody at the other end.
     pub(crate) fn read(&self, f: &mut dyn FnMut(&Frame<'_>, &mut Attached)) -> bool {
         // Taken out, so that nothing is borrowed while callbacks run.
         let Some((mut buffer, mut attached)) = self.buffer.take() else {
             return true;
         };
-        let open = loop {
+        let mut open = true;
+        for _ in 0..AT_ONCE {
             match recv_with(self.fd.as_fd(), &mut buffer, &mut attached) {
                 Recv::Frame(frame) if self.fence.accepts(&frame.head) => f(&frame, &mut attached),
                 Recv::Frame(_) => {
                     ::log::debug!("dropped a message for an earlier process of this slot")
                 }
                 Recv::Bad(why) => ::log::warn!("dropped a malformed message: {why:?}"),
-                Recv::Empty => break true,
-                Recv::Closed => break false,
+                Recv::Empty => break,
+                Recv::Closed => {
+                    open = false;
+                    break;
+                }
             }
-        };
+        }
         self.buffer.set(Some((buffer, attached)));
         open
     }

@@ -8,11 +8,15 @@ use crate::ffi::*;
 use std::os::fd::{AsFd, BorrowedFd};
 
 impl Master {
-    pub(super) fn read_channel(&mut self, slot: usize) {
+    /// At most so many messages: what is left is still reported.
+    pub(super) fn read_channel(&mut self, slot: usize, most: usize) {
         let Some(mut buffer) = self.buffer.take() else {
             return;
         };
-        while self.read_one(slot, &mut buffer) {}
+        let mut left = most;
+        while left > 0 && self.read_one(slot, &mut buffer) {
+            left -= 1;
+        }
         self.buffer = Some(buffer);
     }
 

@@ -9,6 +9,10 @@ use crate::shm::{Count, Gauge};
 use crate::signal::handler;
 use std::os::fd::AsFd;
 
+/// Of the dead all is heard: a channel has room for some 1,400 messages, of which the kernel
+/// charges 768 bytes for the shortest.
+const LAST_WORDS: usize = 4096;
+
 impl Master {
     /// Has the child of this slot ended?
     pub(super) fn look_at(&mut self, slot: usize) {
@@ -18,7 +22,7 @@ impl Master {
         let (spawn, pid) = (child.spawn, child.pid);
         let Some(exit) = death::look(pid) else { return };
         // Whatever it still said comes first; then nobody is there to accept.
-        self.read_channel(slot);
+        self.read_channel(slot, LAST_WORDS);
         self.finish_report(slot, exit);
         self.looking.set_stopped(slot, None);
         self.shared.schedule.retire(slot);

@@ -27,7 +27,7 @@ mod watchdog;
 pub(crate) use life::run;
 pub(crate) use prepare::check;
 
-use crate::channel::{Buffer, Outbox, Pair};
+use crate::channel::{AT_ONCE, Buffer, Outbox, Pair};
 use crate::daemon::strangers::Strangers;
 use crate::error::{Error, Result};
 use crate::ffi::*;
@@ -75,6 +75,8 @@ pub(crate) struct Master {
     policy: Policy,
     /// None in a child: both are the master's alone.
     epoll: Option<Epoll>,
+    /// Room for all that may be reported at once: nobody is judged before everybody was heard.
+    ready: Vec<EpollEvent>,
     wake: Option<Wake>,
     mask: libc::sigset_t,
     lifeline: Option<Lifeline>,
@@ -148,7 +150,8 @@ impl Master {
             .ok_or_else(|| Error::new(DTM_ESTATE, "this is not the master any more"))
     }
 
-    /// Decide and act until nothing follows, then show the others.
+    /// Decide and act until nothing follows, then show the others. Deadlines come last, with
+    /// the tick: what was said in time counts, also when the master hears of it late.
     ///
     /// Most wake-ups are about clients that wait or are passed on: those are no
     /// matter of the policy, which looks at every slot.
@@ -217,7 +220,7 @@ impl Master {
     fn sleep(&mut self) -> Result<()> {
         let deadline = self.decide_by.is_some() || self.adopted_deadline().is_some();
         let due = self.next_deadline(crate::sys::now_ms());
-        let mut ready = [EpollEvent::empty(); 64];
+        let mut ready = std::mem::take(&mut self.ready);
         mask::set(&self.mask);
         let n = loop {
             let now = crate::sys::now_ms();
@@ -245,6 +248,7 @@ impl Master {
         for event in &ready[..n] {
             self.dispatch(event.data(), true);
         }
+        self.ready = ready;
         self.sweep();
         if let Some(manager) = &mut self.systemd {
             manager.tick();
@@ -264,7 +268,7 @@ impl Master {
             (0, false) if token == LAST => self.hear_last(),
             (0, false) if token == NEXT => self.hear_next(),
             (0, true) if token == NEXT_DEATH => self.look_at_next(),
-            (CHANNEL, false) => self.read_channel(slot),
+            (CHANNEL, false) => self.read_channel(slot, AT_ONCE),
             (OWN_LOOP, false) => self.begin_to_look(),
             (0, false) if token == WAKE => self.signals(),
             (0, false) if token == SENTINEL => self.queue_waits(),

@@ -16,10 +16,16 @@ use crate::process::lifeline::Lifeline;
 use crate::runtime::{Change, Runtime, Shared};
 use crate::shm::{AdoptedBlock, Ban, Board, FactsBlock, LastWords, Locks, Table};
 use crate::signal::mask;
-use nix::sys::epoll::{Epoll, EpollCreateFlags};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent};
 use std::collections::VecDeque;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
+
+/// What epoll may report of a slot: its channel, its process's death, its own loop, and a
+/// worker of the old binary.
+const EACH: usize = 4;
+/// And what else: each listener, signals, the sentinel, three of an upgrade.
+const OTHERS: usize = DTM_LISTENERS_MAX as usize + 5;
 
 /// dtm_check(): would it start?
 pub(crate) fn check(rt: &'static Runtime) -> Result<()> {
@@ -77,6 +83,7 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         rt,
         policy: Policy::new(settings, slots),
         epoll: Some(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("epoll_create1")?),
+        ready: vec![EpollEvent::empty(); EACH * slots + OTHERS],
         wake: None,
         mask: mask::empty(),
         lifeline: Some(Lifeline::new()?),

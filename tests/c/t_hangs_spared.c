@@ -47,7 +47,7 @@ static void long_init(void)
 static int32_t extending_init(dtm_t *rt, void *user_data)
 {
     CHECK_EQ(dtm_extend(rt, 60000), DTM_OK);
-    usleep(900000);
+    usleep(1500000);
     return next_init(rt, user_data);
 }
 
@@ -57,7 +57,7 @@ static void more_time(void)
     struct service service = hanging();
     next_init = service.callbacks.worker_init;
     service.callbacks.worker_init = extending_init;
-    service.config.start_timeout_ms = 300;
+    service.config.start_timeout_ms = 1000;
     launch(&service);
     WAIT(count_events(DTM_EVENT_OPEN, DTM_ROLE_WORKER) == 3);
     CHECK_EQ(count_events(DTM_EVENT_EXIT, DTM_ROLE_WORKER), 0);

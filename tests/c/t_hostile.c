@@ -194,11 +194,50 @@ static void last_words(void)
     CHECK_EQ(shared->result.deaths, 10);
 }
 
+enum { TALKING = PROTECTED + 1 };
+
+static int32_t talk(dtm_t *rt, dtm_client_t *client, const char *line, char *reply, size_t size)
+{
+    (void)client, (void)reply, (void)size;
+    if (strcmp(line, "talk") != 0)
+        return NOT_MINE;
+    ADD(shared->custom[TALKING], 1);
+    for (;;)
+        dtm_extend(rt, 1);
+}
+
+/* Workers that talk to the master without an end: it goes on with everything else. */
+static void talkers(void)
+{
+    struct service service = a_service();
+    service.request = talk;
+    service.config.drain_timeout_ms = 100;
+    service.config.hang_timeout_ms = DTM_OFF;
+    start(&service);
+    int fds[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        fds[i] = dial_worker(nth_open(i));
+        say(fds[i], "talk");
+    }
+    WAIT(GET(shared->custom[TALKING]) == 3);
+    for (int i = 0; i < 20; i++)
+        CHECK_EQ(command("reopen"), DTM_OK);
+    kill(nth_open(0)->pid, SIGKILL);
+    WAIT(count_open(1) == 3);
+    kill(shared->host, SIGTERM);
+    CHECK_EQ(wait_host(), 0);
+    CHECK_EQ(shared->result.killed, 2);
+    check_no_survivors();
+    for (int i = 0; i < 3; i++)
+        hang_up(fds[i]);
+}
+
 static const struct test tests[] = {
     {"a client that dawdles at a drain", dawdler},
     {"a peer that has vanished", vanished_peer},
     {"killed with clients", killed_with_clients},
     {"a mad worker writes over shared memory", mad_worker},
     {"last words and death at once", last_words},
+    {"workers that do not stop talking", talkers},
 };
 TEST_MAIN(tests)

@@ -119,10 +119,9 @@ impl Policy {
             Event::Hold(hold) => self.set_hold(hold, now, out),
             Event::Retire => self.retire(now, out),
             Event::Adopted(count) => self.adopted = count,
-            Event::Tick => {}
+            Event::Tick => self.timers(now, out),
         }
         self.advance_reload(now, out);
-        self.timers(now, out);
         self.settle(now, out);
         self.fork_due(now, out);
     }

@@ -175,7 +175,7 @@ pub(crate) enum Event {
     Retire,
     /// So many workers of the binary before this one drain yet: this master's to see off.
     Adopted(usize),
-    /// Time has passed.
+    /// All that was said until now has been heard: whose time is over is late.
     Tick,
 }
 

@@ -1,6 +1,6 @@
 //! Stopping the workers, and the end of the whole service.
 
-use super::world::running;
+use super::world::{World, running, settings};
 use super::*;
 
 /// flow: M18, M19, L8
@@ -65,6 +65,7 @@ fn asking_a_third_time_kills_who_is_left() {
     world.ask(1, Command::ShutdownNow);
     assert_eq!(world.policy.counts.get(Count::Killed), 0);
     world.ask(2, Command::ShutdownNow);
+    world.advance(0);
     assert_eq!(world.policy.counts.get(Count::Killed), 3);
     world.cooperate();
     assert_eq!(world.finished, Some(true));
@@ -87,4 +88,41 @@ fn the_end_waits_for_workers_of_the_old_binary() {
         world.cooperate();
         assert_eq!(world.finished, Some(command == Command::ShutdownNow));
     }
+}
+
+/// A13: what was said in time counts, also when the master hears of it late, and of one child
+/// after the other.
+#[test]
+fn a_deadline_is_judged_when_all_that_was_said_has_been_heard() {
+    let mut world = World::new(settings(3, Vec::new()));
+    let starting: Vec<(u64, usize)> = world.alive.iter().map(|(&s, a)| (s, a.0)).collect();
+    assert_eq!(starting.len(), 4);
+    world.now += 60_001; // and its limit is 60,000
+    for (place, &(spawn, slot)) in starting.iter().enumerate() {
+        world.send(match place % 2 {
+            0 => Event::Ready { slot, spawn },
+            _ => Event::Extended {
+                slot,
+                spawn,
+                ms: Some(10_000),
+            },
+        });
+    }
+    world.advance(0);
+    assert_eq!(world.forks.len(), 4, "{:?}", world.log);
+    world.advance(10_000);
+    assert_eq!(world.policy.counts.get(Count::Killed), 2);
+}
+
+#[test]
+fn who_died_in_time_was_not_late() {
+    let mut world = running(3);
+    world.ask(1, Command::Stop);
+    let leaving = world.workers();
+    world.now = world.policy.next_deadline().unwrap() + 1;
+    for spawn in leaving {
+        world.die(spawn, Exit::Code(0));
+    }
+    world.advance(0);
+    assert_eq!(world.policy.counts.get(Count::Killed), 0, "{:?}", world.log);
 }
