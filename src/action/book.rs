@@ -197,6 +197,15 @@ impl Book {
 
     /// Wake whoever has waited long enough, or has got what it waits for.
     pub(crate) fn look(&mut self, seen: Seen, now: u64) {
+        // First: who is late to look has not waited in vain.
+        if seen.updated {
+            let ready = std::mem::take(&mut self.updated);
+            ready.into_iter().for_each(|id| self.arrive(id));
+        }
+        if seen.drained {
+            let ready = std::mem::take(&mut self.drained);
+            ready.into_iter().for_each(|id| self.arrive(id));
+        }
         while let Some(Reverse((deadline, id))) = self.times.peek().copied() {
             if deadline > now {
                 break;
@@ -209,14 +218,6 @@ impl Book {
             if due {
                 self.time_is_up(id);
             }
-        }
-        if seen.updated {
-            let ready = std::mem::take(&mut self.updated);
-            ready.into_iter().for_each(|id| self.arrive(id));
-        }
-        if seen.drained {
-            let ready = std::mem::take(&mut self.drained);
-            ready.into_iter().for_each(|id| self.arrive(id));
         }
     }
 

@@ -20,7 +20,7 @@ pub(crate) use clients::{ClientFacts, Clients, MOST as MOST_CLIENTS};
 pub(crate) use frame::{Fence, Frame, HEAD, Head, Kind};
 pub(crate) use life::Life;
 pub(crate) use pair::{
-    Buffer, Pair, Recv, Sent, drain, recv, recv_with, send, send_text, send_with,
+    Buffer, MESSAGES_MAX, Pair, Recv, Sent, drain, recv, recv_with, send, send_text, send_with,
 };
 pub(crate) use queue::Outbox;
 

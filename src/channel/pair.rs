@@ -16,6 +16,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 /// Room asked for in each direction: several of the longest messages, which
 /// the kernel charges with up to twice their size.
 const SEND_BUFFER: usize = 8 * (HEAD + DTM_MESSAGE_MAX);
+/// More messages than a channel has room for: some 1,400, of which the kernel charges 768
+/// bytes for the shortest.
+pub(crate) const MESSAGES_MAX: usize = 4096;
 /// The least that carries one longest message.
 const SEND_BUFFER_MIN: usize = 2 * (HEAD + DTM_MESSAGE_MAX);
 
@@ -192,14 +195,15 @@ fn take<'a>(
 /// ends of the slot's pair are drained, and the next child starts with silence.
 pub(crate) fn drain(fd: BorrowedFd<'_>) -> usize {
     let mut messages = 0;
-    loop {
+    while messages < MESSAGES_MAX {
         match recv_bytes(fd.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT) {
-            Ok(0) if hung_up(fd) => return messages,
+            Ok(0) if hung_up(fd) => break,
             Ok(_) => messages += 1,
             Err(Errno::EINTR) => {}
-            Err(_) => return messages,
+            Err(_) => break,
         }
     }
+    messages
 }
 
 /// Tells the end of the channel from an empty message. (nix has no POLLRDHUP.)

@@ -17,6 +17,9 @@ pub(super) const STALL_MS: u32 = 10_000;
 /// Read at once: a pipeline of 1,000 short commands.
 const READ_SIZE: usize = 16 * 1024;
 
+/// Carried out at one turn; the others have theirs in between.
+pub(super) const COMMANDS: u32 = 64;
+
 /// What the answer to the current command waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waiting {
@@ -48,6 +51,8 @@ pub(super) struct Conn {
     pub(super) waiting: Option<Waiting>,
     /// Hang up when everything is sent.
     pub(super) closing: bool,
+    /// There may be commands that were read already, and could be begun.
+    pub(super) has_more: bool,
     parser: Parser,
     out: Vec<u8>,
     sent: usize,
@@ -78,6 +83,7 @@ impl Conn {
             wrong_passwords: 0,
             waiting: None,
             closing: false,
+            has_more: false,
             parser: Parser::default(),
             out: Vec::new(),
             sent: 0,
@@ -166,12 +172,13 @@ impl Conn {
     /// What its step returns when all was done that could be. Pure.
     pub(super) fn interest(&self) -> i32 {
         let unsent = self.unsent() > 0;
-        if !unsent && (self.closing || self.eof && self.waiting.is_none()) {
+        if !unsent && !self.has_more && (self.closing || self.eof && self.waiting.is_none()) {
             return DTM_DONE;
         }
         let reads =
             !self.eof && !self.closing && self.unsent() <= OUTPUT_MAX && self.parser.room() > 0;
-        let interest = if reads { DTM_READ } else { 0 } | if unsent { DTM_WRITE } else { 0 };
+        let writes = unsent || self.has_more;
+        let interest = if reads { DTM_READ } else { 0 } | if writes { DTM_WRITE } else { 0 };
         interest.cast_signed()
     }
 

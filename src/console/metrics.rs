@@ -158,9 +158,9 @@ impl Scraper {
         &mut self,
         page: impl Fn(&str) -> (&'static str, &'static str, String),
     ) -> Result<i32> {
-        if !self.closing && self.output.is_empty() {
+        if !self.closing && self.output.is_empty() && !self.answer(&page) {
             self.receive()?;
-            self.answer(page);
+            self.answer(&page);
         }
         while self.sent < self.output.len() {
             match send(self.fd, &self.output[self.sent..], MsgFlags::MSG_NOSIGNAL) {
@@ -172,10 +172,11 @@ impl Scraper {
         }
         self.output = Vec::new();
         self.sent = 0;
-        Ok(if self.closing {
-            DTM_DONE
-        } else {
-            DTM_READ.cast_signed()
+        Ok(match self.closing {
+            true => DTM_DONE,
+            // There is another one already: it has its turn after everybody else's.
+            false if http::parse(&self.input) != Head::More => DTM_WRITE.cast_signed(),
+            false => DTM_READ.cast_signed(),
         })
     }
 
@@ -190,34 +191,70 @@ impl Scraper {
         Ok(())
     }
 
-    /// All requests that are there: each was at most 8 KiB, so these are few.
-    fn answer(&mut self, page: impl Fn(&str) -> (&'static str, &'static str, String)) {
-        loop {
-            match http::parse(&self.input) {
-                Head::More => return,
-                Head::Request(Request {
-                    path,
-                    head_only,
-                    keep,
-                    len,
-                }) => {
-                    self.input.drain(..len);
-                    let (status, kind, body) = page(&path);
-                    self.output
-                        .extend(http::response(status, kind, &body, head_only, keep));
-                    if !keep {
-                        self.closing = true;
-                        return;
-                    }
-                }
-                Head::Bad(status) => {
-                    let body = format!("{status}\n");
-                    self.output
-                        .extend(http::response(status, "text/plain", &body, false, false));
-                    self.closing = true;
-                    return;
-                }
+    /// One request, if there is one: 160 fit into what is read at once, and each answer may be
+    /// long.
+    fn answer(&mut self, page: &impl Fn(&str) -> (&'static str, &'static str, String)) -> bool {
+        match http::parse(&self.input) {
+            Head::More => return false,
+            Head::Request(Request {
+                path,
+                head_only,
+                keep,
+                len,
+            }) => {
+                self.input.drain(..len);
+                let (status, kind, body) = page(&path);
+                self.output
+                    .extend(http::response(status, kind, &body, head_only, keep));
+                self.closing |= !keep;
+            }
+            Head::Bad(status) => {
+                let body = format!("{status}\n");
+                self.output
+                    .extend(http::response(status, "text/plain", &body, false, false));
+                self.closing = true;
             }
         }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    /// Who asks for many pages at once gets them one at a time.
+    #[test]
+    fn one_page_for_each_turn() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut scraper = Scraper {
+            fd: ours.as_raw_fd(),
+            input: Vec::new(),
+            output: Vec::new(),
+            sent: 0,
+            closing: false,
+        };
+        let pages = std::cell::Cell::new(0);
+        let page = |_: &str| {
+            pages.set(pages.get() + 1);
+            ("200 OK", "text/plain", "x".to_owned())
+        };
+        let requests = "GET /metrics HTTP/1.1\r\n\r\n".repeat(20);
+        theirs.write_all(requests.as_bytes()).unwrap();
+        theirs.shutdown(std::net::Shutdown::Write).unwrap();
+        for n in 1..20 {
+            assert_eq!(scraper.go_on(page).unwrap(), DTM_WRITE.cast_signed());
+            assert_eq!(pages.get(), n);
+        }
+        assert_eq!(scraper.go_on(page).unwrap(), DTM_READ.cast_signed());
+        assert_eq!(scraper.go_on(page).unwrap(), DTM_DONE);
+        drop(ours);
+        let mut answers = String::new();
+        theirs.read_to_string(&mut answers).unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 20);
     }
 }

@@ -227,21 +227,20 @@ impl Console {
         controller: &'static Controller,
         conn: &Connection,
     ) -> std::result::Result<(), Errno> {
-        conn.borrow_mut().receive()?;
-        loop {
-            self.run_commands(controller, conn);
+        {
             let mut conn = conn.borrow_mut();
-            let full = conn.unsent() > conn::OUTPUT_MAX;
-            conn.flush()?;
-            // The socket took it: there may be more to do, which nobody will report.
-            if !full || conn.unsent() > conn::OUTPUT_MAX {
-                return Ok(());
-            }
+            conn.has_more = false;
+            conn.receive()?;
         }
+        self.run_commands(controller, conn);
+        let mut conn = conn.borrow_mut();
+        // If the socket takes it, there may be more to do, which nobody will report.
+        conn.has_more |= conn.unsent() > conn::OUTPUT_MAX;
+        conn.flush()
     }
 
     fn run_commands(&self, controller: &'static Controller, conn: &Connection) {
-        loop {
+        for _ in 0..conn::COMMANDS {
             let parsed = conn.borrow_mut().next();
             match parsed {
                 Parsed::More => return,
@@ -262,6 +261,7 @@ impl Console {
                 }
             }
         }
+        conn.borrow_mut().has_more = true;
     }
 
     /// Say something to a connection from outside of its step.

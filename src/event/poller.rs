@@ -110,6 +110,24 @@ impl Poller {
         Ok(())
     }
 
+    /// Has this one's turn only not come yet? More may be ready than are taken at once.
+    #[cold]
+    pub(super) fn reports(&self, entry: &Entry) -> bool {
+        let armed = entry.armed.get();
+        if armed == NOT_ARMED || armed == 0 {
+            return false;
+        }
+        // The bits of poll(2) are those of epoll.
+        let bits = i16::try_from(epoll_bits(armed) & 0xffff).unwrap_or(0);
+        let mut poll = libc::pollfd {
+            fd: entry.fd.get(),
+            events: bits,
+            revents: 0,
+        };
+        // SAFETY: one pollfd, which lives during the call.
+        unsafe { libc::poll(&raw mut poll, 1, 0) > 0 && poll.revents & bits != 0 }
+    }
+
     /// What it returns is for batch().
     #[inline(always)]
     pub(super) fn wait(&self, timeout_ms: i32) -> i32 {

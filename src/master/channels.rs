@@ -17,6 +17,7 @@ impl Master {
         while left > 0 && self.read_one(slot, &mut buffer) {
             left -= 1;
         }
+        self.has_more |= left == 0;
         self.buffer = Some(buffer);
     }
 

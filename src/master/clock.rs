@@ -8,6 +8,13 @@ const STEP_MS: u64 = 500;
 /// What may pass from one mark to the next on a busy machine.
 const LATE_MS: u64 = 500;
 
+/// A moment, by both clocks.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Moment {
+    pub(super) policy: u64,
+    pub(super) real: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Clock {
     lost: u64,
@@ -32,6 +39,14 @@ impl Clock {
     /// The policy's time at the last mark.
     pub(super) fn time(&self) -> u64 {
         self.seen - self.lost
+    }
+
+    /// The last mark.
+    pub(super) fn moment(&self) -> Moment {
+        Moment {
+            policy: self.time(),
+            real: self.seen,
+        }
     }
 
     /// When the policy's time will be that.

@@ -3,15 +3,11 @@
 
 use super::policy::Event;
 use super::{Master, SWEEP_MS};
-use crate::channel::drain;
+use crate::channel::{MESSAGES_MAX, drain};
 use crate::process::death;
 use crate::shm::{Count, Gauge};
 use crate::signal::handler;
 use std::os::fd::AsFd;
-
-/// Of the dead all is heard: a channel has room for some 1,400 messages, of which the kernel
-/// charges 768 bytes for the shortest.
-const LAST_WORDS: usize = 4096;
 
 impl Master {
     /// Has the child of this slot ended?
@@ -22,7 +18,7 @@ impl Master {
         let (spawn, pid) = (child.spawn, child.pid);
         let Some(exit) = death::look(pid) else { return };
         // Whatever it still said comes first; then nobody is there to accept.
-        self.read_channel(slot, LAST_WORDS);
+        self.read_channel(slot, MESSAGES_MAX);
         self.finish_report(slot, exit);
         self.looking.set_stopped(slot, None);
         self.shared.schedule.retire(slot);

@@ -130,7 +130,7 @@ impl Master {
 
     pub(super) fn run_looks(&mut self) {
         let now = now_ms();
-        if self.looking.at.is_none_or(|at| at > now) {
+        if self.looking.at.is_none_or(|at| at > self.heard.real) {
             return;
         }
         let Some(period) = self.look_period() else {

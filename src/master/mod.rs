@@ -27,7 +27,7 @@ mod watchdog;
 pub(crate) use life::run;
 pub(crate) use prepare::check;
 
-use crate::channel::{AT_ONCE, Buffer, Outbox, Pair};
+use crate::channel::{AT_ONCE, Buffer, MESSAGES_MAX, Outbox, Pair};
 use crate::daemon::strangers::Strangers;
 use crate::error::{Error, Result};
 use crate::ffi::*;
@@ -36,7 +36,7 @@ use crate::runtime::{Runtime, Shared};
 use crate::signal::handler::Wake;
 use crate::signal::mask;
 use crate::systemd::Manager;
-use clock::Clock;
+use clock::{Clock, Moment};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use policy::{Action, Event, Policy};
 use std::collections::VecDeque;
@@ -90,6 +90,12 @@ pub(crate) struct Master {
     lock_epoch: u64,
     events: VecDeque<Event>,
     clock: Clock,
+    /// Whatever was said, or happened, before then has been heard. Who is judged by a deadline
+    /// is judged by this: was it late, or the master?
+    heard: Moment,
+    /// How often in a row somebody had said more than is read at once.
+    behind: usize,
+    has_more: bool,
     /// When the policy wants to hear of the time, as it said last, by its clock.
     decide_by: Option<u64>,
     /// There are children without a pidfd.
@@ -157,11 +163,12 @@ impl Master {
     /// matter of the policy, which looks at every slot.
     fn turn(&mut self) {
         self.look_at_ban();
-        let mut due = self.now() >= self.decide_by.unwrap_or(u64::MAX);
+        let heard = self.heard.policy;
+        let mut due = heard >= self.decide_by.unwrap_or(u64::MAX);
         // How it stands may lead to the next step of an upgrade.
         while due || !self.events.is_empty() {
             due = false;
-            self.events.push_back(Event::Tick);
+            self.events.push_back(Event::Tick { heard });
             self.decide();
             self.decide_by = self.policy.next_deadline();
             self.lacks_pidfd = self.needs_sweep();
@@ -207,6 +214,10 @@ impl Master {
         while let Some(event) = self.events.pop_front() {
             let mut actions: Vec<Action> = Vec::new();
             let now = self.now();
+            if let Event::Died { slot, .. } = event {
+                // Once more: what it had said last may have opened it, dead as it was.
+                self.shared.schedule.retire(slot);
+            }
             self.policy.step(event, now, &mut actions);
             for action in actions {
                 self.act(action);
@@ -222,12 +233,13 @@ impl Master {
         let due = self.next_deadline(crate::sys::now_ms());
         let mut ready = std::mem::take(&mut self.ready);
         mask::set(&self.mask);
-        let n = loop {
+        let (n, asked) = loop {
             let now = crate::sys::now_ms();
             let queues = self.shared.schedule.next_deadline();
             let wake = [due, self.watchdog, queues].into_iter().flatten().min();
             let wait = Clock::wait(now, wake, deadline);
             self.note_time(Some(0));
+            let asked = self.clock.moment();
             let timeout = match wait {
                 None => EpollTimeout::NONE,
                 Some(ms) => EpollTimeout::try_from(ms.min(3_600_000)).unwrap_or(EpollTimeout::MAX),
@@ -236,8 +248,8 @@ impl Master {
             self.note_time(wait);
             match n {
                 Ok(0) if self.may_sleep_on(due) => {}
-                Ok(n) => break n,
-                Err(nix::errno::Errno::EINTR) => break 0,
+                Ok(n) => break (n, Some(asked)),
+                Err(nix::errno::Errno::EINTR) => break (0, None),
                 Err(errno) => return Err(Error::os(errno, "epoll_wait in the master")),
             }
         };
@@ -249,6 +261,7 @@ impl Master {
             self.dispatch(event.data(), true);
         }
         self.ready = ready;
+        self.note_heard(asked);
         self.sweep();
         if let Some(manager) = &mut self.systemd {
             manager.tick();
@@ -258,6 +271,18 @@ impl Master {
         self.run_watchdog();
         self.tend_closing();
         Ok(())
+    }
+
+    /// All that was there when epoll was asked has been heard, or all but what those have to
+    /// say who do not stop.
+    fn note_heard(&mut self, asked: Option<Moment>) {
+        self.behind = match std::mem::take(&mut self.has_more) {
+            true if self.behind < MESSAGES_MAX / AT_ONCE => self.behind + 1,
+            _ => 0,
+        };
+        if self.behind == 0 {
+            self.heard = asked.unwrap_or(self.heard);
+        }
     }
 
     fn dispatch(&mut self, token: u64, deaths: bool) {

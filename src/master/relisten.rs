@@ -4,7 +4,7 @@
 
 use super::Master;
 use crate::accept::Door;
-use crate::net;
+use crate::net::{self, AcceptError};
 use crate::sys::now_ms;
 
 /// The old generation has that long to take what waits, ms: it does so before all else,
@@ -121,8 +121,12 @@ impl Master {
     fn empty_door(&mut self, door: Door) -> u32 {
         let listener = u32::try_from(door.listener).unwrap_or(0);
         for taken in 0..BATCH {
-            let Some(Ok(Some((client, _)))) = self.shared.schedule.fd(door).map(net::accept) else {
-                return taken;
+            let client = match self.shared.schedule.fd(door).map(net::accept) {
+                None | Some(Ok(None)) => return taken,
+                Some(Ok(Some((client, _)))) => client,
+                Some(Err(AcceptError::Transient(_))) => continue,
+                // Nobody knows what waits there: no descriptor is free, as a rule.
+                Some(Err(_)) => return BATCH,
             };
             self.shared.schedule.was_taken(door);
             let id = self.passing.add(client, listener);

@@ -120,7 +120,10 @@ impl Master {
             {
                 self.look_at_next();
             }
-            self.old_step(old::Event::Tick);
+            let heard = self.heard.real;
+            if self.upgrade.old.deadline().is_some_and(|at| at <= heard) {
+                self.old_step(old::Event::Tick);
+            }
             self.send_totals(false);
             self.bequeath();
         }

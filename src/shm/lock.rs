@@ -20,6 +20,10 @@ const RECOVERED: u64 = 2;
 /// The owner is above these bits; 0: free.
 const OWNER: u32 = 2;
 
+/// A word that changes more often than that while the master frees it is scribbled upon. Who
+/// waits for the lock takes it over by itself, later.
+const RELEASE_TRIES: u32 = 8;
+
 /// A cache line, and the one that is fetched with it, for each.
 const LINE: usize = 128;
 
@@ -99,17 +103,18 @@ impl Locks {
         free: u64,
         right: impl Fn(u64) -> bool,
     ) -> Option<u64> {
-        // Only SLEEPERS comes in between, once.
-        while let Err(now) = self
-            .word(lock)
-            .compare_exchange(seen, free, AcqRel, Acquire)
-        {
-            if !right(owner(now)) {
-                return None;
+        // Only SLEEPERS comes in between, once; but whoever scribbles may write all the time.
+        for _ in 0..RELEASE_TRIES {
+            match self
+                .word(lock)
+                .compare_exchange(seen, free, AcqRel, Acquire)
+            {
+                Ok(_) => return Some(seen),
+                Err(now) if right(owner(now)) => seen = now,
+                Err(_) => return None,
             }
-            seen = now;
         }
-        Some(seen)
+        None
     }
 
     /// Say that somebody will sleep. The word to sleep on; `None`: it is not `seen`

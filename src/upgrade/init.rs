@@ -4,6 +4,7 @@
 
 use super::link::{Heard, Link};
 use super::wire::Message;
+use crate::channel::AT_ONCE;
 use crate::signal::mask;
 
 /// Is this process one that has to stay?
@@ -31,9 +32,11 @@ pub(crate) fn stay(mut master: i32, link: &Link) -> i32 {
 /// The newest master that was named on the link.
 fn next(link: &Link, current: i32) -> Option<i32> {
     let mut newest = None;
-    while let Heard::Message(message, _) = link.hear() {
-        if let Message::Main { pid } = message {
-            newest = Some(pid);
+    for _ in 0..AT_ONCE {
+        match link.hear() {
+            Heard::Message(Message::Main { pid }, _) => newest = Some(pid),
+            Heard::Message(..) | Heard::Unknown => {}
+            Heard::Nothing | Heard::Gone => break,
         }
     }
     newest.filter(|pid| *pid != current)

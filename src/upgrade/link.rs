@@ -26,6 +26,8 @@ pub(crate) struct Link {
 /// What was heard.
 pub(crate) enum Heard {
     Message(Message, Vec<OwnedFd>),
+    /// What only a later version would know.
+    Unknown,
     /// Nothing more at the moment.
     Nothing,
     /// The other side is gone.
@@ -104,7 +106,7 @@ impl Link {
                     Some(message) => Heard::Message(message, std::mem::take(&mut attached.fds)),
                     None => {
                         ::log::debug!("upgrade: an unknown message was passed over: {text}");
-                        continue;
+                        Heard::Unknown
                     }
                 },
                 Err(Errno::EAGAIN) => Heard::Nothing,
@@ -121,18 +123,18 @@ impl Link {
             match self.hear() {
                 Heard::Message(Message::Complete, _) => return Ok(()),
                 Heard::Message(message, fds) => each(message, fds),
+                Heard::Unknown => {}
                 Heard::Gone => {
                     return Err(Error::os(Errno::EPIPE, "the binary to be replaced is gone"));
                 }
                 Heard::Nothing => {
-                    let left = until.saturating_sub(now_ms());
-                    if left == 0 {
-                        let text = "the binary to be replaced does not hand over its sockets";
-                        return Err(Error::os(Errno::ETIMEDOUT, text));
-                    }
                     let mut fds = [PollFd::new(self.fd(), PollFlags::POLLIN)];
                     let _ = poll(&mut fds, PollTimeout::from(100u8));
                 }
+            }
+            if now_ms() >= until {
+                let text = "the binary to be replaced does not hand over its sockets";
+                return Err(Error::os(Errno::ETIMEDOUT, text));
             }
         }
     }

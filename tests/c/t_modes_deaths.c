@@ -6,7 +6,9 @@
 #include "modes.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { WORKERS = 3, MANY = 12 };
@@ -185,6 +187,44 @@ static void successors_take_part(void)
     finish();
 }
 
+/* L1: it says that it is up to date and is dead before the master has heard that. What is
+ * opened then is nobody's. */
+static dtm_init_cb healthy;
+
+static int32_t dies_up_to_date(dtm_t *rt, void *user_data)
+{
+    if (GET(shared->custom[0]) == 1) {
+        struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL};
+        struct itimerspec soon = {.it_value = {.tv_nsec = 50000000}};
+        timer_t timer;
+        CHECK_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+        kill(getppid(), SIGSTOP);
+        CHECK_EQ(timer_settime(timer, 0, &soon, NULL), 0);
+        SET(shared->custom[0], getpid());
+    }
+    return healthy(rt, user_data);
+}
+
+static void dead_when_it_is_opened(void)
+{
+    struct crowd crowd = {.size = 0};
+    struct service service = in_mode(WORKERS);
+    service.config.respawn_delay_ms = service.config.respawn_delay_max_ms = 60000;
+    healthy = service.callbacks.worker_health;
+    service.callbacks.worker_health = dies_up_to_date;
+    start(&service);
+    SET(shared->custom[0], 1);
+    kill(nth_open(0)->pid, SIGKILL);
+    WAIT(GET(shared->custom[0]) > 1 && state_of(GET(shared->custom[0])) == 'Z');
+    kill(shared->host, SIGCONT);
+    WAIT(count_events(DTM_EVENT_EXIT, DTM_ROLE_WORKER) == 2);
+    CHECK_EQ(schedule().willing, WORKERS - 1);
+    come(&crowd, MANY);
+    part(&crowd, NULL);
+    finish();
+    CHECK_EQ(shared->result.deaths, 2);
+}
+
 static const struct test tests[] = {
     {"all but one killed", killed},
     {"all but one killed with a queue", killed_with_a_queue},
@@ -192,5 +232,6 @@ static const struct test tests[] = {
     {"a successor with the same pid", successor_with_the_same_pid},
     {"killed under load", killed_under_load},
     {"successors take part", successors_take_part},
+    {"dead when it is opened", dead_when_it_is_opened},
 };
 MODES_MAIN(tests)

@@ -105,6 +105,22 @@ fn who_waits_for_workers_gets_them_or_a_limit() {
     assert!(!book.watches());
 }
 
+/// After a stop of this process, or the store's.
+#[test]
+fn a_wait_is_not_over_time_when_what_it_waited_for_is_there() {
+    let mut book = Book::default();
+    put(&mut book, waiting(1, For::Updated, 40));
+    put(&mut book, waiting(2, For::Drained, 40));
+    let updated = Seen {
+        updated: true,
+        drained: false,
+    };
+    book.look(updated, 1_000);
+    assert_eq!(turns(&mut book), [1, 2]);
+    assert!(!book.get(1).unwrap().timed_out);
+    assert!(book.get(2).unwrap().timed_out);
+}
+
 #[test]
 fn a_pending_one_is_called_again_once() {
     let mut book = Book::default();

@@ -143,3 +143,37 @@ fn foreign_loop() {
     assert!(!is_readable(fd));
     world.shutdown(DTM_CLOSE_SHUTDOWN);
 }
+
+/// This process was late, not they: more of them have sent something than one pass takes.
+#[test]
+fn who_was_in_time_is_served_however_late_that_is_seen() {
+    let world = world();
+    let many = 100; // and 64 events are taken at once
+    let mut peers = Vec::new();
+    for _ in 0..many {
+        let (mut peer, client) = world.connect();
+        world.client_set_timeout(client, 5).unwrap();
+        peer.write_all(b"x").unwrap();
+        peers.push(peer);
+    }
+    world.on_step(|_, _, _| DTM_DONE);
+    world.heard();
+    std::thread::sleep(std::time::Duration::from_millis(10));
+    let told = [world.turn(), world.turn()].concat();
+    let timed_out = |told: &&Told| matches!(told, Close(_, DTM_CLOSE_TIMEOUT));
+    assert_eq!(told.iter().filter(timed_out).count(), 0);
+    let done = |told: &&Told| matches!(told, Close(_, DTM_CLOSE_DONE));
+    assert_eq!(told.iter().filter(done).count(), many);
+}
+
+#[test]
+fn a_wake_up_comes_before_a_timeout() {
+    let world = world();
+    let (_peer, client) = world.connect();
+    world.client_set_timeout(client, 5).unwrap();
+    world.client_wake(client).unwrap();
+    world.heard();
+    std::thread::sleep(std::time::Duration::from_millis(10));
+    assert_eq!(world.turn(), [Step(1, DTM_WAKE)]);
+    assert_eq!(world.turn_until_told(), [Close(1, DTM_CLOSE_TIMEOUT)]);
+}

@@ -119,9 +119,11 @@ impl Policy {
             Event::Hold(hold) => self.set_hold(hold, now, out),
             Event::Retire => self.retire(now, out),
             Event::Adopted(count) => self.adopted = count,
-            Event::Tick => self.timers(now, out),
+            Event::Tick { heard } => {
+                self.advance_reload(now, out);
+                self.timers(heard, now, out);
+            }
         }
-        self.advance_reload(now, out);
         self.settle(now, out);
         self.fork_due(now, out);
     }

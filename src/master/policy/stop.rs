@@ -95,32 +95,34 @@ impl Policy {
         child.start_by.unwrap_or(own)
     }
 
-    /// Whatever is overdue.
-    pub(super) fn timers(&mut self, now: Ms, out: &mut Actions) {
+    /// Whatever was overdue when everybody had been heard last.
+    pub(super) fn timers(&mut self, heard: Ms, now: Ms, out: &mut Actions) {
         if self
             .reload
             .as_ref()
             .and_then(|r| r.deadline)
-            .is_some_and(|d| d <= now)
+            .is_some_and(|d| d <= heard)
         {
             self.reload_timed_out(now, out);
         }
         for at in 0..self.slots.len() {
             if self.slots[at].child.is_none()
-                || self.slot_deadline(&self.slots[at]).is_none_or(|d| d > now)
+                || self
+                    .slot_deadline(&self.slots[at])
+                    .is_none_or(|d| d > heard)
             {
                 continue;
             }
-            self.overdue(at, now, out);
+            self.overdue(at, heard, now, out);
         }
     }
 
     /// This slot's process has let a deadline pass.
-    fn overdue(&mut self, at: usize, now: Ms, out: &mut Actions) {
+    fn overdue(&mut self, at: usize, heard: Ms, now: Ms, out: &mut Actions) {
         let Some(child) = self.slots[at].child.as_mut() else {
             return;
         };
-        if child.kill_at.is_some_and(|kill_at| kill_at <= now) {
+        if child.kill_at.is_some_and(|kill_at| kill_at <= heard) {
             child.kill_at = None;
             let why = "it did not end by SIGABRT";
             out.push(Action::Kill {

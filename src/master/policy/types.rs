@@ -175,8 +175,10 @@ pub(crate) enum Event {
     Retire,
     /// So many workers of the binary before this one drain yet: this master's to see off.
     Adopted(usize),
-    /// All that was said until now has been heard: whose time is over is late.
-    Tick,
+    /// All that was said until then has been heard: whose time was over is late.
+    Tick {
+        heard: Ms,
+    },
 }
 
 /// How a child is told to end.

@@ -225,7 +225,10 @@ impl Master {
             self.upgrade.adopting.looked = now;
             self.sweep_adopted();
         }
-        self.adopt_step(adopted::Event::Tick);
+        let deadline = self.upgrade.adopting.state.deadline();
+        if deadline.is_some_and(|at| at <= self.heard.policy) {
+            self.adopt_step(adopted::Event::Tick);
+        }
     }
 
     fn sweep_adopted(&mut self) {

@@ -1,5 +1,6 @@
 //! The new binary's part: come up beside the old one, take over, or give up.
 
+use crate::channel::AT_ONCE;
 use crate::error::Result;
 use crate::master::policy::{Asker, Command, Event, Hold};
 use crate::master::{LAST, Master, SENTINEL};
@@ -18,8 +19,12 @@ impl Master {
 
     /// What the old binary says.
     pub(in crate::master) fn hear_last(&mut self) {
-        while let Some(last) = &self.upgrade.last {
+        for _ in 0..AT_ONCE {
+            let Some(last) = &self.upgrade.last else {
+                return;
+            };
             match last.hear() {
+                Heard::Unknown => {}
                 Heard::Message(Message::Totals(totals), _) => self.inherit(totals),
                 Heard::Message(Message::Main { .. }, _) => self.introduce(),
                 Heard::Message(Message::Client { address }, fds) => {

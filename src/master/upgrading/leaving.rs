@@ -1,7 +1,7 @@
 //! The old binary's part: start the next one, let go step by step, or take back.
 
 use super::{EPOCHS, Next, SPAWNS, borrowed};
-use crate::channel::{FDS_MAX, Kind};
+use crate::channel::{AT_ONCE, FDS_MAX, Kind};
 use crate::error::Result;
 use crate::ffi::*;
 use crate::master::policy::{Asker, Command, Event, Hold, Job, Phase, Slot, describe};
@@ -18,6 +18,8 @@ impl Master {
     pub(in crate::master) fn ask_upgrade(&mut self, asker: Asker) {
         let obstacle = match self.upgrade.busy() {
             true => Some((-libc::EBUSY, "an upgrade is in progress")),
+            // A reload or the end may have been asked for a moment before.
+            false if self.has_commands() => Some((-libc::EBUSY, "another command comes first")),
             false => self.policy.obstacle(),
         };
         if let Some((code, why)) = obstacle {
@@ -39,6 +41,11 @@ impl Master {
                 self.reply(asker, error.code, &format!("upgrade: {}", error.text));
             }
         }
+    }
+
+    fn has_commands(&self) -> bool {
+        let is_command = |event: &Event| matches!(event, Event::Command { .. });
+        self.events.iter().any(is_command)
     }
 
     fn start_next(&mut self) -> Result<i32> {
@@ -111,8 +118,12 @@ impl Master {
 
     /// What the new binary says.
     pub(in crate::master) fn hear_next(&mut self) {
-        while let Some(next) = &self.upgrade.next {
+        for _ in 0..AT_ONCE {
+            let Some(next) = &self.upgrade.next else {
+                return;
+            };
             match next.link.hear() {
+                Heard::Unknown => {}
                 Heard::Message(Message::Adopted, _) => self.bequeathed(),
                 Heard::Message(Message::Stop, _) => self.stop_with_next(),
                 Heard::Message(message, _) => self.old_step(old::Event::Heard(message)),

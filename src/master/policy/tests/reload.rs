@@ -217,3 +217,29 @@ fn the_next_one_succeeds() {
         assert!(!world.replies.iter().any(|r| r.0 == asker(99)));
     }
 }
+
+/// The last one is up to date, and another one is dead: both are heard of at once.
+#[test]
+fn no_reload_is_complete_with_a_worker_that_is_dead() {
+    let mut world = running(2);
+    let old = world.workers();
+    world.ask(1, Command::Reload);
+    let news = |w: &World| -> Vec<u64> { w.workers().difference(&old).copied().collect() };
+    let updated = |w: &World, spawn: u64| {
+        let slot = w.alive[&spawn].0;
+        [Event::Ready { slot, spawn }, Event::Updated { slot, spawn }]
+    };
+    let first = news(&world)[0];
+    updated(&world, first)
+        .into_iter()
+        .for_each(|e| world.send(e));
+    let second = *news(&world).iter().find(|s| **s != first).unwrap();
+    updated(&world, second)
+        .into_iter()
+        .for_each(|e| world.say(e));
+    let died = world.death(first, Exit::Code(1));
+    world.say(died);
+    world.cooperate();
+    assert_eq!(world.answers(1), [crate::ffi::DTM_EFAILED]);
+    assert_eq!((world.workers(), world.reverts), (old, 1));
+}

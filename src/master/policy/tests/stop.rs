@@ -65,7 +65,6 @@ fn asking_a_third_time_kills_who_is_left() {
     world.ask(1, Command::ShutdownNow);
     assert_eq!(world.policy.counts.get(Count::Killed), 0);
     world.ask(2, Command::ShutdownNow);
-    world.advance(0);
     assert_eq!(world.policy.counts.get(Count::Killed), 3);
     world.cooperate();
     assert_eq!(world.finished, Some(true));
@@ -99,7 +98,7 @@ fn a_deadline_is_judged_when_all_that_was_said_has_been_heard() {
     assert_eq!(starting.len(), 4);
     world.now += 60_001; // and its limit is 60,000
     for (place, &(spawn, slot)) in starting.iter().enumerate() {
-        world.send(match place % 2 {
+        world.say(match place % 2 {
             0 => Event::Ready { slot, spawn },
             _ => Event::Extended {
                 slot,
@@ -121,7 +120,8 @@ fn who_died_in_time_was_not_late() {
     let leaving = world.workers();
     world.now = world.policy.next_deadline().unwrap() + 1;
     for spawn in leaving {
-        world.die(spawn, Exit::Code(0));
+        let event = world.death(spawn, Exit::Code(0));
+        world.say(event);
     }
     world.advance(0);
     assert_eq!(world.policy.counts.get(Count::Killed), 0, "{:?}", world.log);

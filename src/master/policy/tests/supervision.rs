@@ -158,7 +158,9 @@ fn each_state_of_a_slot_has_its_class() {
     assert_eq!(class(&world), Class::Disallowed);
     let mut out = Vec::new();
     let deadline = world.policy.next_deadline().unwrap();
-    world.policy.step(Event::Tick, deadline, &mut out);
+    world
+        .policy
+        .step(Event::Tick { heard: deadline }, deadline, &mut out);
     assert_eq!(class(&world), Class::TimedOut);
 }
 

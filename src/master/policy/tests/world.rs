@@ -83,7 +83,14 @@ impl World {
         world
     }
 
+    /// All that is to be heard for now.
     pub(super) fn send(&mut self, event: Event) {
+        self.say(event);
+        self.say(Event::Tick { heard: self.now });
+    }
+
+    /// And there is more to come at once.
+    pub(super) fn say(&mut self, event: Event) {
         if let Event::Ban(on) = event {
             self.banned = on;
         }
@@ -96,7 +103,7 @@ impl World {
         for event in follow {
             // Outcomes are heard one by one; once in a while time passes in between.
             self.now += std::mem::take(&mut self.lag);
-            self.send(event);
+            self.say(event);
         }
     }
 
@@ -216,7 +223,7 @@ impl World {
 
     pub(super) fn advance(&mut self, ms: Ms) {
         self.now += ms;
-        self.send(Event::Tick);
+        self.send(Event::Tick { heard: self.now });
     }
 
     /// Let every child do what it should until nothing moves any more.
