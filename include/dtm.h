@@ -1262,7 +1262,8 @@ typedef struct {
      */
     uint32_t controller_tick_ms;
     /**
-     * Most bytes queued for one worker whose channel is full, 65536..; default 64 MiB.
+     * Most bytes queued for one process whose channel is full, 65536..; default 64 MiB. Of
+     * that for the controller, what workers say to it takes at most half.
      */
     uint32_t channel_queue;
     /**
@@ -3375,7 +3376,8 @@ DTM_API int32_t dtm_leave(dtm_t *rt);
 
 /**
  * Send data to the controller's `worker_answer`, by way of the master. At most
- * DTM_MESSAGE_MAX bytes. -EAGAIN: the channel is full; -EMSGSIZE.
+ * DTM_MESSAGE_MAX bytes. Lost, and the log says so, where the controller does not read and
+ * half of `channel_queue` is in use. -EAGAIN: the channel is full; -EMSGSIZE.
  *
  * Process: worker, func
  * Thread: owner

@@ -72,6 +72,11 @@ impl Outbox {
         self.bytes.set(0);
     }
 
+    /// For what may be lost: the other half of the room is for what may not.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.bytes.get() > self.limit / 2
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.get() == 0
     }

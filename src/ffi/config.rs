@@ -64,7 +64,8 @@ pub struct dtm_config_t {
     /// Longest time between two controller passes, in ms; default off: passes
     /// happen on events only.
     pub controller_tick_ms: u32,
-    /// Most bytes queued for one worker whose channel is full, 65536..; default 64 MiB.
+    /// Most bytes queued for one process whose channel is full, 65536..; default 64 MiB. Of
+    /// that for the controller, what workers say to it takes at most half.
     pub channel_queue: u32,
     /// DTM_SIGNALS_*.
     pub signals: u32,

@@ -43,7 +43,8 @@ pub unsafe extern "C" fn dtm_leave(rt: *mut dtm_t) -> i32 {
 }
 
 /// Send data to the controller's `worker_answer`, by way of the master. At most
-/// DTM_MESSAGE_MAX bytes. -EAGAIN: the channel is full; -EMSGSIZE.
+/// DTM_MESSAGE_MAX bytes. Lost, and the log says so, where the controller does not read and
+/// half of `channel_queue` is in use. -EAGAIN: the channel is full; -EMSGSIZE.
 ///
 /// Process: worker, func
 /// Thread: owner

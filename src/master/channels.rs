@@ -5,7 +5,7 @@ use super::policy::{Asker, Command, Event, Job};
 use crate::channel::{Buffer, Frame, Head, Kind, Recv, Sent, recv, send_with};
 use crate::config::AcceptMode;
 use crate::ffi::*;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 impl Master {
     /// At most so many messages: what is left is still reported.
@@ -17,7 +17,9 @@ impl Master {
         while left > 0 && self.read_one(slot, &mut buffer) {
             left -= 1;
         }
-        self.has_more |= left == 0;
+        if left == 0 {
+            self.heard.leave_some();
+        }
         self.buffer = Some(buffer);
     }
 
@@ -54,7 +56,7 @@ impl Master {
                     "the worker in slot {slot} refused its update: -{}",
                     frame.head.arg
                 );
-                self.tell_controller(Kind::Refused, spawn, frame.head.arg, &[]);
+                self.pass_up(Kind::Refused, spawn, frame.head.arg, &[]);
             }
             Kind::Taken => self.client_taken(slot, frame.head.arg),
             Kind::Room => self.look_sooner(),
@@ -63,9 +65,9 @@ impl Master {
             Kind::Report => self.hear_report(slot, frame.payload),
             Kind::Declined => self.client_declined(slot, frame.head.arg),
             Kind::ClientsUp => {
-                self.tell_controller(Kind::Clients, spawn, frame.head.arg, frame.payload);
+                self.pass_up(Kind::Clients, spawn, frame.head.arg, frame.payload);
             }
-            Kind::AnswerUp => self.tell_controller(Kind::Answer, spawn, 0, frame.payload),
+            Kind::AnswerUp => self.pass_up(Kind::Answer, spawn, 0, frame.payload),
             Kind::Suspended if self.policy.slots()[slot].job == Some(Job::Controller) => {
                 self.unlocked();
             }
@@ -191,7 +193,7 @@ impl Master {
     }
 
     /// Slot and spawn of the controller.
-    fn controller(&self) -> Option<(usize, u64)> {
+    pub(super) fn controller(&self) -> Option<(usize, u64)> {
         let slots = self.policy.slots().iter().enumerate();
         let mut found = slots.filter(|(_, s)| s.job == Some(Job::Controller));
         found.find_map(|(slot, s)| Some((slot, s.child.as_ref()?.spawn)))
@@ -212,64 +214,6 @@ impl Master {
             arg,
             arg2,
         })
-    }
-
-    pub(super) fn tell_controller(&mut self, kind: Kind, arg: u64, arg2: u64, payload: &[u8]) {
-        if let Some((slot, _)) = self.controller() {
-            self.say(slot, kind, arg, arg2, payload);
-        }
-    }
-
-    pub(super) fn tell(&mut self, slot: usize, kind: Kind, arg: u64) {
-        self.say(slot, kind, arg, 0, &[]);
-    }
-
-    /// Never waits: what the channel does not take now is queued, within limits.
-    fn say(&mut self, slot: usize, kind: Kind, arg: u64, arg2: u64, payload: &[u8]) {
-        // What waits will wake it as well.
-        if matches!(kind, Kind::Nudge | Kind::TableChanged) && !self.outboxes[slot].is_empty() {
-            return;
-        }
-        let Some(head) = self.head(kind, slot, arg, arg2) else {
-            return;
-        };
-        let end = self.pairs[slot].master.as_fd();
-        match self.outboxes[slot].push(end, &Frame { head, payload }) {
-            Ok(Sent::Done | Sent::Gone) => {}
-            Ok(Sent::Full) => {
-                ::log::error!("slot {slot} does not read: dropped a message {kind:?}");
-            }
-            Err(error) => ::log::error!("slot {slot}: message {kind:?}: {error}"),
-        }
-    }
-
-    /// With descriptors, which do not wait in line: without them when the channel is full.
-    pub(super) fn tell_controller_with(&mut self, kind: Kind, fds: &[BorrowedFd<'_>]) {
-        let Some((slot, _)) = self.controller() else {
-            return;
-        };
-        let Some(head) = self.head(kind, slot, 0, 0) else {
-            return;
-        };
-        let frame = Frame { head, payload: &[] };
-        let end = self.pairs[slot].master.as_fd();
-        let at_once = self.outboxes[slot].is_empty()
-            && !matches!(send_with(end, &frame, fds), Ok(Sent::Full) | Err(_));
-        if !at_once {
-            self.tell_controller(kind, 0, 0, &[]);
-        }
-    }
-
-    pub(super) fn has_unsent(&self) -> bool {
-        self.outboxes.iter().any(|outbox| !outbox.is_empty())
-    }
-
-    pub(super) fn retry_unsent(&mut self) {
-        for (outbox, pair) in self.outboxes.iter().zip(&self.pairs) {
-            if !outbox.is_empty() {
-                outbox.flush(pair.master.as_fd());
-            }
-        }
     }
 
     fn log_command(&mut self, arg: u64) -> (i32, String) {

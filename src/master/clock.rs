@@ -2,6 +2,8 @@
 //! master stood still (stopped, frozen with all others, in a callback, or without a CPU).
 //! It could hear of nobody meanwhile, so nobody is late for it. A13
 
+use crate::channel::{AT_ONCE, MESSAGES_MAX};
+
 /// The longest wait while the policy has a deadline: no standstill is charged with more
 /// than this.
 const STEP_MS: u64 = 500;
@@ -13,6 +15,40 @@ const LATE_MS: u64 = 500;
 pub(super) struct Moment {
     pub(super) policy: u64,
     pub(super) real: u64,
+}
+
+/// Until when everybody was heard. Who is judged by a deadline is judged by this: was it late,
+/// or the master?
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    until: Moment,
+    /// How often in a row somebody had more to say than is read at once.
+    behind: usize,
+    has_more: bool,
+}
+
+impl Heard {
+    /// Whatever was said, or happened, before then has been heard.
+    pub(super) fn until(&self) -> Moment {
+        self.until
+    }
+
+    /// One channel was read, and may hold more.
+    pub(super) fn leave_some(&mut self) {
+        self.has_more = true;
+    }
+
+    /// What was there at that moment has been read; None: a signal came first. Who does not
+    /// stop talking is not waited for: he has said as much as a channel holds.
+    pub(super) fn note(&mut self, asked: Option<Moment>) {
+        self.behind = match std::mem::take(&mut self.has_more) {
+            true if self.behind < MESSAGES_MAX / AT_ONCE => self.behind + 1,
+            _ => 0,
+        };
+        if self.behind == 0 {
+            self.until = asked.unwrap_or(self.until);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -85,6 +121,32 @@ mod tests {
         assert!(clock.time() >= deadline);
         // At work instead of in a wait.
         assert_eq!(clock.mark(75_000, Some(0)), 3_499);
+    }
+
+    #[test]
+    fn everybody_was_heard_but_who_does_not_stop() {
+        let at = |ms| {
+            Some(Moment {
+                policy: ms,
+                real: ms,
+            })
+        };
+        let mut heard = Heard::default();
+        heard.note(at(5));
+        assert_eq!(heard.until().real, 5);
+        heard.note(None);
+        assert_eq!(heard.until().real, 5);
+        heard.leave_some();
+        heard.note(at(6));
+        assert_eq!(heard.until().real, 5, "there was more");
+        heard.note(at(7));
+        assert_eq!(heard.until().real, 7);
+        for ms in 8..=1_000 {
+            heard.leave_some();
+            heard.note(at(ms));
+        }
+        let late = 1_000 - heard.until().real;
+        assert!(late <= 64, "{late}");
     }
 
     #[test]

@@ -130,7 +130,11 @@ impl Master {
 
     pub(super) fn run_looks(&mut self) {
         let now = now_ms();
-        if self.looking.at.is_none_or(|at| at > self.heard.real) {
+        if self
+            .looking
+            .at
+            .is_none_or(|at| at > self.heard.until().real)
+        {
             return;
         }
         let Some(period) = self.look_period() else {

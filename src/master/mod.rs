@@ -19,6 +19,7 @@ mod publish;
 mod relisten;
 mod reports;
 mod requests;
+mod saying;
 mod telling;
 mod upgrading;
 mod usage;
@@ -27,7 +28,7 @@ mod watchdog;
 pub(crate) use life::run;
 pub(crate) use prepare::check;
 
-use crate::channel::{AT_ONCE, Buffer, MESSAGES_MAX, Outbox, Pair};
+use crate::channel::{AT_ONCE, Buffer, Outbox, Pair};
 use crate::daemon::strangers::Strangers;
 use crate::error::{Error, Result};
 use crate::ffi::*;
@@ -36,7 +37,7 @@ use crate::runtime::{Runtime, Shared};
 use crate::signal::handler::Wake;
 use crate::signal::mask;
 use crate::systemd::Manager;
-use clock::{Clock, Moment};
+use clock::{Clock, Heard};
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags, EpollTimeout};
 use policy::{Action, Event, Policy};
 use std::collections::VecDeque;
@@ -90,12 +91,7 @@ pub(crate) struct Master {
     lock_epoch: u64,
     events: VecDeque<Event>,
     clock: Clock,
-    /// Whatever was said, or happened, before then has been heard. Who is judged by a deadline
-    /// is judged by this: was it late, or the master?
-    heard: Moment,
-    /// How often in a row somebody had said more than is read at once.
-    behind: usize,
-    has_more: bool,
+    heard: Heard,
     /// When the policy wants to hear of the time, as it said last, by its clock.
     decide_by: Option<u64>,
     /// There are children without a pidfd.
@@ -129,6 +125,9 @@ pub(crate) struct Master {
     start_failed: Option<String>,
     /// As process 1.
     strangers: Option<Strangers>,
+    /// Of workers to the controller, since that was last said, and when that was.
+    lost_on_the_way_up: u64,
+    loss_told: u64,
     /// When it was last said that there is no memory.
     shortage_told: u64,
 }
@@ -163,7 +162,7 @@ impl Master {
     /// matter of the policy, which looks at every slot.
     fn turn(&mut self) {
         self.look_at_ban();
-        let heard = self.heard.policy;
+        let heard = self.heard.until().policy;
         let mut due = heard >= self.decide_by.unwrap_or(u64::MAX);
         // How it stands may lead to the next step of an upgrade.
         while due || !self.events.is_empty() {
@@ -261,7 +260,7 @@ impl Master {
             self.dispatch(event.data(), true);
         }
         self.ready = ready;
-        self.note_heard(asked);
+        self.heard.note(asked);
         self.sweep();
         if let Some(manager) = &mut self.systemd {
             manager.tick();
@@ -271,18 +270,6 @@ impl Master {
         self.run_watchdog();
         self.tend_closing();
         Ok(())
-    }
-
-    /// All that was there when epoll was asked has been heard, or all but what those have to
-    /// say who do not stop.
-    fn note_heard(&mut self, asked: Option<Moment>) {
-        self.behind = match std::mem::take(&mut self.has_more) {
-            true if self.behind < MESSAGES_MAX / AT_ONCE => self.behind + 1,
-            _ => 0,
-        };
-        if self.behind == 0 {
-            self.heard = asked.unwrap_or(self.heard);
-        }
     }
 
     fn dispatch(&mut self, token: u64, deaths: bool) {

@@ -17,7 +17,7 @@ const RETRY: u64 = 20;
 impl Master {
     /// Have exactly the listeners in the loop that the master accepts from.
     pub(super) fn watch_passed(&mut self) {
-        let able = self.has_taker();
+        let able = self.has_taker() && !self.passing.has_homeless();
         for listener in 0..self.shared.schedule.listeners() {
             let schedule = &self.shared.schedule;
             let ours = schedule.passes(listener) && !schedule.stands_by();
@@ -64,6 +64,9 @@ impl Master {
     /// busy workers is not given to one that is as busy.
     pub(super) fn take_from(&mut self, door: Door) {
         let overdue = self.shared.schedule.passes(door.listener);
+        if self.passing.has_homeless() {
+            return; // those come first, and more of them would only use up descriptors
+        }
         for _ in 0..BATCH {
             // Chosen before the client is there, and kept to: a moment later all may look
             // busy, and the one that hangs would be as good as the others.

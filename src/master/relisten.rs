@@ -122,11 +122,12 @@ impl Master {
         let listener = u32::try_from(door.listener).unwrap_or(0);
         for taken in 0..BATCH {
             let client = match self.shared.schedule.fd(door).map(net::accept) {
-                None | Some(Ok(None)) => return taken,
+                // Broken: it does not listen any more.
+                None | Some(Ok(None) | Err(AcceptError::Broken(_))) => return taken,
                 Some(Ok(Some((client, _)))) => client,
                 Some(Err(AcceptError::Transient(_))) => continue,
-                // Nobody knows what waits there: no descriptor is free, as a rule.
-                Some(Err(_)) => return BATCH,
+                // Nobody knows what waits there.
+                Some(Err(AcceptError::Exhausted(_))) => return BATCH,
             };
             self.shared.schedule.was_taken(door);
             let id = self.passing.add(client, listener);

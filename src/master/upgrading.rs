@@ -120,7 +120,7 @@ impl Master {
             {
                 self.look_at_next();
             }
-            let heard = self.heard.real;
+            let heard = self.heard.until().real;
             if self.upgrade.old.deadline().is_some_and(|at| at <= heard) {
                 self.old_step(old::Event::Tick);
             }

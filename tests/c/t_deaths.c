@@ -269,6 +269,32 @@ static void mid_message(void)
     CHECK_EQ(shared->result.deaths, 20);
 }
 
+/* What a worker says to a controller that does not read takes no room from what the master
+ * has to say: the operator gets his answer. */
+static void flooded_controller(void)
+{
+    struct service service = a_service();
+    service.request = request_flood;
+    service.callbacks.worker_answer = on_answer;
+    service.config.channel_queue = 1 << 20;
+    service.config.drain_timeout_ms = 1000;
+    start(&service);
+    struct kid *kid = nth_open(0), *acting = controller();
+    int fd = dial_worker(kid);
+    say(fd, "flood");
+    WAIT(GET(shared->custom[ANSWERED]) > 0);
+    int asked = ask_command("stop");
+    WAIT(count_open(1) == 1); /* the flooding one does not listen */
+    kill(acting->pid, SIGSTOP);
+    WAIT(logged("does not read"));
+    WAIT(has(kid, DTM_EVENT_EXIT));
+    kill(acting->pid, SIGCONT);
+    CHECK_EQ(command_answer(asked), DTM_OK);
+    hang_up(fd);
+    CHECK_EQ(shared->custom[TORN], 0);
+    finish();
+}
+
 static const struct test tests[] = {
     {"64 at once", many_at_once},
     {"before the gate", before_the_gate},
@@ -277,5 +303,6 @@ static const struct test tests[] = {
     {"the host waits for any child", stolen_statuses},
     {"totals of a slot", totals},
     {"killed in the middle of a message", mid_message},
+    {"a controller that is flooded", flooded_controller},
 };
 TEST_MAIN(tests)

@@ -152,6 +152,7 @@ static void everybody_frozen(void)
 static void slow_but_moving(void)
 {
     struct service service = hanging();
+    service.config.hang_timeout_ms = 1000;
     start(&service);
     int fd = dial(shared->port[0]);
     struct kid *kid = kid_at(fd);

@@ -56,7 +56,7 @@ static void crash_loop(void)
     CHECK_EQ(command("reset"), DTM_OK);
     CHECK(strstr(detail, "1 slot has another chance"));
     WAIT(count_open(1) == 3);
-    CHECK_EQ(listed(1)->state, DTM_WORKER_OPEN);
+    WAIT(listed(1)->state == DTM_WORKER_OPEN);
     finish();
     CHECK_EQ(shared->result.deaths, 5);
 }

@@ -226,7 +226,7 @@ impl Master {
             self.sweep_adopted();
         }
         let deadline = self.upgrade.adopting.state.deadline();
-        if deadline.is_some_and(|at| at <= self.heard.policy) {
+        if deadline.is_some_and(|at| at <= self.heard.until().policy) {
             self.adopt_step(adopted::Event::Tick);
         }
     }
