@@ -30,6 +30,15 @@ impl Master {
         self.events.push_back(Event::Died { slot, spawn, exit });
     }
 
+    /// What it had said last may have opened it, dead as it was. A death may be noticed twice,
+    /// and somebody else be there by then.
+    pub(super) fn retire_again(&mut self, slot: usize, spawn: u64) {
+        let child = self.policy.slots()[slot].child.as_ref();
+        if child.is_some_and(|c| c.spawn == spawn) {
+            self.shared.schedule.retire(slot);
+        }
+    }
+
     /// What it held is free at once, although its zombie may have to stay. And so is
     /// what names nobody: it may have scribbled before it died. L1
     fn recover_locks(&self, slot: usize, spawn: u64) {

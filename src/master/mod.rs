@@ -213,9 +213,8 @@ impl Master {
         while let Some(event) = self.events.pop_front() {
             let mut actions: Vec<Action> = Vec::new();
             let now = self.now();
-            if let Event::Died { slot, .. } = event {
-                // Once more: what it had said last may have opened it, dead as it was.
-                self.shared.schedule.retire(slot);
+            if let Event::Died { slot, spawn, .. } = event {
+                self.retire_again(slot, spawn);
             }
             self.policy.step(event, now, &mut actions);
             for action in actions {
