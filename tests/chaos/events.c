@@ -281,17 +281,25 @@ static void freeze_and_thaw(void)
     more_answers(5);
 }
 
+/* Not while a reload is under way that signals have asked for. */
+static void scale_to(uint32_t workers)
+{
+    int code = 0;
+    WAIT((code = command("scale %u", workers)) != -EBUSY);
+    CHECK_EQ(code, DTM_OK);
+}
+
 /* More or fewer for a while: loading a configuration would end it as well. */
 static void scale(void)
 {
     uint32_t usual = chaos.workers;
     calm();
     chaos.workers = 2 + draw(6);
-    CHECK_EQ(command("scale %u", chaos.workers), DTM_OK);
+    scale_to(chaos.workers);
     calm();
     kill_worker();
     more_answers(20);
-    CHECK_EQ(command("scale %u", usual), DTM_OK);
+    scale_to(usual);
     chaos.workers = usual;
 }
 
