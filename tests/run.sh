@@ -200,7 +200,7 @@ stage_loom() {
         sh tests/gates/loom.sh "$PWD/$OUT/loom"
 }
 
-# 20 s each.
+# 8 s each at most, and the same inputs each time.
 stage_fuzz() {
     gate "fuzzing of the parsers" "the target prints the input: see tests/gates/fuzz.sh" \
         sh tests/gates/fuzz.sh "$PWD/$OUT/fuzz" 8 1

@@ -13,11 +13,7 @@ impl Master {
         let Some(mut buffer) = self.buffer.take() else {
             return;
         };
-        let mut left = most;
-        while left > 0 && self.read_one(slot, &mut buffer) {
-            left -= 1;
-        }
-        if left == 0 {
+        if (0..most).all(|_| self.read_one(slot, &mut buffer)) {
             self.heard.leave_some();
         }
         self.buffer = Some(buffer);

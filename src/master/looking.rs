@@ -129,17 +129,14 @@ impl Master {
     }
 
     pub(super) fn run_looks(&mut self) {
-        let now = now_ms();
-        if self
-            .looking
-            .at
-            .is_none_or(|at| at > self.heard.until().real)
-        {
+        let heard = self.heard.until().real;
+        if self.looking.at.is_none_or(|at| at > heard) {
             return;
         }
         let Some(period) = self.look_period() else {
             return self.stop_looking();
         };
+        let now = now_ms();
         self.looking.at = Some(now + period);
         let stands = self.stands();
         if let Some(limit) = self.rt.config().supervision.hang {
