@@ -17,19 +17,30 @@ type Job = Pin<Box<dyn Future<Output = ()>>>;
 
 /// More would be somebody's mistake: each is a question that somebody waits for.
 const MOST: usize = 1_024;
-/// Jobs begun in one pass: then operators and workers have their turn.
+/// Jobs begun in one pass of the loop: then operators and workers have their turn. And so
+/// many before the actions have theirs, and the lease of the host: however many wait.
 const BATCH: usize = 16;
 
 #[derive(Default)]
 pub(super) struct Jobs {
     under_way: RefCell<Option<Job>>,
     waiting: RefCell<VecDeque<Job>>,
+    /// Begun since the last pass of the manager.
+    begun: Cell<usize>,
     wait: Rc<Wait>,
     /// What the calls wait for stands in an epoll of its own, which the loop watches: a
     /// descriptor that a database's library has closed, and somebody else has got since,
     /// is in danger of nothing there.
     watch: RefCell<Option<OwnedFd>>,
     watched: Cell<Option<RawFd>>,
+}
+
+/// What comes next.
+enum Next {
+    Job(Job),
+    /// A pass of the manager.
+    Pass,
+    Nothing,
 }
 
 impl Jobs {
@@ -65,6 +76,19 @@ impl Jobs {
         self.under_way.take();
         self.waiting.take();
         self.wait.forget();
+    }
+
+    /// Nothing is under way. `due`: a pass of the manager is.
+    fn next_begins(&self, due: bool) -> Next {
+        let mut waiting = self.waiting.borrow_mut();
+        if due && (waiting.is_empty() || self.begun.get() >= BATCH) {
+            self.begun.set(0);
+            return Next::Pass;
+        }
+        waiting.pop_front().map_or(Next::Nothing, |job| {
+            self.begun.set(self.begun.get().saturating_add(1));
+            Next::Job(job)
+        })
     }
 
     /// Is it over?
@@ -126,22 +150,22 @@ impl Controller {
         self.actions.jobs.push(Box::pin(job))
     }
 
-    /// Once a pass: go on with what is under way, then with what waits, then with the
-    /// actions.
+    /// Once a pass of the loop: go on with what is under way, then with what waits, and with
+    /// the actions.
     pub(crate) fn run_jobs(&'static self) {
         let jobs = &self.actions.jobs;
         let under_way = jobs.under_way.take();
         let mut free = under_way.is_none_or(|job| jobs.poll(job));
-        for _ in 0..BATCH {
-            let job = match free {
-                true => jobs.waiting.borrow_mut().pop_front(),
-                false => None,
-            };
-            let Some(job) = job else { break };
-            free = jobs.poll(job);
-        }
-        if free && self.is_due() {
-            jobs.poll(Box::pin(self.pass_of_actions()));
+        for _ in 0..=BATCH {
+            free = free
+                && match jobs.next_begins(self.is_due()) {
+                    Next::Job(job) => jobs.poll(job),
+                    Next::Pass => {
+                        jobs.poll(Box::pin(self.pass_of_actions()));
+                        false
+                    }
+                    Next::Nothing => false,
+                };
         }
         if let Err(error) = jobs.watch(self) {
             // It is polled all the same, when it is late.
@@ -156,5 +180,32 @@ impl Controller {
             true if self.acting() => self.next_pass(),
             _ => jobs.next(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever asks the most: the lease is renewed, and actions go on.
+    #[test]
+    fn requests_do_not_keep_the_actions_waiting() {
+        let jobs = Jobs::default();
+        let mut since = 0;
+        for _ in 0..1_000 {
+            while jobs.push(Box::pin(async {})).is_ok() {}
+            match jobs.next_begins(true) {
+                Next::Job(_) => since += 1,
+                Next::Pass => since = 0,
+                Next::Nothing => unreachable!("many wait"),
+            }
+            assert!(since <= BATCH);
+        }
+        // What is not due does not come, and afterwards it comes at once.
+        while !jobs.is_idle() {
+            assert!(matches!(jobs.next_begins(false), Next::Job(_)));
+        }
+        assert!(matches!(jobs.next_begins(false), Next::Nothing));
+        assert!(matches!(jobs.next_begins(true), Next::Pass));
     }
 }

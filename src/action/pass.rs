@@ -91,7 +91,7 @@ impl Controller {
     }
 
     /// What waiting instances wait for, if anybody does.
-    fn see(&self, wanted: bool) -> Seen {
+    pub(super) fn see(&self, wanted: bool) -> Seen {
         if !wanted {
             return Seen {
                 updated: false,

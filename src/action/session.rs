@@ -157,6 +157,10 @@ impl Session {
         loop {
             let after = all.last().map_or(Vec::new(), |last| last.key.clone());
             let part = self.store.list(prefix, &after, BATCH).await?;
+            if !follow(&after, &part) {
+                let text = "what list() gives is not in the order of the keys, each behind `after`";
+                return Err(Trouble::corrupt(text));
+            }
             let is_last = part.len() < BATCH;
             all.extend(part);
             if is_last {
@@ -287,6 +291,12 @@ impl Session {
     }
 }
 
+/// Is each record behind the one before it? Who gives the same ones again would never end.
+fn follow(after: &[u8], part: &[Record]) -> bool {
+    let keys = part.iter().map(|r| r.key.as_slice());
+    std::iter::once(after).chain(keys).is_sorted_by(|a, b| a < b)
+}
+
 /// From now on this controller acts, and nobody before it.
 async fn claim(store: &dyn Store, me: &Owner) -> Outcome<u64> {
     let old = store.get(b"owner").await?;
@@ -323,4 +333,22 @@ async fn christen(store: &dyn Store, fence: u64) -> Outcome<String> {
     ];
     store.write(&writes).await?;
     Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_starts_anew_is_noticed() {
+        let record = |key: &str| Record {
+            key: key.into(),
+            value: Vec::new(),
+            version: 1,
+        };
+        let part = [record("i/1"), record("i/2")];
+        assert!(follow(b"", &part) && follow(b"i/0", &part) && follow(b"i/0", &[]));
+        assert!(!follow(b"i/1", &part) && !follow(b"i/2", &part));
+        assert!(!follow(b"", &[record("i/2"), record("i/1")]));
+    }
 }

@@ -35,6 +35,8 @@ pub(super) struct Looking {
     /// Per slot: clients accepted by then, and since when there is none.
     idle: Vec<(u64, u64)>,
     scaled: u64,
+    /// Workers whose memory was looked at.
+    measured: usize,
 }
 
 impl Looking {
@@ -47,6 +49,7 @@ impl Looking {
             served: vec![0; slots],
             idle: vec![(0, 0); slots],
             scaled: 0,
+            measured: 0,
         }
     }
 
@@ -78,6 +81,16 @@ impl Looking {
             return 0;
         }
         now.saturating_sub(since)
+    }
+
+    /// Whose memory is looked at first, of so many, and then who.
+    pub(super) fn turns(&self, count: usize) -> impl Iterator<Item = usize> + use<> {
+        let first = self.measured.checked_rem(count).unwrap_or(0);
+        (first..count).chain(0..first)
+    }
+
+    pub(super) fn had_its_turn(&mut self) {
+        self.measured = self.measured.wrapping_add(1);
     }
 
     pub(super) fn scaled_at(&self) -> u64 {

@@ -21,12 +21,8 @@ impl Master {
                 Meaning::Reload => self.ask(signal, Command::Reload),
                 Meaning::Stop => self.ask(signal, Command::Stop),
                 Meaning::LoadConfig => self.ask(signal, Command::LoadConfig),
-                Meaning::OneMore => {
-                    self.ask(signal, Command::Scale(self.wanted().saturating_add(1)))
-                }
-                Meaning::OneLess => {
-                    self.ask(signal, Command::Scale(self.wanted().saturating_sub(1)))
-                }
+                Meaning::OneMore => self.ask(signal, Command::ScaleBy(1)),
+                Meaning::OneLess => self.ask(signal, Command::ScaleBy(-1)),
                 Meaning::ReopenLog => self.reopen_logs(),
                 Meaning::Upgrade => self.ask_upgrade(Asker::Signal(signal)),
                 Meaning::Leave | Meaning::Nothing => {
@@ -56,9 +52,5 @@ impl Master {
 
     fn ask(&mut self, signal: i32, command: Command) {
         self.command(Asker::Signal(signal), command);
-    }
-
-    fn wanted(&self) -> u32 {
-        self.policy.workers()
     }
 }

@@ -14,7 +14,10 @@ enum Stage {
     Updated,
     /// It takes over.
     Opening,
-    /// It serves.
+    /// It serves, and has said so: too late, perhaps, for the old one may have given up
+    /// just before, and serve again.
+    Opened,
+    /// The old one has heard it.
     Over,
 }
 
@@ -44,8 +47,10 @@ pub(crate) enum Action {
         epoch: u64,
     },
     TakeOver,
-    /// It is not to be: leave, touch nothing.
-    Quit,
+    /// It is not to be: leave, touch nothing. `serves`: it may have clients.
+    Quit {
+        serves: bool,
+    },
 }
 
 pub(crate) struct New {
@@ -79,7 +84,13 @@ impl New {
                 out.push(Action::Lock { epoch });
             }
             Event::Heard(Message::Go) if self.stage == Stage::Updated => self.take_over(out),
-            Event::Heard(Message::Cancel) if self.stage < Stage::Over => out.push(Action::Quit),
+            Event::Heard(Message::Cancel) if self.stage < Stage::Over => {
+                let serves = self.stage == Stage::Opened;
+                out.push(Action::Quit { serves });
+            }
+            Event::Heard(Message::Main { .. }) if self.stage == Stage::Opened => {
+                self.stage = Stage::Over;
+            }
             Event::Heard(_) => {}
             Event::Gone => {
                 self.alone = true;
@@ -89,11 +100,13 @@ impl New {
                     out.push(Action::Lock { epoch: 0 });
                 } else if self.stage == Stage::Updated {
                     self.take_over(out);
+                } else if self.stage == Stage::Opened {
+                    self.stage = Stage::Over;
                 }
             }
-            Event::Failed(why) if self.stage < Stage::Over && !self.alone => {
+            Event::Failed(why) if self.stage < Stage::Opened && !self.alone => {
                 out.push(Action::Send(Message::Failed(why)));
-                out.push(Action::Quit);
+                out.push(Action::Quit { serves: false });
             }
             Event::Failed(_) => {}
         }
@@ -116,7 +129,10 @@ impl New {
             }
         }
         if self.stage == Stage::Opening && standing.serves {
-            self.stage = Stage::Over;
+            self.stage = match self.alone {
+                true => Stage::Over,
+                false => Stage::Opened,
+            };
             self.say(Message::Opened, out);
         }
     }
@@ -180,11 +196,36 @@ mod tests {
         assert!(!new.waits());
         let opened = step(&mut new, Event::Stands(SERVES));
         assert_eq!(opened, [Action::Send(Message::Opened)]);
+        assert!(!new.is_over());
+        assert!(step(&mut new, Event::Heard(Message::Main { pid: 7 })).is_empty());
+        assert!(new.is_over());
         assert!(
             step(&mut new, Event::Heard(Message::Cancel)).is_empty(),
             "too late"
         );
         assert!(step(&mut new, Event::Gone).is_empty());
+    }
+
+    /// The old one gives up in the moment in which this one has opened: it serves again, and
+    /// kills whoever does not go.
+    #[test]
+    fn opened_and_cancelled_at_once() {
+        let opened = || {
+            let (mut new, mut out) = (New::begin(), Vec::new());
+            new.step(Event::Stands(READY), &mut out);
+            new.step(Event::Heard(Message::Lock { epoch: 5 }), &mut out);
+            new.step(Event::Stands(UPDATED), &mut out);
+            new.step(Event::Heard(Message::Go), &mut out);
+            new.step(Event::Stands(SERVES), &mut out);
+            assert_eq!(out.last(), Some(&Action::Send(Message::Opened)));
+            new
+        };
+        let out = step(&mut opened(), Event::Heard(Message::Cancel));
+        assert_eq!(out, [Action::Quit { serves: true }]);
+        // A worker that dies is replaced: it serves.
+        assert!(step(&mut opened(), Event::Failed("x".into())).is_empty());
+        let mut new = opened();
+        assert!(step(&mut new, Event::Gone).is_empty() && new.is_over());
     }
 
     /// The old one dies after each number of steps: we end up in charge.
@@ -220,7 +261,7 @@ mod tests {
         let mut new = New::begin();
         let out = step(&mut new, Event::Failed("no database".into()));
         let told = Action::Send(Message::Failed("no database".into()));
-        assert_eq!(out, [told, Action::Quit]);
+        assert_eq!(out, [told, Action::Quit { serves: false }]);
         let mut new = New::begin();
         step(&mut new, Event::Gone);
         // Nobody else serves: try on.

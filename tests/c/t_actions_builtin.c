@@ -130,6 +130,22 @@ static void restart_goes_on(void)
     finish_acting();
 }
 
+/* A replacement that is late: said so, and when it has come at last, so goes the rest. */
+static void restart_waits(void)
+{
+    struct service service = acting_service();
+    service.config.start_timeout_ms = 300;
+    start(&service);
+    SET(shared->update_agains, 1 << 30);
+    uint64_t id = begin_action("dtm-restart");
+    WAIT(logged("the last replacement is not open in start_timeout") > 0);
+    SET(shared->update_agains, 0);
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    CHECK_EQ(count_events(DTM_EVENT_RECYCLE, DTM_ROLE_WORKER), 3);
+    WAIT(count_open(0) == 3);
+    finish_acting();
+}
+
 /* dtm-recycle: the same again and again, until it is cancelled. */
 static void recycle(void)
 {
@@ -196,6 +212,7 @@ static const struct test tests[] = {
     {"dtm-rollout", rollout},
     {"dtm-restart", restart},
     {"dtm-restart goes on", restart_goes_on},
+    {"dtm-restart waits", restart_waits},
     {"dtm-recycle", recycle},
     {"told to who subscribes", told},
 };

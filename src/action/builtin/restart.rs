@@ -54,7 +54,8 @@ pub(super) fn run(controller: &Controller, phase: &dtm_phase_t) -> Result<i32> {
             Ok(DTM_ACTION_NEXT)
         }
         NEXT => {
-            if phase.timed_out != 0 {
+            // Parked for that, it may be resumed when the worker is open at last.
+            if phase.timed_out != 0 && !controller.see(true).updated {
                 let text = "the last replacement is not open in start_timeout";
                 return Err(Error::new(-libc::ETIMEDOUT, text));
             }

@@ -36,6 +36,10 @@ impl Policy {
             Command::Start => self.ask_start(asker, out),
             Command::Stop => self.stop_children(asker, now, out),
             Command::Scale(workers) => self.scale(asker, workers, now, out),
+            Command::ScaleBy(more) => {
+                let workers = self.settings.workers.saturating_add_signed(more);
+                self.scale(asker, workers, now, out);
+            }
             Command::Reset => self.ask_reset(asker, now, out),
             Command::Recycle(spawn) => self.ask_recycle(asker, spawn, now, out),
             Command::Shutdown | Command::ShutdownNow => {}

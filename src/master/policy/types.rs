@@ -107,6 +107,8 @@ pub(crate) enum Command {
     Start,
     Stop,
     Scale(u32),
+    /// More than are wanted when its turn comes, or fewer.
+    ScaleBy(i32),
     /// Another chance for slots that were given up, and no more back-off.
     Reset,
     /// Replace the worker with this spawn.

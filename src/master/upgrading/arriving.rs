@@ -26,7 +26,10 @@ impl Master {
             match last.hear() {
                 Heard::Unknown => {}
                 Heard::Message(Message::Totals(totals), _) => self.inherit(totals),
-                Heard::Message(Message::Main { .. }, _) => self.introduce(),
+                Heard::Message(message @ Message::Main { .. }, _) => {
+                    self.new_step(new::Event::Heard(message));
+                    self.introduce();
+                }
                 Heard::Message(Message::Client { address }, fds) => {
                     self.take_client(&address, fds);
                 }
@@ -39,8 +42,8 @@ impl Master {
                     let fd = last.fd().as_raw_fd();
                     self.unwatch(fd);
                     self.upgrade.last = None;
-                    self.introduce();
                     self.new_step(new::Event::Gone);
+                    self.introduce();
                     self.adopted_alone();
                 }
             }
@@ -115,7 +118,7 @@ impl Master {
                     self.events.push_back(Event::Hold(Hold { lock, gates }));
                 }
                 new::Action::TakeOver => self.take_over(),
-                new::Action::Quit => self.quit(),
+                new::Action::Quit { serves } => self.quit(serves),
             }
         }
     }
@@ -135,7 +138,7 @@ impl Master {
     }
 
     /// It is not to be: nothing of the old binary's is touched.
-    fn quit(&mut self) {
+    fn quit(&mut self, serves: bool) {
         self.rt.own_files(false);
         if let Some(pid_file) = self.rt.pid_file.take() {
             pid_file.let_go();
@@ -144,7 +147,10 @@ impl Master {
         self.start_failed = Some(text.into());
         self.events.push_back(Event::Command {
             asker: Asker::Signal(0),
-            command: Command::ShutdownNow,
+            command: match serves {
+                true => Command::Shutdown,
+                false => Command::ShutdownNow,
+            },
         });
     }
 }

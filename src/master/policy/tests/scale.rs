@@ -18,6 +18,19 @@ fn scale_adds_and_drains() {
     assert_eq!(world.workers().len(), 1);
 }
 
+/// SIGTTIN and SIGTTOU, both there when the master looks.
+#[test]
+fn one_more_and_one_less_is_as_many() {
+    let mut world = running(2);
+    world.ask(1, Command::ScaleBy(1));
+    world.ask(2, Command::ScaleBy(-1));
+    world.cooperate();
+    assert_eq!(world.workers().len(), 2);
+    world.ask(3, Command::ScaleBy(-2));
+    assert_eq!(world.answers(3), [-libc::EINVAL]);
+    assert_eq!(world.workers().len(), 2);
+}
+
 #[test]
 fn scaling_follows_the_demand() {
     let mut settings = settings(2, Vec::new());
