@@ -294,7 +294,9 @@ impl Session {
 /// Is each record behind the one before it? Who gives the same ones again would never end.
 fn follow(after: &[u8], part: &[Record]) -> bool {
     let keys = part.iter().map(|r| r.key.as_slice());
-    std::iter::once(after).chain(keys).is_sorted_by(|a, b| a < b)
+    std::iter::once(after)
+        .chain(keys)
+        .is_sorted_by(|a, b| a < b)
 }
 
 /// From now on this controller acts, and nobody before it.
