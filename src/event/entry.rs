@@ -1,5 +1,6 @@
 //! One entry of the loop: a client, a watch, a timer, or one of the runtime's own
-//! timers. A handle of the C API is the address of its entry.
+//! timers. A handle of the C API is the address of its entry, and says which life of that
+//! entry it means.
 
 use super::wheel::{NIL, Node};
 use crate::ffi::*;
@@ -139,10 +140,16 @@ impl Entry {
         self.mark.set(mark_of(self));
     }
 
-    /// The entry behind a handle from C, alive or not.
+    /// Where the entry is that a handle leads to.
+    #[inline(always)]
+    pub(super) fn place_of<T>(handle: *const T) -> *const Self {
+        handle.map_addr(|handle| handle & ADDRESS).cast()
+    }
+
+    /// The entry behind a handle from C, whichever life it lives.
     #[inline(always)]
     pub(super) fn behind<'a, T>(handle: *const T) -> Option<&'a Self> {
-        let entry: *const Self = handle.cast();
+        let entry = Self::place_of(handle);
         if entry.is_null() || !entry.is_aligned() {
             return None;
         }
@@ -272,10 +279,35 @@ impl Entry {
     }
 
     /// The handle that C holds.
+    #[inline(always)]
     pub(super) fn handle<T>(&self) -> *mut T {
-        std::ptr::from_ref(self).cast_mut().cast()
+        let entry = std::ptr::from_ref(self).cast_mut();
+        entry.map_addr(|entry| entry | self.life()).cast()
+    }
+
+    /// Does the handle mean the life that it lives now?
+    #[inline(always)]
+    pub(super) fn is_meant_by<T>(&self, handle: *const T) -> bool {
+        handle.addr() & !ADDRESS == self.life()
+    }
+
+    /// The generation, as far as there is room for it above an address.
+    #[inline(always)]
+    fn life(&self) -> usize {
+        #[cfg(target_pointer_width = "64")]
+        return (self.generation.get() as usize) << ADDRESS_BITS;
+        #[cfg(not(target_pointer_width = "64"))]
+        return 0;
     }
 }
+
+/// What the addresses of a process have, at most, unless it asks mmap(2) for more.
+#[cfg(target_pointer_width = "64")]
+const ADDRESS_BITS: u32 = 48;
+#[cfg(target_pointer_width = "64")]
+const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
+#[cfg(not(target_pointer_width = "64"))]
+const ADDRESS: usize = usize::MAX;
 
 const GENERATION_MASK: u32 = 0x7fff_ffff;
 

@@ -59,7 +59,7 @@ impl Object {
 #[inline(always)]
 pub(super) fn alive<'a, T>(handle: *const T, what: Object) -> Result<&'a Entry> {
     match Entry::behind(handle) {
-        Some(entry) if what.is(entry) => Ok(entry),
+        Some(entry) if what.is(entry) && entry.is_meant_by(handle) => Ok(entry),
         Some(_) => Err(what.gone()),
         None => Err(what.not_ours()),
     }
@@ -85,7 +85,7 @@ pub(super) fn own_or<T, R>(
 ) -> R {
     if guard::is_about(what.mark(handle)) {
         // SAFETY: callbacks are about living entries.
-        own(unsafe { &*handle.cast() })
+        own(unsafe { &*Entry::place_of(handle) })
     } else {
         other()
     }

@@ -1,6 +1,6 @@
 //! The entries: in chunks, so that addresses hold and growing moves nothing. Memory
-//! is never given back, so a stale handle still finds an entry that says "gone"; and it
-//! is touched only when it is needed, so that it costs nothing before.
+//! is never given back, so a stale handle still finds an entry, which is free or lives
+//! another life; and it is touched only when it is needed, so that it costs nothing before.
 
 use super::entry::{Entry, IN_CALL, Kind, QUEUED};
 use super::wheel::{NIL, Node, Nodes};
@@ -225,6 +225,23 @@ mod tests {
         let rubbish = [[0u64; 16]; 2];
         for word in rubbish.as_flattened() {
             assert!(Entry::behind(word).is_none());
+        }
+    }
+
+    /// Whoever keeps the handle of one that is gone does not get the next one.
+    #[test]
+    fn a_handle_means_one_life() {
+        let slab = slab();
+        let entry = take(&slab);
+        let handle: *mut u8 = entry.handle();
+        assert!(entry.is_meant_by(handle));
+        for _ in 0..1_000 {
+            slab.give(entry);
+            slab.recycle();
+            assert!(std::ptr::eq(take(&slab), entry));
+            assert!(std::ptr::eq(Entry::behind(handle).unwrap(), entry));
+            assert!(!entry.is_meant_by(handle));
+            assert!(entry.is_meant_by(entry.handle::<u8>()));
         }
     }
 

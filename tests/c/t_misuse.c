@@ -193,6 +193,7 @@ static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *
         CHECK_EQ(dtm_client_close(stale), DTM_EGONE);
         CHECK_EQ(dtm_client_release(stale), DTM_EGONE);
         CHECK_EQ(dtm_client_wake(stale), DTM_EGONE);
+        CHECK_EQ(dtm_client_fd(stale), DTM_EGONE);
         CHECK_EQ(dtm_client_id(stale), 0);
         CHECK(!dtm_client_data(stale));
     } else {
@@ -234,7 +235,10 @@ static void stale_handle(void)
     hang_up(a);
     WAIT(GET(shared->closed[DTM_CLOSE_DONE]) == 1);
     CHECK_EQ(atoi(ask(b, "stale")), 0);
-    hang_up(b);
+    int c = dial(shared->port[0]); /* where the first one was, but another one */
+    CHECK_EQ(atoi(ask(c, "stale")), 0);
+    hang_up(b), hang_up(c);
+    WAIT(GET(shared->closed[DTM_CLOSE_DONE]) == 3);
     finish();
 }
 
