@@ -16,9 +16,11 @@ pub(crate) struct Border {
     thread: AtomicUsize,
     /// Stack position of the innermost callback that is running, see [`NO_CALLBACK`].
     mark: AtomicUsize,
-    /// The object that the running callback is about, mixed with `thread`: a foreign
-    /// thread, or one in a forked process, finds nothing that it knows. 0: none.
+    /// Where the object is that the running callback is about.
     object: AtomicUsize,
+    /// Its name, mixed with `thread`: a foreign thread, one in a forked process, or who has
+    /// another name finds nothing that it knows. 0: there is none.
+    name: AtomicUsize,
 }
 
 /// No callback is running: every stack position is below this one.
@@ -55,6 +57,7 @@ impl Border {
             thread: AtomicUsize::new(0),
             mark: AtomicUsize::new(NO_CALLBACK),
             object: AtomicUsize::new(0),
+            name: AtomicUsize::new(0),
         }
     }
 
@@ -89,22 +92,50 @@ impl Border {
             && stack::position() <= self.mark.load(Relaxed)
     }
 
-    /// Is the running callback about this object, and the one who asks?
+    /// Where the object of this name is, if the running callback is about that one, and it is
+    /// the one who asks.
     #[inline(always)]
-    pub(crate) fn is_about(&self, object: usize) -> bool {
-        self.object.load(Relaxed) == object ^ this_thread()
-            && stack::position() <= self.mark.load(Relaxed)
+    pub(crate) fn object_of(&self, name: usize) -> Option<usize> {
+        let known = self.name_here() == name && stack::position() <= self.mark.load(Relaxed);
+        known.then(|| self.object.load(Relaxed))
+    }
+
+    /// The name, as the calling thread sees it.
+    #[inline(always)]
+    fn name_here(&self) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let name: usize;
+            // SAFETY: reads what this_thread() does, and an aligned word of our own, which no
+            // compiler reads and mixes in one instruction when it is an atomic one.
+            unsafe {
+                std::arch::asm!(
+                    "mov {name}, fs:[0]",
+                    "xor {name}, [{border} + {at}]",
+                    name = out(reg) name,
+                    border = in(reg) std::ptr::from_ref(self),
+                    at = const std::mem::offset_of!(Border, name),
+                    options(readonly, nostack)
+                );
+            }
+            name
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        {
+            self.name.load(Relaxed) ^ this_thread()
+        }
     }
 
     #[inline(always)]
-    pub(crate) fn set_object(&self, object: usize) {
+    pub(crate) fn set_object(&self, object: usize, name: usize) {
         let thread = self.thread.load(Relaxed);
-        self.object.store(object ^ thread, Relaxed);
+        self.name.store(name ^ thread, Relaxed);
+        self.object.store(object, Relaxed);
     }
 
-    /// What the running callback is about, whoever asks; 0: nothing.
-    pub(crate) fn object(&self) -> usize {
-        match self.object.load(Relaxed) {
+    /// The name of what the running callback is about, whoever asks; 0: nothing.
+    pub(crate) fn name(&self) -> usize {
+        match self.name.load(Relaxed) {
             0 => 0,
             mixed => mixed ^ self.thread.load(Relaxed),
         }
@@ -112,7 +143,7 @@ impl Border {
 
     #[inline(always)]
     pub(crate) fn unset_object(&self) {
-        self.object.store(0, Relaxed);
+        self.name.store(0, Relaxed);
     }
 
     /// Library code begins to run: a signal handler must not call in between.
@@ -189,7 +220,7 @@ mod tests {
         for word in [&me.admits, &me.open] {
             word.store(0, Relaxed);
         }
-        for word in [&me.thread, &me.mark, &me.object] {
+        for word in [&me.thread, &me.mark, &me.object, &me.name] {
             word.store(0, Relaxed);
         }
     }
@@ -233,24 +264,27 @@ mod tests {
     #[test]
     fn what_a_callback_is_about() {
         let me = worker();
-        assert!(!me.is_about(0) && !me.is_about(64));
-        me.set_object(64);
-        assert!(me.is_about(64) && !me.is_about(65));
-        assert!(!elsewhere(|| me.is_about(64)));
+        let about = |name| me.object_of(name);
+        assert!(about(0).is_none() && about(64).is_none());
+        me.set_object(64, 65);
+        assert_eq!((about(65), me.name()), (Some(64), 65));
+        assert!(about(64).is_none() && about(0).is_none());
+        assert!(!elsewhere(|| about(65).is_some()));
         me.mark.store(1, Relaxed);
-        assert!(!me.is_about(64), "called from above the callback");
+        assert!(about(65).is_none(), "called from above the callback");
         me.mark.store(NO_CALLBACK, Relaxed);
         me.unset_object();
-        assert!(!me.is_about(64));
+        assert!(about(65).is_none() && me.name() == 0);
     }
 
     #[test]
     fn a_process_that_the_service_forked() {
         let me = worker();
         let outer = me.begin_callback();
-        me.set_object(64);
+        me.set_object(64, 65);
         wipe(&me);
-        assert!(!me.admits(u32::MAX) && !me.is_about(64) && !me.is_about(0));
+        assert!(!me.admits(u32::MAX));
+        assert!([0, 64, 65].iter().all(|name| me.object_of(*name).is_none()));
         assert!(!me.is_inside() && !me.is_poisoned());
         assert!(!me.end_callback(outer));
     }

@@ -69,8 +69,8 @@ pub(crate) fn look<T: Answer>(allowed: u32, f: impl FnOnce() -> Result<T>) -> T:
 /// A callback asks about the very object that it was called for, see [`callback_on`]:
 /// there is no more to check.
 #[inline(always)]
-pub(crate) fn is_about(object: usize) -> bool {
-    role::border().is_about(object)
+pub(crate) fn object_of(name: usize) -> Option<usize> {
+    role::border().object_of(name)
 }
 
 /// A change of a word or two by such a callback. None: a signal handler has interrupted
@@ -249,9 +249,9 @@ fn callback_of<R>(border: &Border, f: impl FnOnce() -> R) -> R {
 
 /// The same for a callback about one object of the API.
 #[inline(always)]
-pub(crate) fn callback_on<R>(object: usize, f: impl FnOnce() -> R) -> R {
+pub(crate) fn callback_on<R>(object: usize, name: usize, f: impl FnOnce() -> R) -> R {
     let border = role::border();
-    border.set_object(object);
+    border.set_object(object, name);
     let result = callback_of(border, f);
     border.unset_object();
     result

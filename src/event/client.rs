@@ -2,7 +2,7 @@
 
 use super::clock::{Clock, NS_PER_MS};
 use super::entry::{BUSY, Entry, IN_CALL, Kind, NOT_ARMED, SHARED, TAKEN, small};
-use super::handle::{Object, alive, ask, open, own_or};
+use super::handle::{Object, alive, ask, callback_on, open, own_or};
 use super::reactor::Reactor;
 use super::step::Verdict;
 use crate::answer::Answer;
@@ -177,7 +177,7 @@ impl Reactor {
         let (rt, client, user_data) = (self.setup.rt, entry.handle(), self.setup.user_data);
         // SAFETY: the service's function, with a living client.
         let call = || unsafe { open(rt, client, user_data) };
-        let result = guard::callback_on(Object::Client.mark(client), call);
+        let result = callback_on(entry, Object::Client, call);
         entry.lower(IN_CALL);
         result
     }

@@ -8,10 +8,6 @@ use crate::net::Peer;
 use std::cell::Cell;
 use std::ffi::c_void;
 
-/// An entry's mark is its own address with this: a handle that does not lead to it is
-/// none of ours, and a copy of an entry is not one.
-const MAGIC: u32 = 0x6474_6d21;
-
 /// Its callback is running: whatever must end it waits until that has returned.
 pub(super) const IN_CALL: u8 = 1;
 /// It stands in the queue.
@@ -70,11 +66,10 @@ pub(super) enum Kind {
 /// What serves an event comes first, up to the first byte of `kind`.
 #[repr(C)]
 pub(crate) struct Entry {
-    mark: Cell<u32>,
+    /// Its own address, and above that which life it lives: what C has for a handle. What
+    /// does not lead to such a word is no handle of ours, and a copy of an entry is not one.
+    word: Cell<u64>,
     pub(super) index: u32,
-    /// Changes when the entry is freed: what was said about the former one is stale.
-    /// 31 bits: the top bit of a key says whose it is, see [`super::OWN`].
-    generation: Cell<u32>,
     pub(super) fd: Cell<i32>,
     /// DTM_OFF: no idle timeout.
     pub(super) idle_ms: Cell<u32>,
@@ -111,11 +106,10 @@ const _: () = assert!(size_of::<Entry>() <= 120);
 const _: () = assert!(std::mem::offset_of!(Entry, kind) < 64);
 
 impl Entry {
-    pub(super) fn new(index: u32, generation: u32) -> Self {
+    pub(super) fn new(index: u32, seed: u32) -> Self {
         Self {
-            mark: Cell::new(0),
+            word: Cell::new(following(u64::from(seed) % LIVES) << ADDRESS_BITS),
             index,
-            generation: Cell::new(generation & GENERATION_MASK),
             fd: Cell::new(-1),
             idle_ms: Cell::new(DTM_OFF),
             link: Cell::new(NIL),
@@ -137,29 +131,27 @@ impl Entry {
 
     /// It stays where it is now.
     pub(super) fn settle_down(&self) {
-        self.mark.set(mark_of(self));
-    }
-
-    /// Where the entry is that a handle leads to.
-    #[inline(always)]
-    pub(super) fn place_of<T>(handle: *const T) -> *const Self {
-        handle.map_addr(|handle| handle & ADDRESS).cast()
+        self.word.set(self.word.get() | address_of(self));
     }
 
     /// The entry behind a handle from C, whichever life it lives.
     #[inline(always)]
     pub(super) fn behind<'a, T>(handle: *const T) -> Option<&'a Self> {
-        let entry = Self::place_of(handle);
+        let place = |handle: usize| handle & usize::try_from(ADDRESS).unwrap_or(usize::MAX);
+        let entry: *const Self = handle.map_addr(place).cast();
         if entry.is_null() || !entry.is_aligned() {
             return None;
         }
         // SAFETY: the API takes handles that libdtm gave out, whose memory is never
         // given back. For anything else this is the best that can be done: read
-        // one word, and believe it only if it names this very address.
-        unsafe { ((*entry).mark.get() == mark_of(entry)).then(|| &*entry) }
+        // one word, and believe it only if it names this very address, and a life.
+        unsafe {
+            let word = (*entry).word.get();
+            (word & ADDRESS == address_of(entry) && word > ADDRESS).then(|| &*entry)
+        }
     }
 
-    /// Begin a life. Links and generation are the slab's.
+    /// Begin a life. Links and the life's number are the slab's.
     pub(super) fn begin(&self, kind: Kind, fd: i32, data: *mut c_void) {
         self.fd.set(fd);
         self.flags.set(0);
@@ -215,21 +207,23 @@ impl Entry {
         matches!(self.kind.get(), Kind::Timer { .. })
     }
 
-    /// The epoll data by which events find the entry of this life only.
+    /// The epoll data by which events find the entry of this life only. Its top bit is for
+    /// others, see [`super::OWN`].
     pub(super) fn key(&self) -> u64 {
-        u64::from(self.generation.get()) << 32 | u64::from(self.index)
+        self.word.get() >> 32 << 32 | u64::from(self.index)
     }
 
     /// Is this the key of the life that it lives now?
     #[inline(always)]
     pub(super) fn has_key(&self, key: u64) -> bool {
-        u64::from(self.generation.get()) == key >> 32
+        self.word.get() >> 32 == key >> 32
     }
 
     /// What was said about this life is stale now.
-    pub(super) fn next_generation(&self) {
-        let next = self.generation.get().wrapping_add(1);
-        self.generation.set(next & GENERATION_MASK);
+    pub(super) fn next_life(&self) {
+        let word = self.word.get();
+        let next = following(word >> ADDRESS_BITS);
+        self.word.set(next << ADDRESS_BITS | word & ADDRESS);
     }
 
     #[inline(always)]
@@ -256,7 +250,7 @@ impl Entry {
 
     /// The client whose callback is running. In a signal handler, too.
     pub(crate) fn in_callback() -> Option<&'static Self> {
-        let client = crate::role::border().object();
+        let client = crate::role::border().name();
         // Other objects are told apart by bits that no address of an entry has.
         Self::behind(std::ptr::with_exposed_provenance::<Self>(client)).filter(|e| e.is_client())
     }
@@ -282,37 +276,34 @@ impl Entry {
     #[inline(always)]
     pub(super) fn handle<T>(&self) -> *mut T {
         let entry = std::ptr::from_ref(self).cast_mut();
-        entry.map_addr(|entry| entry | self.life()).cast()
+        entry.with_addr(self.name()).cast()
     }
 
     /// Does the handle mean the life that it lives now?
     #[inline(always)]
     pub(super) fn is_meant_by<T>(&self, handle: *const T) -> bool {
-        handle.addr() & !ADDRESS == self.life()
+        handle.addr() == self.name()
     }
 
-    /// The generation, as far as there is room for it above an address.
+    /// As much of the word as a pointer holds: where that is 32 bits, nothing of the life.
     #[inline(always)]
-    fn life(&self) -> usize {
-        #[cfg(target_pointer_width = "64")]
-        return (self.generation.get() as usize) << ADDRESS_BITS;
-        #[cfg(not(target_pointer_width = "64"))]
-        return 0;
+    #[expect(clippy::cast_possible_truncation, reason = "see above")]
+    fn name(&self) -> usize {
+        self.word.get() as usize
     }
 }
 
-/// What the addresses of a process have, at most, unless it asks mmap(2) for more.
-#[cfg(target_pointer_width = "64")]
+/// What addresses have, unless a process asks mmap(2) for higher ones.
 const ADDRESS_BITS: u32 = 48;
-#[cfg(target_pointer_width = "64")]
-const ADDRESS: usize = (1 << ADDRESS_BITS) - 1;
-#[cfg(not(target_pointer_width = "64"))]
-const ADDRESS: usize = usize::MAX;
+const ADDRESS: u64 = (1 << ADDRESS_BITS) - 1;
+/// Their numbers are 1 to this: 15 bits, of which a word in other memory has none.
+const LIVES: u64 = 0x7fff;
 
-const GENERATION_MASK: u32 = 0x7fff_ffff;
+fn following(life: u64) -> u64 {
+    life % LIVES + 1
+}
 
 #[inline(always)]
-fn mark_of(entry: *const Entry) -> u32 {
-    let low = entry.addr() & 0xffff_ffff;
-    u32::try_from(low).unwrap_or_default() ^ MAGIC
+fn address_of(entry: *const Entry) -> u64 {
+    entry.addr() as u64
 }

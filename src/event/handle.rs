@@ -29,7 +29,7 @@ impl Object {
         }
     }
 
-    fn name(self) -> &'static str {
+    fn noun(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Watch => "watch",
@@ -37,21 +37,21 @@ impl Object {
         }
     }
 
-    /// What callbacks about it are marked with: entries are aligned, so there is room.
+    /// By which name the border knows it: addresses are aligned, so there is room.
     #[inline(always)]
-    pub(super) fn mark<T>(self, handle: *const T) -> usize {
+    fn name<T>(self, handle: *const T) -> usize {
         handle.addr() ^ self as usize
     }
 
     #[cold]
     fn gone(self) -> Error {
-        let text = format!("the {} is closed, or about to be", self.name());
+        let text = format!("the {} is closed, or about to be", self.noun());
         Error::new(DTM_EGONE, text)
     }
 
     #[cold]
     fn not_ours(self) -> Error {
-        Error::invalid(format!("this is no {} of libdtm", self.name()))
+        Error::invalid(format!("this is no {} of libdtm", self.noun()))
     }
 }
 
@@ -83,12 +83,18 @@ pub(super) fn own_or<T, R>(
     own: impl FnOnce(&Entry) -> R,
     other: impl FnOnce() -> R,
 ) -> R {
-    if guard::is_about(what.mark(handle)) {
+    match guard::object_of(what.name(handle)) {
         // SAFETY: callbacks are about living entries.
-        own(unsafe { &*Entry::place_of(handle) })
-    } else {
-        other()
+        Some(entry) => own(unsafe { &*std::ptr::with_exposed_provenance(entry) }),
+        None => other(),
     }
+}
+
+/// A callback about this one.
+#[inline(always)]
+pub(super) fn callback_on<R>(entry: &Entry, what: Object, f: impl FnOnce() -> R) -> R {
+    let object = std::ptr::from_ref(entry).expose_provenance();
+    guard::callback_on(object, what.name(entry.handle::<Entry>()), f)
 }
 
 /// Ask an entry for something, or give it a word to keep.

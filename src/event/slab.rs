@@ -22,7 +22,7 @@ pub(super) struct Slab {
     free: Cell<u32>,
     /// Freed in this pass; events of the batch may still mean them.
     retired: Cell<u32>,
-    /// First generation of every entry.
+    /// For the number of every entry's first life.
     seed: u32,
     /// First entries of the chunks. Raw, for the entries are shared all along.
     chunks: UnsafeCell<Vec<NonNull<Entry>>>,
@@ -125,7 +125,7 @@ impl Slab {
     /// End an entry's life. It can begin another one in a later pass.
     pub(super) fn give(&self, entry: &Entry) {
         entry.kind.set(Kind::Free);
-        entry.next_generation();
+        entry.next_life();
         entry.lower(IN_CALL);
         if !entry.has(QUEUED) {
             self.retire(entry);
@@ -245,7 +245,7 @@ mod tests {
         }
     }
 
-    /// A key of the runtime's own leads to no entry, whatever the generation.
+    /// A key of the runtime's own leads to no entry, whichever its life.
     #[test]
     fn own_keys() {
         let slab = slab();

@@ -11,12 +11,11 @@ use super::clock::NS_PER_MS;
 use super::entry::{
     BUSY, ENDING, Entry, FAILED, HUNG_UP, IN_CALL, Kind, NOT_ARMED, SHARED, TAKEN, UNSTEADY, small,
 };
-use super::handle::Object;
+use super::handle::{Object, callback_on};
 use super::poller::{EPOLLIN, INTEREST, is_trouble, report, unread, wanted};
 use super::reactor::Reactor;
 use crate::error::Result;
 use crate::ffi::*;
-use crate::guard;
 use crate::shm::{Doing, Note};
 
 const PATIENCE: u8 = 8;
@@ -172,7 +171,7 @@ impl Reactor {
             let (client, step) = (entry.handle(), self.client_step);
             // SAFETY: the service's function, with a living client.
             let call = || unsafe { step(rt, client, events, user_data) };
-            guard::callback_on(Object::Client.mark(client), call)
+            callback_on(entry, Object::Client, call)
         } else {
             match self.step_watch(entry, events) {
                 Some(result) => result,
@@ -201,7 +200,7 @@ impl Reactor {
         let life = entry.key();
         // SAFETY: the service's function, with a living watch.
         let call = || unsafe { step(rt, watch, events, data) };
-        let result = guard::callback_on(Object::Watch.mark(watch), call);
+        let result = callback_on(entry, Object::Watch, call);
         entry.has_key(life).then_some(result)
     }
 
@@ -340,7 +339,7 @@ impl Reactor {
                     let client = entry.handle();
                     // SAFETY: the service's function, with a client that lives until it returns.
                     let call = || unsafe { close(rt, client, reason, self.setup.user_data) };
-                    guard::callback_on(Object::Client.mark(client), call);
+                    callback_on(entry, Object::Client, call);
                 }
             }
             Kind::Watch {
@@ -350,7 +349,7 @@ impl Reactor {
                 let (watch, data) = (entry.handle(), entry.data.get());
                 // SAFETY: the service's function, with a watch that lives until it returns.
                 let call = || unsafe { close(rt, watch, reason, data) };
-                guard::callback_on(Object::Watch.mark(watch), call);
+                callback_on(entry, Object::Watch, call);
             }
             _ => {}
         }

@@ -164,6 +164,8 @@ impl Master {
         self.hurry_closing();
         let file = self.rt.open_config_file()?;
         let loaded = self.rt.load_config(file.as_ref(), change, &|fresh| {
+            let room = self.policy.check_room(fresh.workers);
+            room.map_err(|(code, text)| crate::error::Error::new(code, text))?;
             let wanted = self.shared.schedule.check_mode(fresh.accept_mode);
             wanted.map(drop)
         });

@@ -29,27 +29,51 @@ impl Policy {
 
     /// Assign slots to a new generation. All or nothing.
     pub(super) fn populate(&mut self, generation: u32, now: Ms) -> Result<(), String> {
+        let free = self.room_for_all(self.settings.workers)?;
+        for (slot, job) in free.into_iter().zip(self.jobs(self.settings.workers)) {
+            self.assign(slot, job, generation, now);
+        }
+        Ok(())
+    }
+
+    /// The processes of a generation with so many workers.
+    fn jobs(&self, workers: u32) -> Vec<Job> {
         let mut jobs: Vec<Job> = Vec::new();
         for (func, spec) in (0u32..).zip(&self.settings.funcs) {
             jobs.extend((0..spec.count).map(|index| Job::Func { func, index }));
         }
-        jobs.extend((0..self.settings.workers).map(|index| Job::Worker { index }));
-        let free: Vec<usize> = (0..self.slots.len())
-            .filter(|&i| self.slots[i].is_free())
-            .take(jobs.len())
-            .collect();
-        if free.len() < jobs.len() {
+        jobs.extend((0..workers).map(|index| Job::Worker { index }));
+        jobs
+    }
+
+    /// Free slots for all of them.
+    fn room_for_all(&self, workers: u32) -> Result<Vec<usize>, String> {
+        let needed = self.jobs(workers).len();
+        let all = self.slots.iter().enumerate();
+        let free = all.filter(|(_, slot)| slot.is_free()).map(|(at, _)| at);
+        let free: Vec<usize> = free.take(needed).collect();
+        if free.len() < needed {
             return Err(format!(
-                "the process table is full: {} processes needed, {} of {} slots free; raise max_processes",
-                jobs.len(),
+                "the process table is full: {needed} processes needed, {} of {} slots free; raise \
+                 max_processes",
                 free.len(),
                 self.slots.len()
             ));
         }
-        for (slot, job) in free.into_iter().zip(jobs) {
-            self.assign(slot, job, generation, now);
+        Ok(free)
+    }
+
+    /// A configuration with so many workers is about to be loaded: is there room for them?
+    /// Asked before the service is told of it, which then has nothing to undo.
+    pub(crate) fn check_room(&self, workers: u32) -> Result<(), (i32, String)> {
+        if !self.loads_for_reload() {
+            return self.room_for(workers).map(drop);
         }
-        Ok(())
+        if self.stopped {
+            return Ok(());
+        }
+        let room = self.room_for_all(workers);
+        room.map(drop).map_err(|text| (-libc::ENOSPC, text))
     }
 
     pub(super) fn assign(&mut self, slot: usize, job: Job, generation: u32, now: Ms) {

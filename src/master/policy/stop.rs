@@ -187,10 +187,17 @@ impl Policy {
         }
     }
 
-    /// A child asks for more time to start.
+    /// A child asks for more time to start: the reload that it is part of has it, too.
     pub(super) fn extended(&mut self, at: usize, spawn: u64, ms: Option<Ms>, now: Ms) {
-        if let Some(child) = self.child(at, spawn).filter(|c| c.phase == Phase::Starting) {
-            child.start_by = Some(ms.map(|ms| now.saturating_add(ms)));
+        let Some(child) = self.child(at, spawn).filter(|c| c.phase == Phase::Starting) else {
+            return;
+        };
+        let until = ms.map(|ms| now.saturating_add(ms));
+        child.start_by = Some(until);
+        let generation = self.slots[at].generation;
+        let reload = self.reload.as_mut();
+        if let Some(reload) = reload.filter(|r| r.generation > 0 && r.generation == generation) {
+            reload.deadline = reload.deadline.zip(until).map(|(old, new)| old.max(new));
         }
     }
 

@@ -28,6 +28,37 @@ fn a_reload_whose_worker_hangs_is_cancelled_at_the_start_timeout() {
     assert_eq!(world.answers(1), [crate::ffi::DTM_EFAILED]);
 }
 
+/// Who asks for more time in its init has it in a reload, too.
+#[test]
+fn more_time_to_start_is_more_time_for_the_reload() {
+    let mut world = running(2);
+    let old = world.workers();
+    world.ask(1, Command::Reload);
+    for spawn in world
+        .workers()
+        .difference(&old)
+        .copied()
+        .collect::<Vec<_>>()
+    {
+        let (slot, ms) = (world.alive[&spawn].0, Some(300_000));
+        world.send(Event::Extended { slot, spawn, ms });
+    }
+    world.advance(90_000);
+    assert!(world.answers(1).is_empty());
+    world.cooperate();
+    assert_eq!(world.answers(1), [crate::ffi::DTM_OK]);
+    assert!(world.workers().is_disjoint(&old));
+}
+
+/// What would be taken back again is not taken over: asked before the service is.
+#[test]
+fn room_is_known_before_a_config_is_loaded() {
+    let world = running(2);
+    assert_eq!(world.policy.check_room(4), Ok(()));
+    let code = |world: &World, workers| world.policy.check_room(workers).unwrap_err().0;
+    assert_eq!(code(&world, 100), -libc::ENOSPC);
+}
+
 #[test]
 fn a_wrong_config_forks_nothing() {
     let mut world = running(2);
