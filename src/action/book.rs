@@ -92,14 +92,23 @@ impl Book {
         self.updated.remove(&id);
         self.drained.remove(&id);
         let queued = old.as_ref().is_some_and(|e| e.queued);
+        // Paused or resumed: what goes on in the background is the same attempt still.
+        let same = |e: &Entry| {
+            let (was, is) = (&e.instance, &instance);
+            (was.step, was.attempt) == (is.step, is.attempt) && !is.state.is_final()
+        };
+        let (pending, deadline) = match old.filter(|e| e.pending.is_some() && same(e)) {
+            Some(old) => (old.pending, old.deadline),
+            None => (None, None),
+        };
         let mut entry = Entry {
             version,
             queued,
             ready: instance.state == State::Active,
-            deadline: None,
+            deadline,
             timed_out: false,
             counted: false,
-            pending: None,
+            pending,
             instance: Rc::clone(&instance),
         };
         match instance.state {
@@ -149,17 +158,29 @@ impl Book {
         }
     }
 
-    /// This book was read from the store anew: what goes on in the background does so
-    /// still, as long as nobody has touched its record.
+    /// This book was read from the store anew: as long as nobody has touched its record, what
+    /// goes on in the background does so still, and who waits does so by the clock that the
+    /// wait began with: this one is never set.
     pub(crate) fn adopt(&mut self, old: &Self) {
-        for (id, entry) in &mut self.entries {
-            let before = old.entries.get(id).filter(|o| o.version == entry.version);
-            if let Some(before) = before.filter(|o| o.pending.is_some()) {
-                entry.pending = before.pending;
-                entry.deadline = before.deadline;
-                if let Some(deadline) = entry.deadline {
-                    self.times.push(Reverse((deadline, *id)));
-                }
+        for (id, before) in &old.entries {
+            let waits = before.instance.state == State::Waiting;
+            let entry = self.entries.get_mut(id);
+            let Some(entry) = entry
+                .filter(|e| e.version == before.version && (waits || before.pending.is_some()))
+            else {
+                continue;
+            };
+            entry.pending = before.pending;
+            entry.deadline = before.deadline;
+            entry.timed_out = before.timed_out;
+            entry.ready = before.ready;
+            if let Some(deadline) = entry.deadline {
+                self.times.push(Reverse((deadline, *id)));
+            }
+            if before.ready {
+                self.updated.remove(id);
+                self.drained.remove(id);
+                self.enqueue(*id);
             }
         }
     }
@@ -185,6 +206,15 @@ impl Book {
         entry.version = version;
         entry.counted = true;
         Some(entry)
+    }
+
+    /// Its attempt has had its call: whatever becomes of what follows, the next one is
+    /// another attempt.
+    pub(crate) fn called(&mut self, id: u64) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.counted = false;
+            entry.pending = None;
+        }
     }
 
     pub(crate) fn enqueue(&mut self, id: u64) {

@@ -31,7 +31,10 @@ fn entry_key(id: u64, host: &str) -> Vec<u8> {
 type Entries = BTreeMap<String, (Entry, u64)>;
 
 impl Session {
+    /// However many actions of the fleet are looked at, and however slow the store is: the
+    /// lease is kept.
     async fn entries(&self, id: u64) -> Outcome<Entries> {
+        self.renew().await?;
         let prefix = format!("/entry/{id:016x}/");
         let records = self.list_all(prefix.as_bytes()).await?;
         let read = |r: &crate::store::Record| {

@@ -18,7 +18,7 @@ type Job = Pin<Box<dyn Future<Output = ()>>>;
 /// More would be somebody's mistake: each is a question that somebody waits for.
 const MOST: usize = 1_024;
 /// Jobs begun in one pass of the loop: then operators and workers have their turn. And so
-/// many before the actions have theirs, and the lease of the host: however many wait.
+/// many before the actions have theirs: however many wait.
 const BATCH: usize = 16;
 
 #[derive(Default)]
@@ -78,10 +78,10 @@ impl Jobs {
         self.wait.forget();
     }
 
-    /// Nothing is under way. `due`: a pass of the manager is.
-    fn next_begins(&self, due: bool) -> Next {
+    /// Nothing is under way. `due`: a pass of the manager is; `urgent`: before any request.
+    fn next_begins(&self, due: bool, urgent: bool) -> Next {
         let mut waiting = self.waiting.borrow_mut();
-        if due && (waiting.is_empty() || self.begun.get() >= BATCH) {
+        if due && (urgent || waiting.is_empty() || self.begun.get() >= BATCH) {
             self.begun.set(0);
             return Next::Pass;
         }
@@ -158,7 +158,7 @@ impl Controller {
         let mut free = under_way.is_none_or(|job| jobs.poll(job));
         for _ in 0..=BATCH {
             free = free
-                && match jobs.next_begins(self.is_due()) {
+                && match jobs.next_begins(self.is_due(), self.is_urgent()) {
                     Next::Job(job) => jobs.poll(job),
                     Next::Pass => {
                         jobs.poll(Box::pin(self.pass_of_actions()));
@@ -194,18 +194,21 @@ mod tests {
         let mut since = 0;
         for _ in 0..1_000 {
             while jobs.push(Box::pin(async {})).is_ok() {}
-            match jobs.next_begins(true) {
+            match jobs.next_begins(true, false) {
                 Next::Job(_) => since += 1,
                 Next::Pass => since = 0,
                 Next::Nothing => unreachable!("many wait"),
             }
             assert!(since <= BATCH);
         }
+        // A lease has a time, which slow calls use up.
+        assert!(matches!(jobs.next_begins(true, true), Next::Pass));
+        assert!(matches!(jobs.next_begins(false, true), Next::Job(_)));
         // What is not due does not come, and afterwards it comes at once.
         while !jobs.is_idle() {
-            assert!(matches!(jobs.next_begins(false), Next::Job(_)));
+            assert!(matches!(jobs.next_begins(false, false), Next::Job(_)));
         }
-        assert!(matches!(jobs.next_begins(false), Next::Nothing));
-        assert!(matches!(jobs.next_begins(true), Next::Pass));
+        assert!(matches!(jobs.next_begins(false, false), Next::Nothing));
+        assert!(matches!(jobs.next_begins(true, false), Next::Pass));
     }
 }

@@ -6,6 +6,7 @@
 //! leaves a record that says exactly how far it had come. flow: C10
 
 use super::instance::{Fall, For, Instance, Stage, State, Wait};
+use crate::error::{Error, Result};
 use crate::ffi::*;
 
 /// What an action is, as far as decisions go.
@@ -178,11 +179,12 @@ fn close(instance: &Instance, state: State, now: u64) -> Instance {
 }
 
 /// An operator's verb, DTM_VERB_*. The error says why not.
-pub(crate) fn operate(instance: &Instance, verb: u32, now: u64) -> Result<Instance, String> {
+pub(crate) fn operate(instance: &Instance, verb: u32, now: u64) -> Result<Instance> {
     let state = instance.state;
     let refused = |what: &str| {
         let (id, name) = (instance.id, state.name());
-        Err(format!("action {id} is {name}: {what}"))
+        let text = format!("action {id} is {name}: {what}");
+        Err(Error::new(DTM_EREFUSED, text))
     };
     let changed = |state: State| Instance {
         state,
@@ -205,6 +207,8 @@ pub(crate) fn operate(instance: &Instance, verb: u32, now: u64) -> Result<Instan
                 attempt: instance.before,
                 forgiven: instance.before,
                 before: 0,
+                // What came too late may be there by now.
+                timed_out: false,
                 text: String::new(),
                 ..changed(State::Active)
             }),
@@ -230,7 +234,7 @@ pub(crate) fn operate(instance: &Instance, verb: u32, now: u64) -> Result<Instan
             }
             _ => refused("it does not wait for a go"),
         },
-        _ => Err(format!("verb {verb}: must be DTM_VERB_*")),
+        _ => Err(Error::invalid(format!("verb {verb}: must be DTM_VERB_*"))),
     }
 }
 

@@ -19,6 +19,7 @@
 //! | `machine` | what becomes of it; pure |
 //! | `book` | whose turn it is; pure |
 //! | `owner` | the fence; pure |
+//! | `known` | which store it was, and how far |
 //! | `session` | an open store: claim it, load, save |
 //! | `fleet`, `convoy` | actions of many hosts: decisions; looks and moves |
 //! | `builtin` | rolling restart, recycle, rollout |
@@ -33,6 +34,7 @@ mod convoy;
 mod fleet;
 mod instance;
 mod jobs;
+mod known;
 mod machine;
 mod operate;
 mod owner;
@@ -128,7 +130,7 @@ pub(crate) struct Manager {
     jobs: jobs::Jobs,
     session: RefCell<Option<Rc<Session>>>,
     /// The store that was open before.
-    known: RefCell<Option<session::Known>>,
+    known: RefCell<Option<known::Known>>,
     book: RefCell<Book>,
     running: RefCell<Option<txn::Running>>,
     /// What is wrong with the store.
@@ -156,18 +158,24 @@ impl Manager {
         }
     }
 
-    /// The process ends in order. `passed_on`: another controller of this run acts, who has
-    /// the lease.
-    pub(crate) fn close(&self, passed_on: bool) {
+    /// The process ends in order. `goes_on`: the service does, with another controller, who has
+    /// the lease or is to have it.
+    pub(crate) fn close(&self, goes_on: bool) {
         self.jobs.clear();
-        if !passed_on && let Some(session) = self.session.borrow().as_ref() {
+        if !goes_on && let Some(session) = self.session.borrow().as_ref() {
             session.give_back();
         }
         self.drop_session();
     }
 
+    /// Is this the session that acts, or one that was dropped in the middle of a call?
+    fn is_current(&self, session: &Rc<Session>) -> bool {
+        let current = self.session.borrow();
+        current.as_ref().is_some_and(|s| Rc::ptr_eq(s, session))
+    }
+
     /// What was read and written so far may not be what the store has now: read anew.
-    fn drop_session(&self) {
+    pub(crate) fn drop_session(&self) {
         if let Some(session) = self.session.take() {
             self.known.replace(Some(session.known()));
         }

@@ -139,14 +139,15 @@ impl Controller {
             return Err(Error::new(DTM_EROLE, text));
         }
         self.ready()?;
-        operated(&self.known(id)?, verb).map(|_| ())
+        let entry = self.known(id)?;
+        machine::operate(&entry.instance, verb, wall_ms()).map(|_| ())
     }
 
     /// dtm_action_control()
     pub(crate) async fn action_control(&self, id: u64, verb: u32) -> Result<()> {
         let session = self.ready()?;
         let entry = self.known(id)?;
-        let mut next = operated(&entry, verb)?;
+        let mut next = machine::operate(&entry.instance, verb, wall_ms())?;
         let what = match verb {
             DTM_VERB_PAUSE => "paused by an operator",
             DTM_VERB_RESUME => "resumed by an operator",
@@ -240,11 +241,6 @@ impl Controller {
         self.actions.listed.replace(texts);
         infos
     }
-}
-
-fn operated(entry: &Entry, verb: u32) -> Result<Instance> {
-    machine::operate(&entry.instance, verb, wall_ms())
-        .map_err(|text| Error::new(DTM_EREFUSED, text))
 }
 
 fn not_in_phase() -> Error {

@@ -34,6 +34,13 @@ impl Controller {
             && (failures == 0 || crate::sys::now_ms() >= not_before)
     }
 
+    /// Requests may wait, the lease of the host may not.
+    pub(super) fn is_urgent(&self) -> bool {
+        let session = self.actions.session.borrow();
+        let now = crate::sys::now_ms();
+        session.as_ref().is_some_and(|s| s.must_renew(now))
+    }
+
     /// What is done once a pass of the controller, if no call of the store is under way.
     pub(super) async fn pass_of_actions(&self) {
         match self.go_on().await {
@@ -67,7 +74,7 @@ impl Controller {
     async fn go_on(&self) -> Outcome<()> {
         let now = crate::sys::now_ms();
         let session = self.session().await?;
-        session.renew(now).await?;
+        session.renew().await?;
         self.look_at_fleet(&session, now).await?;
         let watches = self.actions.book.borrow().watches();
         let seen = self.see(watches);

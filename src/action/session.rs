@@ -2,6 +2,7 @@
 
 use super::book::Book;
 use super::instance::Instance;
+use super::known::{Known, Seen};
 use super::owner::{Claim, Owner, unique};
 use super::wall_ms;
 use crate::store::{
@@ -28,13 +29,6 @@ fn lease_key(host: &str) -> Vec<u8> {
     format!("/lease/{host}").into_bytes()
 }
 
-/// A store that this controller has had open.
-#[derive(Debug, Clone)]
-pub(crate) struct Known {
-    name: String,
-    version: u64,
-}
-
 pub(crate) struct Session {
     pub(super) store: Rc<dyn Store>,
     wait: Rc<Wait>,
@@ -42,8 +36,7 @@ pub(crate) struct Session {
     pub(super) name: String,
     /// The version of `owner` that is ours: the fence.
     fence: u64,
-    /// The highest version so far.
-    seen: Cell<u64>,
+    seen: RefCell<Seen>,
     pub(super) host: String,
     run: String,
     /// When it was asked for last, and how long it holds, in ms.
@@ -97,19 +90,10 @@ impl Session {
         let key = lease_key(place.host);
         store.lease(&key, me.run.as_bytes(), place.lease_ms).await?;
         let name = store.get(b"store").await?.map(|r| r.value);
-        if let Some(known) = known.filter(|k| name.as_deref() != Some(k.name.as_bytes())) {
-            let text = format!("it is not the store {} that was opened before", known.name);
-            return Err(Trouble::new(Kind::Replaced, text));
+        if let Some(known) = known {
+            known.check(&*store, name.as_deref()).await?;
         }
         let fence = claim(&*store, me).await?;
-        if let Some(known) = known.filter(|k| fence <= k.version) {
-            let text = format!(
-                "it is an older copy (version {fence}, {} was seen): restart the controller to \
-                 go on from there",
-                known.version
-            );
-            return Err(Trouble::new(Kind::Replaced, text));
-        }
         let name = match name {
             Some(name) => String::from_utf8(name)
                 .map_err(|_| Trouble::corrupt("record store cannot be read"))?,
@@ -124,7 +108,10 @@ impl Session {
             wait: Rc::clone(opening.wait),
             name,
             fence,
-            seen: Cell::new(fence),
+            seen: RefCell::new(Seen {
+                version: fence,
+                key: b"owner".to_vec(),
+            }),
             host: place.host.to_owned(),
             run: me.run.clone(),
             lease: Cell::new((asked, u64::from(place.lease_ms))),
@@ -173,12 +160,19 @@ impl Session {
         Write::check(*b"owner", Expect::Version(self.fence))
     }
 
-    /// Keep the lease. Asked for at a third of its time, it may be missed twice.
-    pub(super) async fn renew(&self, now: u64) -> Outcome<()> {
+    /// Asked for at a third of its time, the lease may be missed twice.
+    pub(super) fn must_renew(&self, now: u64) -> bool {
         let (asked, ms) = self.lease.get();
-        if !self.store.is_shared() || now.saturating_sub(asked) < ms / 3 {
+        self.store.is_shared() && now.saturating_sub(asked) >= ms / 3
+    }
+
+    /// Keep the lease.
+    pub(super) async fn renew(&self) -> Outcome<()> {
+        let now = crate::sys::now_ms();
+        if !self.must_renew(now) {
             return Ok(());
         }
+        let (_, ms) = self.lease.get();
         let ttl = u32::try_from(ms).unwrap_or(u32::MAX);
         let key = lease_key(&self.host);
         self.store.lease(&key, self.run.as_bytes(), ttl).await?;
@@ -227,8 +221,9 @@ impl Session {
     /// Behind the fence.
     pub(super) async fn write(&self, mut writes: Vec<Write>) -> Outcome<u64> {
         writes.insert(0, self.fence());
+        let key = Seen::key_of(&mut writes);
         let version = self.store.write(&writes).await?;
-        self.seen.set(version);
+        self.seen.replace(Seen { version, key });
         Ok(version)
     }
 
@@ -236,7 +231,7 @@ impl Session {
     pub(super) fn known(&self) -> Known {
         Known {
             name: self.name.clone(),
-            version: self.seen.get(),
+            seen: self.seen.borrow().clone(),
         }
     }
 

@@ -22,6 +22,13 @@ impl Controller {
             return Ok(());
         };
         let plan = action.plan();
+        let part = match entry.instance.fleet {
+            0 => None,
+            _ => match session.part(&entry.instance).await? {
+                Some(part) => Some(part),
+                None => return self.left_behind(session, &entry).await,
+            },
+        };
         if entry.pending.is_some() || entry.counted {
             return self.attempt(session, &action, &entry).await;
         }
@@ -33,13 +40,6 @@ impl Controller {
                 .await
                 .map(|_| ());
         }
-        let part = match entry.instance.fleet {
-            0 => None,
-            _ => match session.part(&entry.instance).await? {
-                Some(part) => Some(part),
-                None => return self.left_behind(session, &entry).await,
-            },
-        };
         let begun = machine::begin(&entry.instance, entry.timed_out, wall_ms());
         #[cfg(feature = "fault")]
         crate::fault::hit("action.count");
@@ -82,10 +82,12 @@ impl Controller {
             session.store.rollback().await?;
             fetched = std::mem::take(&mut running.fetched);
             for key in std::mem::take(&mut running.wanted) {
+                session.renew().await?;
                 let found = session.store.get(&data_key(&key)).await?;
                 fetched.insert(key, found);
             }
         };
+        self.actions.book.borrow_mut().called(id);
         if code == DTM_ACTION_PENDING {
             let resumed = entry.pending.map_or(0, |p| p.resumed) + 1;
             let now = crate::sys::now_ms();
@@ -96,13 +98,19 @@ impl Controller {
         let ending = running.ending(code);
         let plan = action.plan();
         let next = machine::conclude(&entry.instance, &plan, &ending, wall_ms());
-        let (what, writes) = match code < 0 || code == DTM_ACTION_FAIL {
+        let (what, writes) = match code {
+            DTM_ACTION_NEXT | DTM_ACTION_AGAIN | DTM_ACTION_DONE => ("done", Some(running)),
             // What it has begun through its transaction goes with the attempt.
-            true => {
+            _ => {
+                if code > 0 && code != DTM_ACTION_FAIL {
+                    let name = &entry.instance.name;
+                    ::log::error!(
+                        "action {id} {name}: a phase returned {code}, which means nothing"
+                    );
+                }
                 session.store.rollback().await?;
                 ("failed", None)
             }
-            false => ("done", Some(running)),
         };
         self.conclude(session, entry, next, what, writes).await
     }
@@ -116,8 +124,9 @@ impl Controller {
         fetched: Fetched,
     ) -> Outcome<(i32, Running)> {
         let native = session.store.begin().await?;
-        // The control lock or the lease may be gone since the call began.
-        if !self.acting() {
+        // The control lock or the lease may be gone since the call began; or it was gone, and is
+        // back: then another controller may have acted meanwhile.
+        if !self.acting() || !self.actions.is_current(session) {
             return Err(Trouble::new(Kind::Down, "this controller acts no more"));
         }
         session.may_act(self.rt.config().store_timeout.into())?;
@@ -154,7 +163,10 @@ impl Controller {
         if entry.instance.fleet != 0 {
             match session.part(&entry.instance).await? {
                 Some(part) => writes.push(part),
-                None => return self.left_behind(session, entry).await,
+                None => {
+                    session.store.rollback().await?;
+                    return self.left_behind(session, entry).await;
+                }
             }
         }
         let version = self.save(session, entry, next, what, writes).await?;

@@ -293,6 +293,13 @@ impl Child {
             || self.shared.table.order(self.birth.slot, self.birth.spawn) != shm::Order::Run
     }
 
+    /// It leaves, and the service does not: it will be replaced.
+    pub(crate) fn is_replaced(&self) -> bool {
+        let asked = matches!(self.leaving.get(), Some((_, Cause::Asked)));
+        // The order may have come later than a signal from outside: of systemd, to all.
+        asked && self.shared.table.order(self.birth.slot, self.birth.spawn) == shm::Order::Run
+    }
+
     pub(crate) fn leaving(&self) -> Option<(Order, Cause)> {
         self.leaving.get()
     }

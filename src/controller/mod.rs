@@ -143,7 +143,8 @@ impl Controller {
         self.child.ready();
         while !self.pass() {}
         self.reactor().shutdown(DTM_CLOSE_SHUTDOWN);
-        self.actions.close(!self.granted.get());
+        self.actions
+            .close(!self.granted.get() || self.child.is_replaced());
         if let Some(exit) = self.rt.callbacks.controller_exit {
             // SAFETY: the service's function, with the arguments it declared.
             self.child.calls(Doing::Exit, || unsafe {
@@ -277,6 +278,8 @@ impl Controller {
             return;
         }
         self.epoch.set(epoch);
+        // Another controller may have acted since we did.
+        self.actions.drop_session();
         ::log::debug!("control lock granted, epoch {epoch}");
         if let Err(error) = self.listen_to_operators() {
             ::log::error!("control listener: {error}");

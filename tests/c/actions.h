@@ -6,7 +6,8 @@
  *          transaction. Arguments, one word each, say what else happens in phase 1:
  *          wait MS, updated, drained, go [MS], jump N, again N (times), done, fail, error N
  *          (attempts that fail), pending [MS], start, kill, hang, nofork, workers,
- *          fork, sql N (attempts that fail after their SQL)
+ *          fork, sql N (attempts that fail after their SQL; -N: with no result that
+ *          there is)
  * `careful`: the same with a preaction and a `failed` that notes itself.
  */
 #ifndef ACTIONS_H

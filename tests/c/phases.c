@@ -179,6 +179,8 @@ static int32_t special(dtm_t *rt, const dtm_phase_t *phase)
 #ifdef HAVE_SQLITE
     } else if (!strcmp(word, "sql")) {
         native_sql(phase);
+        if (number < 0 && (int)phase->attempt <= -number)
+            return 11; /* means nothing */
         return (int)phase->attempt <= number ? -EIO : DTM_ACTION_NEXT;
 #endif
     } else if (!strcmp(word, "misuse")) {

@@ -197,6 +197,32 @@ static void in_the_background(void)
     finish_acting();
 }
 
+/* An operator's pause does not touch it. */
+static void paused_in_the_background(void)
+{
+    start_acting();
+    uint64_t early = begin_action("steps pending"), late = begin_action("steps pending");
+    WAIT(effects_of(early, 1) == 1 && effects_of(late, 1) == 1);
+    CHECK_EQ(command("verb %d %d", (int)early, DTM_VERB_PAUSE), DTM_OK);
+    CHECK_EQ(command("verb %d %d", (int)late, DTM_VERB_PAUSE), DTM_OK);
+    CHECK_EQ(command("wake %d 3", (int)early), DTM_OK);
+    CHECK_EQ(command("verb %d %d", (int)late, DTM_VERB_RESUME), DTM_OK);
+    CHECK_EQ(command("wake %d 3", (int)late), DTM_OK);
+    WAIT_STATE(late, DTM_INSTANCE_DONE);
+    CHECK_EQ(effects_of(early, 1), 1);
+    CHECK_EQ(command("verb %d %d", (int)early, DTM_VERB_RESUME), DTM_OK);
+    WAIT_STATE(early, DTM_INSTANCE_DONE);
+    uint64_t ids[] = {early, late};
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(effects_of(ids[i], 1), 2);
+        CHECK_EQ(nth_effect(ids[i], 2)->attempt, 1);
+        CHECK_EQ(nth_effect(ids[i], 2)->resumed, 1);
+        CHECK_EQ(nth_effect(ids[i], 2)->status, 3);
+        check_promise(ids[i], 3);
+    }
+    finish_acting();
+}
+
 static void operators(void)
 {
     struct service service = acting_service();
@@ -210,7 +236,7 @@ static void operators(void)
     WAIT_STATE(gone, DTM_INSTANCE_CANCELLED);
     CHECK_EQ(command("verb %d %d", (int)gone, DTM_VERB_RESUME), DTM_EREFUSED);
     CHECK_EQ(command("verb 999 1"), DTM_EGONE);
-    CHECK_EQ(command("verb %d 77", (int)id), DTM_EREFUSED);
+    CHECK_EQ(command("verb %d 77", (int)id), DTM_EINVAL);
     CHECK_EQ(effects_of(id, 2), 0);
     CHECK_EQ(command("verb %d %d", (int)id, DTM_VERB_RESUME), DTM_OK);
     WAIT_STATE(id, DTM_INSTANCE_DONE);
@@ -289,10 +315,10 @@ static void forks_in_a_phase(void)
 
 #ifdef HAVE_SQLITE
 /* G09: what the service does with the database's own handle commits with the phase. */
-static void native_handle(void)
+static void native_handle_with(int failures)
 {
     start_acting();
-    uint64_t id = begin_until(DTM_INSTANCE_DONE, "steps sql 2");
+    uint64_t id = begin_until(DTM_INSTANCE_DONE, "steps sql %d", failures);
     check_promise(id, 3);
     CHECK_EQ(effects_of(id, 1), 3);
     finish();
@@ -304,6 +330,13 @@ static void native_handle(void)
     CHECK_EQ(pclose(pipe), 0);
     CHECK(strcmp(text, "1|3\n") == 0); /* two attempts were taken back */
     remove_store();
+}
+
+static void native_handle(void)
+{
+    native_handle_with(2);
+    native_handle_with(-2); /* with no result that there is */
+    CHECK_EQ(logged("returned 11, which means nothing"), 2);
 }
 #endif
 
@@ -359,6 +392,7 @@ static const struct test tests[] = {
     {"parked after its attempts", parked},
     {"a phase that hangs", hangs},
     {"in the background", in_the_background},
+    {"paused in the background", paused_in_the_background},
     {"operators", operators},
     {"outlives the service", outlives_the_service},
     {"one list of workers", one_list_of_workers},

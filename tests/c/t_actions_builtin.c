@@ -146,6 +146,24 @@ static void restart_waits(void)
     finish_acting();
 }
 
+/* Parked for that, and resumed: it waits for the replacement again, and does not go on
+ * without it. */
+static void restart_is_resumed(void)
+{
+    struct service service = acting_service();
+    service.config.start_timeout_ms = 300;
+    start(&service);
+    SET(shared->update_agains, 1 << 30);
+    uint64_t id = begin_until(DTM_INSTANCE_PARKED, "dtm-restart");
+    CHECK_EQ(command("verb %d %d", (int)id, DTM_VERB_RESUME), DTM_OK);
+    WAIT(action_of(id)->wait == DTM_WAIT_UPDATED);
+    CHECK_EQ(count_events(DTM_EVENT_RECYCLE, DTM_ROLE_WORKER), 1);
+    SET(shared->update_agains, 0);
+    WAIT_STATE(id, DTM_INSTANCE_DONE);
+    CHECK_EQ(count_events(DTM_EVENT_RECYCLE, DTM_ROLE_WORKER), 3);
+    finish_acting();
+}
+
 /* dtm-recycle: the same again and again, until it is cancelled. */
 static void recycle(void)
 {
@@ -213,6 +231,7 @@ static const struct test tests[] = {
     {"dtm-restart", restart},
     {"dtm-restart goes on", restart_goes_on},
     {"dtm-restart waits", restart_waits},
+    {"dtm-restart is resumed", restart_is_resumed},
     {"dtm-recycle", recycle},
     {"told to who subscribes", told},
 };

@@ -5,10 +5,10 @@
  * pid file and a log.
  *
  * One line per request: `who`, `done`, `busy`, `hits`; `loop` is answered by nobody. Trouble
- * is asked for by a file DIRECTORY/trouble with `init`, `hang`, `update` or `late` in it,
- * a short drain by a file DIRECTORY/drain with its milliseconds, `orphan = drain` by a file
- * DIRECTORY/orphan, a store for the action
- * `walk` by a file DIRECTORY/store with its URI.
+ * is asked for by a file DIRECTORY/trouble with `init`, `hang`, `update`, `late` or `later` in
+ * it, a short drain by a file DIRECTORY/drain with its milliseconds, `orphan = drain` by a file
+ * DIRECTORY/orphan, a store for the actions
+ * `walk` and `doze` by a file DIRECTORY/store with its URI.
  */
 #define _DEFAULT_SOURCE
 #include "worker.h"
@@ -141,11 +141,16 @@ static void on_close(dtm_t *rt, dtm_client_t *client, int32_t reason, void *user
     free(dtm_client_data(client));
 }
 
-/* Many short phases. What they do outside of the store is a line each, in DIRECTORY/walked. */
+/* Many short phases. What they do outside of the store is a line each, in DIRECTORY/walked.
+ * With data: the first attempt begins in the background, for three seconds. */
 static int32_t on_walk(dtm_t *rt, const dtm_phase_t *phase, void *data)
 {
     char line[64];
-    (void)rt, (void)data;
+    (void)rt;
+    if (data && phase->step == 0 && phase->attempt == 1 && !phase->resumed) {
+        dtm_action_wait(phase, DTM_WAIT_TIME, 3000);
+        return DTM_ACTION_PENDING;
+    }
     FILE *walked = fopen(in_directory("walked"), "ae");
     if (!walked)
         return -EIO;
@@ -191,7 +196,7 @@ int main(int argc, char **argv)
     config.drain_timeout_ms = drain_ms();
     if (access(in_directory("orphan"), F_OK) == 0)
         config.orphan = DTM_ORPHAN_DRAIN;
-    config.upgrade_timeout_ms = trouble("late") ? 1000 : 20000;
+    config.upgrade_timeout_ms = trouble("late") ? 1000 : trouble("later") ? 4000 : 20000;
     FILE *uri = fopen(in_directory("store"), "re");
     if (uri) {
         if (fgets(store, sizeof store, uri))
@@ -211,6 +216,10 @@ int main(int argc, char **argv)
         walk.name = "walk";
         walk.phases = WALK;
         walk.action = on_walk;
+        must(dtm_action_register(rt, &walk));
+        walk.name = "doze";
+        walk.phases = 2;
+        walk.data = &hits;
         must(dtm_action_register(rt, &walk));
     }
     listen.address = address;

@@ -141,8 +141,94 @@ fn a_pending_one_is_called_again_once() {
         (2, Some(-libc::ETIMEDOUT))
     );
     // Its record has changed: that attempt is over.
-    put(&mut book, one(1));
+    let next = Instance { step: 1, ..one(1) };
+    put(&mut book, next);
+    assert!(book.get(1).unwrap().pending.is_none());
     assert!(!book.wake(1, 0));
+}
+
+/// It is called once: whatever is to be done again after that is another attempt.
+#[test]
+fn an_attempt_has_one_call() {
+    let mut book = Book::default();
+    put(&mut book, one(1));
+    book.count(Rc::new(one(1)), 2);
+    book.pend(1, 1, None, 0);
+    assert!(book.wake(1, 0));
+    book.called(1);
+    let entry = book.get(1).unwrap();
+    assert!(!entry.counted && entry.pending.is_none());
+}
+
+/// An operator pauses it, it ends meanwhile, and he resumes it.
+#[test]
+fn a_pause_leaves_what_goes_on_in_the_background() {
+    let paused = || Instance {
+        state: State::Paused,
+        ..one(1)
+    };
+    for by_time in [false, true] {
+        let mut book = Book::default();
+        put(&mut book, one(1));
+        assert_eq!(book.turn(), Some(1));
+        book.pend(1, 1, Some(30), 0);
+        put(&mut book, paused());
+        match by_time {
+            true => book.look(NOTHING, 30),
+            false => assert!(book.wake(1, 5)),
+        }
+        assert_eq!(book.turn(), None);
+        put(&mut book, one(1));
+        assert_eq!(turns(&mut book), [1]);
+        let status = if by_time { -libc::ETIMEDOUT } else { 5 };
+        let pending = book.get(1).unwrap().pending.unwrap();
+        assert_eq!((pending.resumed, pending.status), (1, Some(status)));
+    }
+    // Resumed before it ends: it has no turn until then.
+    let mut book = Book::default();
+    put(&mut book, one(1));
+    book.pend(1, 1, None, 0);
+    put(&mut book, paused());
+    put(&mut book, one(1));
+    assert_eq!(book.turn(), None);
+    assert!(book.wake(1, 5));
+    assert_eq!(book.turn(), Some(1));
+}
+
+/// The store is read anew, and CLOCK_REALTIME was set forward by an hour meanwhile.
+#[test]
+fn a_store_that_is_read_anew_ends_no_wait() {
+    let mut old = Book::default();
+    put(&mut old, waiting(1, For::Time, 50));
+    put(&mut old, waiting(2, For::Go, 50));
+    put(&mut old, waiting(3, For::Updated, 10));
+    put(&mut old, waiting(4, For::Updated, 50));
+    put(&mut old, waiting(5, For::Time, 50));
+    old.look(NOTHING, 10);
+    assert_eq!(old.turn(), Some(3)); // and then the store fails
+    let mut book = Book::default();
+    for id in 1..=4 {
+        let instance = old.get(id).unwrap().instance.clone();
+        book.put(instance, 1, 3_601_000, 20);
+    }
+    let changed = waiting(5, For::Time, 20);
+    book.put(Rc::new(changed), 2, 1_000, 20);
+    book.adopt(&old);
+    book.look(NOTHING, 20);
+    assert_eq!(turns(&mut book), [3]);
+    assert!(book.get(3).unwrap().timed_out);
+    book.look(NOTHING, 40);
+    assert_eq!(turns(&mut book), [5]); // another's wait
+    let updated = Seen {
+        updated: true,
+        drained: false,
+    };
+    book.look(updated, 49);
+    assert_eq!(turns(&mut book), [4]);
+    assert!(!book.get(4).unwrap().timed_out);
+    book.look(NOTHING, 50);
+    assert_eq!(turns(&mut book), [1, 2]);
+    assert!(book.get(2).unwrap().timed_out);
 }
 
 #[test]

@@ -99,6 +99,26 @@ fn args(phase: &dtm_phase_t) -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
+/// How it is with the workers, for a step that has waited until all are open and up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Updated,
+    /// They were not in time, and are not now.
+    Late,
+    /// They were, for an earlier attempt; or they were not, and it was resumed since.
+    Unsure,
+}
+
+fn standing(controller: &Controller, phase: &dtm_phase_t) -> Standing {
+    let updated = || controller.see(true).updated;
+    match (phase.timed_out, phase.attempt) {
+        (0, 1) => Standing::Updated,
+        _ if updated() => Standing::Updated,
+        (0, _) => Standing::Unsure,
+        _ => Standing::Late,
+    }
+}
+
 /// Ask the master, and go on when it has answered.
 fn ask(controller: &Controller, phase: &dtm_phase_t, kind: u32, arg: u64) -> Result<i32> {
     let id = std::ptr::without_provenance_mut(usize::try_from(phase.id).unwrap_or(0));

@@ -6,7 +6,7 @@
 //! transaction as the step that replaced one. One that is gone already has been replaced:
 //! an attempt that is repeated does nothing twice.
 
-use super::{args, ask};
+use super::{Standing, args, ask, standing};
 use crate::controller::Controller;
 use crate::error::{Error, Result};
 use crate::ffi::*;
@@ -54,10 +54,16 @@ pub(super) fn run(controller: &Controller, phase: &dtm_phase_t) -> Result<i32> {
             Ok(DTM_ACTION_NEXT)
         }
         NEXT => {
-            // Parked for that, it may be resumed when the worker is open at last.
-            if phase.timed_out != 0 && !controller.see(true).updated {
-                let text = "the last replacement is not open in start_timeout";
-                return Err(Error::new(-libc::ETIMEDOUT, text));
+            match standing(controller, phase) {
+                Standing::Updated => {}
+                Standing::Late => {
+                    let text = "the last replacement is not open in start_timeout";
+                    return Err(Error::new(-libc::ETIMEDOUT, text));
+                }
+                Standing::Unsure => {
+                    controller.phase_wait(phase, DTM_WAIT_UPDATED, limit(controller))?;
+                    return Ok(DTM_ACTION_AGAIN);
+                }
             }
             controller.phase_jump(phase, REPLACE)?;
             Ok(DTM_ACTION_NEXT)

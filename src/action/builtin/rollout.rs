@@ -5,7 +5,7 @@
 //!
 //! Files are moved by rename(): at each moment the configuration is one of the two, whole.
 
-use super::{args, ask};
+use super::{Standing, args, ask, standing};
 use crate::controller::Controller;
 use crate::error::{Context, Error, Result};
 use crate::ffi::*;
@@ -23,6 +23,8 @@ const RETURN: u32 = 5;
 /// a worker that dies again and again (5 s), so that such a one is seen.
 const WATCH_SECONDS: u64 = 10;
 const WATCH_MS: u64 = 1_000;
+/// Time for the new generation to be open.
+const UPDATED_MS: u64 = 60_000;
 
 struct Plan {
     new: PathBuf,
@@ -44,7 +46,7 @@ pub(super) fn run(controller: &Controller, phase: &dtm_phase_t) -> Result<i32> {
                 let deaths = deaths(controller).to_string();
                 let key = format!("dtm-rollout-{}", phase.id);
                 controller.txn_set(phase.txn, key.as_bytes(), Some(deaths.as_bytes()))?;
-                controller.phase_wait(phase, DTM_WAIT_UPDATED, 60_000)?;
+                controller.phase_wait(phase, DTM_WAIT_UPDATED, UPDATED_MS)?;
                 Ok(DTM_ACTION_NEXT)
             }
             (_, code @ (DTM_ENOFORK | DTM_EREFUSED)) => Err(Error::new(code, "reload")),
@@ -106,6 +108,10 @@ fn watch(controller: &Controller, phase: &dtm_phase_t, plan: &Plan) -> Result<i3
     let (deaths_then, seen) = (number().unwrap_or(0), number().unwrap_or(0));
     if phase.timed_out != 0 || deaths(controller) > deaths_then {
         return Ok(DTM_ACTION_FAIL);
+    }
+    if standing(controller, phase) == Standing::Unsure {
+        controller.phase_wait(phase, DTM_WAIT_UPDATED, UPDATED_MS)?;
+        return Ok(DTM_ACTION_AGAIN);
     }
     if seen >= plan.seconds {
         controller.txn_set(phase.txn, key.as_bytes(), None)?;

@@ -76,6 +76,17 @@ fn a_failed_attempt_is_repeated_then_parked() {
     assert_eq!((next.phase, next.step, next.attempt), (1, 1, 0));
 }
 
+/// What the step waited for may have come by now: it is asked again.
+#[test]
+fn who_is_resumed_has_not_waited_in_vain() {
+    let late = begin(&fresh_one(false), true, 1);
+    let again = conclude(&late, &PLAN, &ends(-5), 2);
+    assert!(begin(&again, false, 3).timed_out);
+    let parked = attempt(&again, &PLAN, -5);
+    assert_eq!(parked.state, State::Parked);
+    assert!(!operate(&parked, DTM_VERB_RESUME, 4).unwrap().timed_out);
+}
+
 #[test]
 fn whoever_dies_in_its_attempts_is_parked_all_the_same() {
     let mut instance = fresh_one(false);
@@ -158,7 +169,9 @@ fn an_operators_verbs() {
     ] {
         assert!(operate(&cancelled, verb, 1).is_err());
     }
-    assert!(operate(&active, DTM_VERB_GO, 1).is_err());
+    let refused = |verb| operate(&active, verb, 1).unwrap_err().code;
+    assert_eq!(refused(DTM_VERB_GO), DTM_EREFUSED);
+    assert_eq!((refused(0), refused(9)), (DTM_EINVAL, DTM_EINVAL));
     let waits = Ending {
         wait: Some((For::Go, 0)),
         ..ends(DTM_ACTION_NEXT)

@@ -110,9 +110,10 @@ fn answer_later(
 
 /// Do with an instance what DTM_VERB_* says. `done`, which may be NULL, is called once in
 /// one of the next passes: DTM_OK when it is stored. A step whose callback is running, or
-/// goes on in the background, is not undone. Returned at once, or told to `done`:
-/// DTM_EGONE: no such instance; DTM_EREFUSED: not in its state; DTM_EROLE: in a phase; or
-/// what is wrong with the store, as dtm_action_start().
+/// goes on in the background, is not undone: paused meanwhile, it is called again in the same
+/// attempt when it is resumed. Returned at once, or told to `done`: DTM_EGONE: no such
+/// instance; DTM_EINVAL: no such verb; DTM_EREFUSED: not in its state; DTM_EROLE: in a phase;
+/// or what is wrong with the store, as dtm_action_start().
 ///
 /// Process: controller
 /// Thread: owner

@@ -17,7 +17,8 @@ pub struct dtm_phase_t {
     /// The phase, from 0.
     pub phase: u32,
     /// How often this step was begun, from 1; stored before the callback runs. Above 1: an
-    /// earlier attempt may have taken effect outside of the transaction.
+    /// earlier attempt may have taken effect outside of the transaction, also one whose result
+    /// could not be stored.
     pub attempt: u32,
     /// Names the step: the same in all its attempts, and never that of another step. For
     /// idempotent effects elsewhere. At most 63 bytes, letters, digits and `-`.
@@ -30,7 +31,8 @@ pub struct dtm_phase_t {
     /// Counts the transitions of this instance, from 0. A phase that is entered again, by
     /// a jump or by DTM_ACTION_AGAIN, is another step.
     pub step: u64,
-    /// 1: the wait before this step ended by its limit, not by what was waited for.
+    /// 1: the wait before this step ended by its limit, not by what was waited for. 0 again
+    /// when it was parked and resumed since: what came too late may be there by now.
     pub timed_out: u32,
     /// How often this attempt was resumed by dtm_action_wake() or by the limit of its wait.
     pub resumed: u32,

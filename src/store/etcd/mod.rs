@@ -158,11 +158,12 @@ impl Etcd {
         }
     }
 
-    /// Renew it. False: it has run out, and its key is gone.
-    async fn keep_alive(&self, lease: u64) -> Outcome<bool> {
+    /// Renew it, for as many seconds as it was granted for. 0: it has run out, and its key is
+    /// gone.
+    async fn keep_alive(&self, lease: u64) -> Outcome<u64> {
         let body = format!(r#"{{"ID":"{lease}"}}"#);
         let json = self.ask("/v3/lease/keepalive", &body, false).await?;
-        Ok(json.get("result").is_some_and(|r| r.number("TTL") > 0))
+        Ok(json.get("result").map_or(0, |r| r.number("TTL")))
     }
 
     fn change(&self, write: &Write) -> Option<String> {
@@ -179,12 +180,14 @@ impl Etcd {
     async fn acquire(&self, name: &[u8], owner: &[u8], ttl_ms: u32) -> Outcome<()> {
         let lost = || Trouble::new(Kind::Busy, "etcd: the lease has just run out");
         if self.lease.get() != 0 {
-            if self.keep_alive(self.lease.get()).await? {
+            if self.keep_alive(self.lease.get()).await? > 0 {
                 return Ok(());
             }
             self.lease.set(0);
             return Err(lost());
         }
+        let wanted = u64::from(ttl_ms.div_ceil(1_000));
+        let mut expect = Expect::Absent;
         // Ours already, from a controller before this one?
         if let Some(record) = self.get(name).await? {
             let text = String::from_utf8_lossy(&record.value).into_owned();
@@ -197,18 +200,22 @@ impl Etcd {
                 return Err(Trouble::new(Kind::Taken, text));
             }
             let id = id.parse().unwrap_or(0);
-            if !self.keep_alive(id).await? {
-                return Err(lost());
+            match self.keep_alive(id).await? {
+                0 => return Err(lost()),
+                granted if granted == wanted => {
+                    self.lease.set(id);
+                    return Ok(());
+                }
+                // `fleet_lease` is another since. What is given up for it runs out.
+                _ => expect = Expect::Version(record.version),
             }
-            self.lease.set(id);
-            return Ok(());
         }
-        let body = format!(r#"{{"TTL":"{}"}}"#, ttl_ms.div_ceil(1_000));
+        let body = format!(r#"{{"TTL":"{wanted}"}}"#);
         let granted = self.ask("/v3/lease/grant", &body, false).await?;
         let id = granted.number("ID");
         let value = [format!("{id} ").as_bytes(), owner].concat();
-        let absent: Vec<String> = self.compare(name, Expect::Absent).into_iter().collect();
-        self.transaction(&absent, &[self.put(name, &value, id)])
+        let compare: Vec<String> = self.compare(name, expect).into_iter().collect();
+        self.transaction(&compare, &[self.put(name, &value, id)])
             .await?;
         self.lease.set(id);
         Ok(())

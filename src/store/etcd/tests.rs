@@ -24,7 +24,7 @@ fn free_port() -> u16 {
 impl Etcd {
     /// With two authorities; the first has signed for it and for a client.
     fn start() -> Self {
-        let dir = std::env::temp_dir().join(format!("dtm-tls-{}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!("dtm-tls-{}", free_port()));
         let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).unwrap();
         let mut etcd = Self {
@@ -142,6 +142,34 @@ impl Drop for Etcd {
         }
         let _ = std::fs::remove_dir_all(&self.dir);
     }
+}
+
+/// `fleet_lease` was changed, and the controller that had the lease is gone.
+#[test]
+fn a_lease_is_as_long_as_it_is_asked_for_now() {
+    let etcd = Etcd::start();
+    let uri = etcd.uri("ca.pem", "client", "");
+    etcd.surely_open(&uri);
+    let lease = |seconds: u32| {
+        let store = etcd.open(&uri).unwrap();
+        for _ in 0..2 {
+            let lease = store.lease(b"/lease/a", b"me", seconds * 1_000);
+            etcd.wait.finish(lease).unwrap();
+        }
+        let record = etcd.wait.finish(store.get(b"/lease/a")).unwrap().unwrap();
+        let text = String::from_utf8(record.value).unwrap();
+        let (id, owner) = text.split_once(' ').unwrap();
+        assert_eq!(owner, "me");
+        id.to_owned()
+    };
+    let short = lease(60);
+    assert_eq!(lease(60), short);
+    let long = lease(600);
+    assert_ne!(long, short);
+    assert_eq!(lease(600), long);
+    let store = etcd.open(&uri).unwrap();
+    let other = store.lease(b"/lease/a", b"other", 600_000);
+    assert_eq!(etcd.wait.finish(other).unwrap_err().kind, Kind::Taken);
 }
 
 #[test]
