@@ -104,7 +104,7 @@ impl Master {
             match action {
                 new::Action::Send(message) => {
                     if let Some(last) = &self.upgrade.last {
-                        let _ = last.send(&message, &[]);
+                        last.post(message);
                     }
                 }
                 new::Action::Lock { epoch } => {

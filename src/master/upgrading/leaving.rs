@@ -9,7 +9,7 @@ use crate::master::{Master, NEXT, NEXT_DEATH, SENTINEL};
 use crate::process::death;
 use crate::shm::Count;
 use crate::sys::now_ms;
-use crate::upgrade::link::{Heard, Link};
+use crate::upgrade::link::{Heard, Link, is_full};
 use crate::upgrade::old;
 use crate::upgrade::wire::{Message, Socket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -183,7 +183,7 @@ impl Master {
 
     fn old_act(&mut self, action: old::Action) {
         match action {
-            old::Action::Send(message) => self.tell_next(&message),
+            old::Action::Send(message) => self.tell_next(message),
             old::Action::Unlock => {
                 self.hold(true);
                 self.upgrade.unlocking = true;
@@ -206,7 +206,7 @@ impl Master {
             }
             old::Action::PassLock => {
                 let epoch = self.lock_epoch + 1;
-                self.tell_next(&Message::Lock { epoch });
+                self.tell_next(Message::Lock { epoch });
             }
             old::Action::LetGo => {
                 self.send_totals(true);
@@ -245,23 +245,21 @@ impl Master {
         if let Some(mut manager) = self.systemd.take() {
             manager.successor(pid);
         }
-        self.tell_next(&Message::Main { pid });
+        self.tell_next(Message::Main { pid });
         self.rt.own_files(false);
         for link in [&self.upgrade.first, &self.upgrade.last]
             .into_iter()
             .flatten()
         {
-            let _ = link.send(&Message::Main { pid }, &[]);
+            link.post(Message::Main { pid });
         }
         self.send_totals(true);
         self.events.push_back(Event::Retire);
     }
 
-    pub(super) fn tell_next(&self, message: &Message) {
-        if let Some(next) = &self.upgrade.next
-            && let Err(error) = next.link.send(message, &[])
-        {
-            ::log::warn!("upgrade: {error}");
+    pub(super) fn tell_next(&self, message: Message) {
+        if let Some(next) = &self.upgrade.next {
+            next.link.post(message);
         }
     }
 
@@ -288,18 +286,19 @@ impl Master {
         if self.upgrade.successor().is_none() {
             return;
         }
-        while let Some((listener, client)) = self.passing.give_up_next() {
-            let listener = usize::try_from(listener).unwrap_or(usize::MAX);
+        while let Some((id, passed)) = self.passing.first_homeless() {
+            let listener = usize::try_from(passed.listener).unwrap_or(usize::MAX);
             let name = self.rt.listener_name(listener);
-            let (Some(next), Some(address)) = (&self.upgrade.next, name) else {
-                continue;
-            };
-            let sent = next
-                .link
-                .send(&Message::Client { address }, &[client.as_fd()]);
-            if let Err(error) = sent {
-                ::log::warn!("upgrade: a client is lost: {error}");
+            if let (Some(next), Some(address)) = (&self.upgrade.next, name) {
+                let client = Message::Client { address };
+                match next.link.send(&client, &[passed.client.as_fd()]) {
+                    // It stays here until there is.
+                    Err(error) if is_full(&error) => return,
+                    Err(error) => ::log::warn!("upgrade: a client is lost: {error}"),
+                    Ok(()) => {}
+                }
             }
+            self.passing.give_up(id);
         }
     }
 }
