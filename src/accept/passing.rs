@@ -243,7 +243,11 @@ mod tests {
         passing.keep(ids[1]);
         let first = |passing: &Passing| passing.first_homeless().map(|(id, _)| id);
         assert_eq!(first(&passing), Some(ids[2]));
-        assert_eq!(first(&passing), Some(ids[2]), "it stays until it is given up");
+        assert_eq!(
+            first(&passing),
+            Some(ids[2]),
+            "it stays until it is given up"
+        );
         passing.give_up(ids[2]);
         assert!(passing.get(ids[2]).is_none() && passing.has_homeless());
         assert_eq!(passing.next_homeless(), Some(ids[1]));
