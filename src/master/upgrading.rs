@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::runtime::Runtime;
 use crate::sys::now_ms;
+use crate::systemd::Manager;
 use crate::upgrade::coming::Coming;
 use crate::upgrade::link::Link;
 use crate::upgrade::new::New;
@@ -77,6 +78,11 @@ impl Upgrade {
     /// This binary is not in charge yet.
     pub(super) fn waits(&self) -> bool {
         self.new.as_ref().is_some_and(New::waits)
+    }
+
+    /// Nor is it alone: the old one serves.
+    pub(super) fn serves_elsewhere(&self) -> bool {
+        self.waits() && self.last.is_some()
     }
 
     pub(super) fn successor(&self) -> Option<i32> {
@@ -154,15 +160,17 @@ impl Master {
         self.adopted_tick();
     }
 
-    /// This process ends: what the other binary has to know, or to have, yet. One that reads
-    /// nothing is not waited for.
+    /// This process ends: what the other binary has to know, or to have, yet, and the service
+    /// manager of it. Who reads nothing is not waited for.
     pub(super) fn say_the_last(&mut self) {
         self.send_totals(true);
         for _ in 0..LAST_TRIES {
             self.hand_over_clients();
             self.upgrade.flush();
             let clients = self.upgrade.successor().is_some() && self.passing.has_homeless();
-            if !clients && !self.upgrade.has_unsent() {
+            let manager = self.systemd.as_ref();
+            let known = manager.is_none_or(Manager::knows_the_master);
+            if known && !clients && !self.upgrade.has_unsent() {
                 return;
             }
             std::thread::sleep(LAST_PAUSE);

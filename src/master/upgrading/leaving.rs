@@ -5,7 +5,7 @@ use crate::channel::{AT_ONCE, FDS_MAX, Kind};
 use crate::error::Result;
 use crate::ffi::*;
 use crate::master::policy::{Asker, Command, Event, Hold, Job, Phase, Slot, describe};
-use crate::master::{Master, NEXT, NEXT_DEATH, SENTINEL};
+use crate::master::{Master, NEXT, NEXT_DEATH};
 use crate::process::death;
 use crate::shm::Count;
 use crate::sys::now_ms;
@@ -187,15 +187,9 @@ impl Master {
             old::Action::Unlock => {
                 self.hold(true);
                 self.upgrade.unlocking = true;
-                let controller = self.controller_slot();
-                let acting = controller.is_some_and(|slot| {
-                    let child = self.policy.slots()[slot].child.as_ref();
-                    child.is_some_and(|c| c.phase == Phase::Open)
-                });
-                match controller.filter(|_| acting) {
-                    // The ack, or its death, is what follows.
-                    Some(slot) => self.tell(slot, Kind::Suspend, 0),
-                    None => self.unlocked(),
+                // Its ack, or its death, is what follows.
+                if !self.suspend_controller() {
+                    self.unlocked();
                 }
             }
             old::Action::Relock => {
@@ -205,6 +199,8 @@ impl Master {
                 self.hold(false);
             }
             old::Action::PassLock => {
+                // From then on its controller is the one that operators ask.
+                self.send_totals(true);
                 let epoch = self.lock_epoch + 1;
                 self.tell_next(Message::Lock { epoch });
             }
@@ -215,7 +211,7 @@ impl Master {
             }
             old::Action::TakeBack => {
                 self.shared.schedule.take_back();
-                let _ = self.watch(self.shared.schedule.sentinel_fd(), SENTINEL);
+                self.watch_queues();
                 if let Some(pid_file) = &*self.rt.pid_file.borrow()
                     && let Err(error) = pid_file.claim()
                 {
@@ -242,7 +238,7 @@ impl Master {
     }
 
     fn retire(&mut self, pid: i32) {
-        if let Some(mut manager) = self.systemd.take() {
+        if let Some(manager) = &mut self.systemd {
             manager.successor(pid);
         }
         self.tell_next(Message::Main { pid });
@@ -276,9 +272,17 @@ impl Master {
         }
     }
 
-    fn controller_slot(&self) -> Option<usize> {
-        let is_it = |s: &Slot| s.job == Some(Job::Controller) && s.child.is_some();
-        self.policy.slots().iter().position(is_it)
+    /// False: there is none that acts.
+    pub(super) fn suspend_controller(&mut self) -> bool {
+        let acts = |s: &Slot| {
+            let child = s.child.as_ref();
+            s.job == Some(Job::Controller) && child.is_some_and(|c| c.phase == Phase::Open)
+        };
+        let slot = self.policy.slots().iter().position(acts);
+        if let Some(slot) = slot {
+            self.tell(slot, Kind::Suspend, 0);
+        }
+        slot.is_some()
     }
 
     /// Clients for whom there is nobody here: the new binary's.
