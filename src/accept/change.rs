@@ -73,6 +73,7 @@ impl Schedule {
         };
         self.finish_drops();
         self.observe(listener, false);
+        self.held.forget(listener);
         lane.set_stage(Stage::Closing);
         self.pool.words.tell_serving(listener, false);
         if lane.inet

@@ -51,12 +51,7 @@ impl Schedule {
         self.passive.set(false);
         self.skip_drops();
         self.open_groups();
-        for door in self.pool.doors() {
-            let lane = self.lanes.serving_at(door.listener);
-            if lane.is_some_and(|lane| lane.opened().iter().any(|(d, _)| *d == door)) {
-                self.observe_door(door);
-            }
-        }
+        self.observe_opened();
     }
 
     /// The other binary chooses from now on. Our workers still accept what comes to them.
@@ -68,25 +63,18 @@ impl Schedule {
             self.lanes
                 .all()
                 .iter()
-                .for_each(|(listener, _)| steer.vacate(*listener));
+                .for_each(|(listener, lane)| lane.vacate(steer, *listener));
         }
+        self.held.forget_all();
     }
 
-    /// It failed: all is as it was.
+    /// It failed: all is as it was. Once more when the other binary is gone, which may have
+    /// taken over in between, and whose program may have the sockets until then.
     pub(crate) fn take_back(&self) {
         self.passive.set(false);
         self.pool.words.told(Told::Handed).store(0, Relaxed);
         for (listener, lane) in self.lanes.serving() {
             lane.forget_program();
-            if let Ok(steer) = &*self.steer.borrow() {
-                for (door, _) in lane.opened() {
-                    if let super::door::Kind::Own { slot } = door.kind
-                        && let Err(error) = lane.place(steer, door, slot)
-                    {
-                        ::log::warn!("listener {listener}: {error}");
-                    }
-                }
-            }
             for slot in self.pool.words.open_slots() {
                 self.pool.words.row(slot).come_back(away::HUNG);
             }

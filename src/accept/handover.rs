@@ -78,6 +78,9 @@ pub(super) trait HandOver {
     /// False: it was not there.
     fn unwatch(&self, door: Door) -> bool;
 
+    /// It could not be put there: the master does that.
+    fn leave_unwatched(&self);
+
     /// Does a connection wait?
     fn readable(&self, door: Door) -> bool;
 
@@ -153,9 +156,8 @@ pub(super) trait HandOver {
     /// that were armed since. If a connection waits it notices.
     fn rewatch(&self, door: Door) {
         // If it is not there, somebody else is just doing the same.
-        if self.unwatch(door) {
-            // A failure is repaired by the master at its next event.
-            let _ = self.watch(door);
+        if self.unwatch(door) && self.watch(door).is_err() {
+            self.leave_unwatched();
         }
     }
 
@@ -247,7 +249,9 @@ pub(super) trait HandOver {
         }
         self.top_up(door, MASTER);
         // If the sentinel was just being moved it may be missing.
-        let _ = self.watch(door);
+        if self.watch(door).is_err() {
+            self.leave_unwatched();
+        }
         // The dead worker may have been woken and not have accepted.
         if self.readable(door) {
             self.kick(door);

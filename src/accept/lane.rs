@@ -4,7 +4,7 @@
 //! who need them, so that a descriptor is the same number everywhere, and stay
 //! open for life: a connection that waits at one is never lost.
 
-use super::door::Door;
+use super::door::{Door, Kind};
 use crate::bpf::{Steer, attach_table};
 use crate::error::{Context, Result};
 use crate::net::group;
@@ -20,9 +20,10 @@ pub(super) struct Lane {
     made: RefCell<Vec<(Door, OwnedFd)>>,
     /// The doors that listen, in the order in which they began: so the kernel numbers them.
     order: RefCell<Vec<Door>>,
-    /// Those of them that the binary before this one had opened, and no program of ours
-    /// knows yet.
+    /// Those of them that the binary before this one had opened, and nobody asked for here.
     adopted: RefCell<BTreeSet<Door>>,
+    /// Those of them that have a place with the program that steers.
+    placed: RefCell<BTreeSet<Door>>,
     /// What chooses among them.
     chosen_by: Cell<Program>,
     table: RefCell<Vec<u32>>,
@@ -44,6 +45,7 @@ impl Lane {
             made: RefCell::default(),
             order: RefCell::default(),
             adopted: RefCell::default(),
+            placed: RefCell::default(),
             chosen_by: Cell::new(Program::None),
             table: RefCell::default(),
         }
@@ -134,6 +136,12 @@ impl Lane {
         self.chosen_by.set(Program::None);
     }
 
+    /// No socket has a place with our program any more.
+    pub(super) fn vacate(&self, steer: &Steer, listener: usize) {
+        steer.vacate(listener);
+        self.placed.borrow_mut().clear();
+    }
+
     /// New connections go to these doors by their hash; to the base if there are none.
     pub(super) fn choose_by_hash(&self, doors: &[Door]) -> Result<()> {
         let order = self.order.borrow();
@@ -151,23 +159,39 @@ impl Lane {
         Ok(())
     }
 
-    /// New connections go to the least loaded worker's own door.
+    /// New connections go to the least loaded worker's own door, once all that listen have
+    /// their places.
     pub(super) fn choose_by_load(&self, steer: &Steer, listener: usize) -> Result<()> {
-        if self.order.borrow().is_empty() || self.chosen_by.get() == Program::Steer {
+        let order = self.order.borrow();
+        if order.is_empty() {
             return Ok(());
         }
-        steer.place_base(listener, self.base())?;
-        steer.attach(listener, self.base())?;
-        self.chosen_by.set(Program::Steer);
+        order.iter().try_for_each(|door| self.place(steer, *door))?;
+        if self.chosen_by.get() != Program::Steer {
+            steer.attach(listener, self.base())?;
+            self.chosen_by.set(Program::Steer);
+        }
         Ok(())
     }
 
-    pub(super) fn place(&self, steer: &Steer, door: Door, row: usize) -> Result<()> {
-        let made = self.made.borrow();
-        match made.iter().find(|(known, _)| *known == door) {
-            Some((_, socket)) => steer.place(door.listener, row, socket.as_fd()),
-            None => Ok(()),
+    #[cfg(test)]
+    pub(super) fn is_steered(&self) -> bool {
+        self.chosen_by.get() == Program::Steer
+    }
+
+    fn place(&self, steer: &Steer, door: Door) -> Result<()> {
+        if self.placed.borrow().contains(&door) {
+            return Ok(());
         }
+        let made = self.made.borrow();
+        let socket = made.iter().find(|(known, _)| *known == door);
+        match (door.kind, socket) {
+            (Kind::Shared { group: 0 }, _) => steer.place_base(door.listener, self.base())?,
+            (Kind::Own { slot }, Some((_, fd))) => steer.place(door.listener, slot, fd.as_fd())?,
+            _ => return Ok(()),
+        }
+        self.placed.borrow_mut().insert(door);
+        Ok(())
     }
 
     /// In a child: close the doors that are not its own.

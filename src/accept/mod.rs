@@ -47,6 +47,7 @@ mod drops;
 mod enlist;
 mod handed;
 mod handover;
+mod held;
 mod lane;
 mod lanes;
 mod lock;

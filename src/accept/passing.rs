@@ -120,11 +120,16 @@ impl Passing {
         self.homeless.pop_front()
     }
 
-    /// The oldest that waits here, and its listener: for somebody else.
-    pub(crate) fn give_up_next(&mut self) -> Option<(u32, OwnedFd)> {
-        let id = self.homeless.pop_front()?;
-        let passed = self.on_the_way.remove(&id)?;
-        Some((passed.listener, passed.client))
+    /// The oldest that waits here, and goes on to.
+    pub(crate) fn first_homeless(&self) -> Option<(u64, &Passed)> {
+        let id = *self.homeless.front()?;
+        Some((id, self.on_the_way.get(&id)?))
+    }
+
+    /// It waits here no more: somebody else has it.
+    pub(crate) fn give_up(&mut self, id: u64) {
+        self.homeless.retain(|waiting| *waiting != id);
+        self.on_the_way.remove(&id);
     }
 
     pub(crate) fn has_homeless(&self) -> bool {
@@ -235,8 +240,17 @@ mod tests {
         assert_eq!(passing.left_behind(1), None);
         assert_eq!(passing.left_behind(2), Some(ids[1]));
         passing.keep(ids[2]);
-        assert!(passing.has_homeless());
-        assert_eq!(passing.next_homeless(), Some(ids[2]));
+        passing.keep(ids[1]);
+        let first = |passing: &Passing| passing.first_homeless().map(|(id, _)| id);
+        assert_eq!(first(&passing), Some(ids[2]));
+        assert_eq!(
+            first(&passing),
+            Some(ids[2]),
+            "it stays until it is given up"
+        );
+        passing.give_up(ids[2]);
+        assert!(passing.get(ids[2]).is_none() && passing.has_homeless());
+        assert_eq!(passing.next_homeless(), Some(ids[1]));
         assert_eq!(passing.next_homeless(), None);
     }
 

@@ -245,6 +245,10 @@ impl HandOver for Pool {
         self.fd(door).is_some_and(gone)
     }
 
+    fn leave_unwatched(&self) {
+        self.words.unwatched().store(1, Relaxed);
+    }
+
     fn readable(&self, door: Door) -> bool {
         self.fd(door).is_some_and(probe::readable)
     }

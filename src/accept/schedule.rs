@@ -4,6 +4,7 @@ use super::choose::{Limit, MASTER};
 use super::door::Door;
 use super::drops::Drops;
 use super::handover::HandOver;
+use super::held::Held;
 use super::lanes::Lanes;
 use super::mode::Mode;
 use super::pool::Pool;
@@ -37,6 +38,7 @@ pub(crate) struct Schedule {
     pub(super) watch: Watch,
     pub(super) drops: Drops,
     pub(super) lanes: Lanes,
+    pub(super) held: Held,
     /// The program that steers, or why there is none. Gone in a child.
     pub(super) steer: RefCell<std::result::Result<Steer, String>>,
     pub(super) current: Cell<Mode>,
@@ -61,6 +63,7 @@ impl Schedule {
             watch: Watch::default(),
             drops: Drops::new(),
             lanes: Lanes::default(),
+            held: Held::default(),
             steer: RefCell::new(steer),
             current: Cell::new(Mode::Token),
             tokens: Cell::new(1),

@@ -170,6 +170,18 @@ impl Schedule {
         }
     }
 
+    /// Put it at each door that listens: at some it may be missing.
+    pub(super) fn observe_opened(&self) {
+        for (listener, lane) in self.lanes.serving() {
+            if !self.passes(listener) {
+                self.observe_door(Door::shared(listener, 0));
+            }
+            for (door, _) in lane.opened() {
+                self.observe_door(door);
+            }
+        }
+    }
+
     /// It need not be observed any more.
     pub(super) fn forget_door(&self, door: Door) {
         self.watch.missing.borrow_mut().remove(&door);
@@ -191,9 +203,9 @@ impl Schedule {
         doors
     }
 
-    /// When tokens that were added are to be taken back, doors that are not observed to be
-    /// tried again, or what was dropped to be counted. While another binary has the sockets,
-    /// nobody does any of that.
+    /// When tokens that were added are to be taken back, doors that are not observed and
+    /// listeners that are not steered to be tried again, or what was dropped to be counted.
+    /// While another binary has the sockets, nobody does any of that.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         if self.passive.get() {
             return None;
@@ -202,7 +214,12 @@ impl Schedule {
         let calm = added.then(|| self.watch.last_rescue.get() + CALM);
         let missing = !self.watch.missing.borrow().is_empty();
         let retry = missing.then(|| self.watch.retry_at.get());
-        [calm, retry, self.drops.due()].into_iter().flatten().min()
+        let unwatched = self.pool.words.unwatched().load(Relaxed) != 0;
+        let unwatched = unwatched.then_some(0);
+        [calm, retry, unwatched, self.held.next(), self.drops.due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Cheap; for every pass of the master's loop.
@@ -212,6 +229,13 @@ impl Schedule {
             for door in self.watch.missing.take() {
                 self.observe_door(door);
             }
+        }
+        let unwatched = self.pool.words.unwatched();
+        if unwatched.load(Relaxed) != 0 && unwatched.swap(0, Relaxed) != 0 {
+            self.observe_opened();
+        }
+        for listener in self.held.due(now) {
+            self.select(listener);
         }
         let calm = now.saturating_sub(self.watch.last_rescue.get()) >= CALM;
         if calm && !self.watch.added.borrow().is_empty() {

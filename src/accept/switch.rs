@@ -5,6 +5,7 @@
 use super::choose::MASTER;
 use super::door::Door;
 use super::handover::HandOver;
+use super::lane::Lane;
 use super::mode::Mode;
 use super::resolve::{Abilities, resolve};
 use super::schedule::Schedule;
@@ -116,13 +117,8 @@ impl Schedule {
         let Some(lane) = self.lanes.serving_at(listener) else {
             return;
         };
-        let opened = lane.open(door).and_then(|fresh| {
-            if let (true, Ok(steer)) = (fresh, &*self.steer.borrow()) {
-                lane.place(steer, door, slot)?;
-            }
-            Ok(())
-        });
-        if let Err(error) = opened {
+        // It gets its place with the program when that chooses: see select().
+        if let Err(error) = lane.open(door) {
             // The base door is there, and the master passes on what comes to it.
             ::log::warn!("slot {slot} gets no socket of its own: {error}");
         }
@@ -162,9 +158,13 @@ impl Schedule {
             Mode::Pass | Mode::Lock => Door::shared(listener, 0),
         };
         let doors: Vec<Door> = self.selectable().map(door).collect();
-        let chosen = match (mode, &*self.steer.borrow()) {
-            (Mode::Steer, Ok(steer)) => lane.choose_by_load(steer, listener),
-            _ => lane.choose_by_hash(&doors),
+        let chosen = match mode {
+            Mode::Steer if self.steer(listener, &lane) => Ok(()),
+            Mode::Steer => lane.choose_by_hash(&doors),
+            _ => {
+                self.held.forget(listener);
+                lane.choose_by_hash(&doors)
+            }
         };
         let queues = doors.iter().copied().collect::<BTreeSet<_>>().len();
         let queues = u64::try_from(queues).unwrap_or(0);
@@ -172,5 +172,23 @@ impl Schedule {
         if let Err(error) = chosen {
             ::log::error!("listener {listener}: {error}: connections are spread by the kernel");
         }
+    }
+
+    /// False: not now. What chooses instead replaces the program of whoever is in the way, so
+    /// that it can be freed.
+    fn steer(&self, listener: usize, lane: &Lane) -> bool {
+        let steer = self.steer.borrow();
+        let Ok(steer) = &*steer else { return false };
+        let chosen = lane.choose_by_load(steer, listener);
+        match &chosen {
+            Err(error) if error.code == -libc::EBUSY => {
+                self.held.note(listener, crate::sys::now_ms());
+                return false;
+            }
+            Err(error) => ::log::error!("listener {listener}: {error}: spread by the hash"),
+            Ok(()) => {}
+        }
+        self.held.forget(listener);
+        chosen.is_ok()
     }
 }

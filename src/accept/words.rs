@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | rules | who is open, modes, groups, limits, what the master saw | master |
 //! | rows | load, absence, tokens and heartbeat of a worker; what is on the way to it | the worker, the master, the program that steers |
-//! | words | the accept lock, tallies | workers and master |
+//! | words | the accept lock, tallies, whether a door lost the sentinel | workers and master |
 
 use super::choose::Limit;
 use super::door::{Door, Kind};
@@ -68,6 +68,7 @@ pub(super) struct Words {
     told: Piece<AtomicU64>,
     inherited: Piece<AtomicU64>,
     lock: One<AtomicU64>,
+    unwatched: One<AtomicU64>,
     tallies: Piece<TallyRow>,
     /// Those of the program that steers, if there is one.
     rows: Piece<Row>,
@@ -102,7 +103,7 @@ impl Words {
             piece
         });
         let [open, group, modes, queues, closing, limit, told, inherited] = pieces;
-        // The accept lock has a line of its own.
+        // The accept lock has a line of its own, with what is written next to never.
         let tallies = align_of::<TallyRow>();
         let words = tallies + slots * size_of::<TallyRow>();
         let words = Arc::new(Region::new("dtm-accept", words)?);
@@ -119,6 +120,7 @@ impl Words {
             told,
             inherited,
             lock: words.piece(0, 1).one(0),
+            unwatched: words.piece(WORD, 1).one(0),
             tallies: words.piece(tallies, slots),
             rows,
         })
@@ -276,6 +278,11 @@ impl Words {
     /// The accept lock: the spawn that has it; 0: nobody.
     pub(super) fn lock(&self) -> &AtomicU64 {
         &self.lock
+    }
+
+    /// Not 0: the sentinel could not be put back at some door.
+    pub(super) fn unwatched(&self) -> &AtomicU64 {
+        &self.unwatched
     }
 
     pub(super) fn tallies(&self) -> &[TallyRow] {

@@ -7,11 +7,6 @@ use crate::error::{Error, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
-
-/// The kernel frees what nobody uses after a grace period of RCU: some ms, rarely more.
-const PLACE_TRIES: u32 = 100;
-const PLACE_PAUSE: Duration = Duration::from_millis(2);
 
 /// Sends each new connection of some listeners to the least loaded worker, as the
 /// SYN arrives. Loaded by the master, before any fork; every child inherits the
@@ -81,23 +76,16 @@ impl Steer {
 
     /// This socket, which must be listening, is the row's; another one that was
     /// there is not any more. A socket that is closed leaves its row by itself.
+    /// EBUSY: it has a place with another program. One that nobody uses any more keeps it for
+    /// some ms, see [`super::detach`].
     pub(crate) fn place(&self, listener: usize, row: usize, socket: BorrowedFd<'_>) -> Result<()> {
         assert!(row < self.loads.len(), "outside of the load table");
         kernel::place(&self.way(listener)?.sockets, row, socket)
     }
 
     /// Where a connection goes that no row can take.
-    /// One that was steered by a process which is gone may still have its place there for a
-    /// moment, see [`super::detach`].
     pub(crate) fn place_base(&self, listener: usize, socket: BorrowedFd<'_>) -> Result<()> {
-        let sockets = &self.way(listener)?.sockets;
-        for _ in 0..PLACE_TRIES {
-            match kernel::place(sockets, self.loads.len(), socket) {
-                Err(error) if error.code == -libc::EBUSY => std::thread::sleep(PLACE_PAUSE),
-                done => return done,
-            }
-        }
-        kernel::place(sockets, self.loads.len(), socket)
+        kernel::place(&self.way(listener)?.sockets, self.loads.len(), socket)
     }
 
     /// No socket of this listener has a place any more: another program may have them.

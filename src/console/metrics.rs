@@ -128,11 +128,14 @@ impl Console {
             "/readyz" => {
                 let status = self.status(controller);
                 let open = status.in_state(DTM_WORKER_OPEN);
-                let text = format!(
-                    "{}: {open} of {} workers are open\n",
-                    status.state(),
-                    status.facts.workers
-                );
+                let text = match status.facts.elsewhere {
+                    0 => format!(
+                        "{}: {open} of {} workers are open\n",
+                        status.state(),
+                        status.facts.workers
+                    ),
+                    _ => "the binary before this one serves\n".into(),
+                };
                 (
                     if status.is_ready() {
                         "200 OK"

@@ -148,8 +148,11 @@ impl Status {
         }
     }
 
-    /// As many workers are open as are wanted.
+    /// As many workers are open as are wanted; or it is another binary that serves yet.
     pub(super) fn is_ready(&self) -> bool {
+        if self.facts.elsewhere > 0 {
+            return true;
+        }
         let wanted = usize::try_from(self.facts.workers).unwrap_or(usize::MAX);
         self.facts.stopped == 0 && self.in_state(DTM_WORKER_OPEN) >= wanted.max(1)
     }

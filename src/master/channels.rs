@@ -130,9 +130,15 @@ impl Master {
         self.command(asker, command);
     }
 
-    /// What an upgrade that is in progress does not allow is refused; an end ends it.
+    /// What an upgrade that is in progress does not allow is refused; an end ends it. But who
+    /// asks the new binary to end before it serves means the service, which is the old one.
     pub(super) fn command(&mut self, asker: Asker, command: Command) {
+        let asked_here = matches!(asker, Asker::Controller { .. });
         match command {
+            _ if asked_here && self.upgrade.serves_elsewhere() => {
+                let text = "an upgrade is in progress";
+                return self.reply(asker, -libc::EBUSY, text);
+            }
             Command::Shutdown | Command::ShutdownNow | Command::Stop => {
                 self.disturb_upgrade("the service was told to end");
             }

@@ -17,7 +17,10 @@ pub(super) fn at_start() -> Facts {
 
 impl Master {
     pub(super) fn publish_facts(&mut self) {
-        let fresh = self.policy.facts(&self.facts);
+        let fresh = Facts {
+            elsewhere: u64::from(self.upgrade.serves_elsewhere()),
+            ..self.policy.facts(&self.facts)
+        };
         if fresh != self.facts || fresh.counts.get(Count::Forks) == 0 {
             self.shared.facts.publish(&fresh);
             self.facts = fresh;

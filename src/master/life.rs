@@ -129,7 +129,7 @@ impl Master {
             late_clients: counted(Count::LateClients),
         };
         let outcome = outcome.map(|_| ());
-        self.send_totals(true);
+        self.say_the_last();
         match self.upgrade.into_link() {
             Some((pid, link)) if init::must_stay() => {
                 ::log::info!("process 1 stays; pid {pid} serves");

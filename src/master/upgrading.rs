@@ -13,12 +13,14 @@ use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::runtime::Runtime;
 use crate::sys::now_ms;
+use crate::systemd::Manager;
 use crate::upgrade::coming::Coming;
 use crate::upgrade::link::Link;
 use crate::upgrade::new::New;
 use crate::upgrade::old::{self, Old};
 use crate::upgrade::wire::Totals;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// How often totals are sent while the old binary drains, ms.
 const TOTALS_MS: u64 = 1_000;
@@ -26,6 +28,10 @@ const TOTALS_MS: u64 = 1_000;
 const SPAWNS: u64 = 10_000;
 /// Epochs of its control lock, until it has passed that on.
 const EPOCHS: u64 = 1_000;
+
+/// Who ends tries so often to say what could not be said before, this far apart.
+const LAST_TRIES: u32 = 50;
+const LAST_PAUSE: Duration = Duration::from_millis(20);
 
 /// The master's part in an upgrade, on either side.
 #[derive(Default)]
@@ -74,12 +80,35 @@ impl Upgrade {
         self.new.as_ref().is_some_and(New::waits)
     }
 
+    /// Nor is it alone: the old one serves.
+    pub(super) fn serves_elsewhere(&self) -> bool {
+        self.waits() && self.last.is_some()
+    }
+
     pub(super) fn successor(&self) -> Option<i32> {
         self.old.successor()
     }
 
     pub(super) fn busy(&self) -> bool {
         self.old.busy() || self.waits()
+    }
+
+    fn links(&self) -> impl Iterator<Item = &Link> {
+        let next = self.next.as_ref().map(|next| &next.link);
+        [next, self.last.as_ref(), self.first.as_ref()]
+            .into_iter()
+            .flatten()
+    }
+
+    /// What could not be said when it was to be.
+    fn has_unsent(&self) -> bool {
+        self.links().any(Link::has_unsent)
+    }
+
+    fn flush(&self) {
+        self.links().for_each(|link| {
+            link.flush();
+        });
     }
 
     /// For process 1, which outlives its own service.
@@ -101,16 +130,17 @@ impl Master {
             .is_some_and(|n| n.pidfd.is_none());
         let sweep = (no_pidfd && self.upgrade.successor().is_none()).then(|| now_ms() + 100);
         let deadline = self.upgrade.old.deadline();
-        let bequest = self.upgrade.bequest.is_on_its_way();
-        let bequest = bequest.then(|| now_ms() + crate::master::UNSENT_MS);
+        let unsent = self.upgrade.has_unsent() || self.upgrade.bequest.is_on_its_way();
+        let unsent = unsent.then(|| now_ms() + crate::master::UNSENT_MS);
         let adopted = self.adopted_deadline();
-        [totals, sweep, deadline, bequest, adopted]
+        [totals, sweep, deadline, unsent, adopted]
             .into_iter()
             .flatten()
             .min()
     }
 
     pub(super) fn upgrade_tick(&mut self) {
+        self.upgrade.flush();
         if self.upgrade.old.busy() {
             if self
                 .upgrade
@@ -128,6 +158,23 @@ impl Master {
             self.bequeath();
         }
         self.adopted_tick();
+    }
+
+    /// This process ends: what the other binary has to know, or to have, yet, and the service
+    /// manager of it. Who reads nothing is not waited for.
+    pub(super) fn say_the_last(&mut self) {
+        self.send_totals(true);
+        for _ in 0..LAST_TRIES {
+            self.hand_over_clients();
+            self.upgrade.flush();
+            let clients = self.upgrade.successor().is_some() && self.passing.has_homeless();
+            let manager = self.systemd.as_ref();
+            let known = manager.is_none_or(Manager::knows_the_master);
+            if known && !clients && !self.upgrade.has_unsent() {
+                return;
+            }
+            std::thread::sleep(LAST_PAUSE);
+        }
     }
 
     fn announce_upgrade(&mut self, code: i32, text: &str) {

@@ -13,6 +13,17 @@ impl Master {
         self.watchdog = Some(crate::sys::now_ms());
     }
 
+    /// The sentinel says when one of them waits, from now on. It may be in the loop already.
+    pub(super) fn watch_queues(&mut self) {
+        let sentinel = self.shared.schedule.sentinel_fd();
+        self.unwatch(sentinel);
+        self.watchdog = None;
+        if let Err(error) = self.watch(sentinel, SENTINEL) {
+            ::log::warn!("{error}: looking at the accept queues every {BLIND_MS} ms instead");
+            self.watchdog = Some(crate::sys::now_ms() + BLIND_MS);
+        }
+    }
+
     /// Something changed for those who wait: if the queues are to be looked at
     /// again, then now.
     pub(super) fn look_sooner(&mut self) {
@@ -54,12 +65,9 @@ impl Master {
         for slot in look.nudge {
             self.tell(slot, Kind::Nudge, 0);
         }
-        self.watchdog = look.again.map(|ms| now + ms);
-        if self.watchdog.is_none()
-            && let Err(error) = self.watch(self.shared.schedule.sentinel_fd(), SENTINEL)
-        {
-            ::log::warn!("{error}: looking at the accept queues every {BLIND_MS} ms instead");
-            self.watchdog = Some(now + BLIND_MS);
+        match look.again {
+            Some(ms) => self.watchdog = Some(now + ms),
+            None => self.watch_queues(),
         }
         nothing && look.again.is_some()
     }

@@ -45,6 +45,8 @@ facts! {
     workers,
     /// 1: all workers were stopped on demand. 2: the service is ending.
     stopped,
+    /// 1: the binary before this one serves, until this one takes over.
+    elsewhere,
     /// When the last reload ended, seconds since 1970; 0: there was none.
     reload_at,
     /// Its result, negated; 0: it succeeded.

@@ -1,6 +1,7 @@
 //! The datagram socket of the service manager. Opened for each message: they are rare,
 //! and no child inherits it.
 
+use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, socket,
 };
@@ -36,8 +37,9 @@ impl Socket {
         }
     }
 
-    /// Never waits. What the service manager does not take is lost, and said once.
-    pub(super) fn send(&self, message: &str, fd: Option<BorrowedFd<'_>>) {
+    /// Never waits. False: it was not taken, but may be later. What can never be sent is lost,
+    /// and said once.
+    pub(super) fn send(&self, message: &str, fd: Option<BorrowedFd<'_>>) -> bool {
         let raw = fd.map(|fd| [fd.as_raw_fd()]);
         let rights = raw.as_ref().map(|raw| [ControlMessage::ScmRights(raw)]);
         let control = rights.as_ref().map_or(&[][..], |rights| &rights[..]);
@@ -54,10 +56,26 @@ impl Socket {
             });
         match sent {
             Ok(_) => self.complained.set(false),
+            Err(errno) if is_passing(errno) => return false,
             Err(errno) if !self.complained.replace(true) => {
                 ::log::warn!("NOTIFY_SOCKET: {}: not notified", errno.desc());
             }
             Err(_) => {}
         }
+        true
     }
+}
+
+/// It does not read at the moment, or something is short here.
+fn is_passing(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::EAGAIN
+            | Errno::EINTR
+            | Errno::ENOBUFS
+            | Errno::ENOMEM
+            | Errno::EMFILE
+            | Errno::ENFILE
+            | Errno::ETOOMANYREFS
+    )
 }

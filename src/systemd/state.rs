@@ -26,6 +26,10 @@ pub(super) enum Event<'a> {
     Ends {
         within_ms: Option<Ms>,
     },
+    /// Another process is the master now: this one is not heard any more.
+    Successor {
+        pid: i32,
+    },
     Tick,
 }
 
@@ -36,6 +40,7 @@ enum Phase {
     Serving,
     Reloading,
     Ending,
+    PassedOn,
 }
 
 pub(super) struct State {
@@ -62,6 +67,9 @@ impl State {
 
     pub(super) fn step(&mut self, event: Event<'_>, now: Ms) -> Vec<String> {
         let mut out = Vec::new();
+        if self.is_passed_on() {
+            return out;
+        }
         match event {
             Event::Starts { within_ms } => {
                 self.phase = Phase::Starting;
@@ -97,10 +105,19 @@ impl State {
                 let stopping = if first { "STOPPING=1\n" } else { "" };
                 out.push(format!("{stopping}STATUS=ending\n{more}"));
             }
+            Event::Successor { pid } => {
+                self.phase = Phase::PassedOn;
+                (self.watchdog, self.extend_at) = (None, None);
+                out.push(format!("MAINPID={pid}\nREADY=1"));
+            }
             Event::Tick => {}
         }
         self.timers(now, &mut out);
         out
+    }
+
+    pub(super) fn is_passed_on(&self) -> bool {
+        self.phase == Phase::PassedOn
     }
 
     fn stands(&mut self, serves: bool, status: &str, out: &mut Vec<String>) {
@@ -279,6 +296,19 @@ mod tests {
         assert!(state.step(Event::Tick, 1_499).is_empty());
         assert_eq!(state.step(Event::Tick, 1_600), ["WATCHDOG=1"]);
         assert_eq!(state.next(), Some(3_100));
+    }
+
+    #[test]
+    fn who_has_a_successor_says_nothing_more() {
+        let mut state = State::new(Some(1_500), 0);
+        state.step(Event::Ends { within_ms: None }, 0);
+        assert_eq!(
+            state.step(Event::Successor { pid: 7 }, 40_000),
+            ["MAINPID=7\nREADY=1"]
+        );
+        assert_eq!(state.next(), None);
+        assert!(state.step(Event::Tick, 90_000).is_empty());
+        assert!(state.step(stands(true), 90_000).is_empty());
     }
 
     #[test]

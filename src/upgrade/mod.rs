@@ -29,6 +29,7 @@
 //! | `wire`, `draining` | the messages; purely |
 //! | `coming` | what the new one has been given |
 //! | `link` | sends and receives them |
+//! | `unsent` | what it had no room for yet; purely |
 //! | `old`, `new` | what each side does next; purely |
 //! | `adopted` | the old binary's workers, in the new one; purely |
 //! | `start` | how this program was started, and starting the next one the same way |
@@ -42,6 +43,7 @@ pub(crate) mod link;
 pub(crate) mod new;
 pub(crate) mod old;
 pub(crate) mod start;
+mod unsent;
 pub(crate) mod wire;
 
 /// The variable that names the descriptor of the link.

@@ -28,6 +28,8 @@ enum Stage {
 struct Running {
     pid: i32,
     stage: Stage,
+    /// How far it came, if it failed.
+    reached: Stage,
     deadline: Ms,
     asker: Asker,
 }
@@ -64,7 +66,8 @@ pub(crate) enum Action {
     /// Have our controller let go of its lock, or have it act again.
     Unlock,
     Relock,
-    /// Let go of the accept groups, or take them back.
+    /// Let go of the accept groups, or take them back: at once when it fails, for somebody has
+    /// to serve, and again when it is gone, for it may have taken over all the same.
     LetGo,
     TakeBack,
     /// Hand over the lock with the next epoch.
@@ -114,6 +117,7 @@ impl Old {
                 self.running = Some(Running {
                     pid,
                     stage: Stage::Starting,
+                    reached: Stage::Starting,
                     deadline,
                     asker,
                 });
@@ -183,7 +187,8 @@ impl Old {
         self.fail(what, now, out);
     }
 
-    /// Take back what was let go of; whoever asked is told why.
+    /// Take back what was let go of; whoever asked is told why. The lock that was passed on
+    /// stays so until the new one is gone: never do two controllers act.
     fn fail(&mut self, why: &str, now: Ms, out: &mut Vec<Action>) {
         let Some(running) = &mut self.running else {
             return;
@@ -192,12 +197,13 @@ impl Old {
             return;
         }
         let stage = std::mem::replace(&mut running.stage, Stage::Failed);
+        running.reached = stage;
         running.deadline = now + GRACE_MS;
         out.push(Action::Send(Message::Cancel));
         if stage >= Stage::Opening {
             out.push(Action::TakeBack);
         }
-        if stage >= Stage::Unlocking {
+        if stage == Stage::Unlocking {
             out.push(Action::Relock);
         }
         out.push(Action::Reply {
@@ -209,8 +215,14 @@ impl Old {
 
     fn died(&mut self, how: &str, now: Ms, out: &mut Vec<Action>) {
         self.fail(&format!("the new binary {how}"), now, out);
-        if self.successor().is_none() {
-            self.running = None;
+        let Some(failed) = self.running.take_if(|r| r.stage == Stage::Failed) else {
+            return;
+        };
+        if failed.reached >= Stage::Opening {
+            out.push(Action::TakeBack);
+        }
+        if failed.reached >= Stage::Updating {
+            out.push(Action::Relock);
         }
     }
 }
@@ -266,7 +278,8 @@ mod tests {
         assert_eq!(old.successor(), Some(7));
     }
 
-    /// After each number of steps: what was let go of is taken back, once.
+    /// After each number of steps: what was let go of is taken back at once, and again when
+    /// the new one is gone; not before that the lock, if it had it.
     #[test]
     fn a_failure_at_each_step() {
         for steps in 0..4 {
@@ -283,7 +296,7 @@ mod tests {
             let out = step(&mut old, Event::Tick, 1_000);
             assert_eq!(out[0], Action::Send(Message::Cancel));
             assert_eq!(out.contains(&Action::TakeBack), steps > 2);
-            assert_eq!(out.contains(&Action::Relock), steps > 0);
+            assert_eq!(out.contains(&Action::Relock), steps == 1);
             assert!(matches!(out.last(), Some(Action::Reply { code, .. }) if *code < 0));
             // It is killed if it does not go, and until then nothing new begins.
             assert!(old.busy());
@@ -293,18 +306,24 @@ mod tests {
                 [Action::Kill { pid: 7 }]
             );
             let how = "was killed".to_owned();
-            assert!(step(&mut old, Event::Died { how }, 3_000).is_empty());
+            let expected: &[Action] = match steps {
+                0 | 1 => &[],
+                2 => &[Action::Relock],
+                _ => &[Action::TakeBack, Action::Relock],
+            };
+            assert_eq!(step(&mut old, Event::Died { how }, 3_000), expected);
             assert!(!old.busy());
         }
     }
 
     proptest! {
-        /// Whatever it says in whatever order: one answer, and never both ways out.
+        /// Whatever it says in whatever order: one answer, and never both ways out. Who has not
+        /// been replaced has in the end what he had, and the lock never beside the new one.
         #[test]
         fn one_answer(words in proptest::collection::vec(0..7u8, 0..20)) {
             let mut old = started();
             let mut out = Vec::new();
-            for (now, word) in (1u64..).zip(words) {
+            for (now, word) in (1u64..).zip(words.into_iter().chain([5])) {
                 let event = match word {
                     0 => Event::Heard(Message::Ready),
                     1 => Event::Unlocked,
@@ -314,15 +333,20 @@ mod tests {
                     5 => Event::Died { how: "died".into() },
                     _ => Event::Tick,
                 };
+                let (died, before) = (word == 5, out.len());
                 old.step(event, now * 100, &mut out);
+                let passed = out.contains(&Action::PassLock);
+                prop_assert!(died || !passed || !out[before..].contains(&Action::Relock));
             }
             let count = |f: fn(&Action) -> bool| out.iter().filter(|a| f(a)).count();
             let answers = count(|a| matches!(a, Action::Reply { .. }));
             let retired = count(|a| matches!(a, Action::Retire { .. }));
             let cancelled = count(|a| matches!(a, Action::Send(Message::Cancel)));
-            prop_assert!(answers <= 1 && retired + cancelled == answers);
-            prop_assert_eq!(count(|a| *a == Action::LetGo) - retired, count(|a| *a == Action::TakeBack)
-                + usize::from(old.running.as_ref().is_some_and(|r| r.stage == Stage::Opening)));
+            prop_assert!(answers == 1 && retired + cancelled == answers);
+            let unlocked = count(|a| *a == Action::Unlock);
+            prop_assert_eq!(count(|a| *a == Action::Relock) + retired, unlocked);
+            let let_go = count(|a| *a == Action::LetGo) - retired;
+            prop_assert_eq!(count(|a| *a == Action::TakeBack), 2 * let_go);
         }
     }
 }

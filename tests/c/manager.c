@@ -114,6 +114,19 @@ void listen_to_it(void)
     }
 }
 
+/* Somebody else talks until it has room for nothing more. */
+void fill_its_queue(void)
+{
+    struct sockaddr_un address;
+    socklen_t len = sizeof address;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), sent = 0;
+    CHECK_EQ(getsockname(manager.socket, (struct sockaddr *)&address, &len), 0);
+    while (sendto(fd, "X=1", 3, 0, (struct sockaddr *)&address, len) == 3)
+        CHECK(++sent < MESSAGES);
+    CHECK_EQ(errno, EAGAIN);
+    close(fd);
+}
+
 /* The first message at or after `from` in which this is a line; -1: none. */
 int heard(const char *line, int from)
 {

@@ -24,7 +24,8 @@ struct service managed(const char *name); /* opens it, too */
 void use_manager(void);                   /* for `before` */
 const char *at_no_path(void);             /* an abstract name of this case's own */
 void listen_to_it(void);                  /* take what has come */
-int heard(const char *line, int from);    /* the first message from there with it; -1 */
+void fill_its_queue(void);
+int heard(const char *line, int from); /* the first message from there with it; -1 */
 int count_heard(const char *line);
 void restore(void);    /* in the service, before it starts: what the manager keeps */
 void tell_heard(void); /* to stderr, but for the watchdog */

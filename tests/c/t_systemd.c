@@ -144,11 +144,31 @@ static void a_deferred_reload(void)
     close_manager();
 }
 
+/* It reads nothing, and its queue is full, when it is to be told something: it hears of it
+ * later, and in order. */
+static void a_busy_manager(void)
+{
+    struct service service = managed(at_no_path());
+    fill_its_queue();
+    start(&service);
+    CHECK(serves());
+    WAIT(heard("READY=1", 0) >= 0);
+    int before = manager.count;
+    fill_its_queue();
+    CHECK_EQ(command("reload"), DTM_OK);
+    WAIT(heard("READY=1", before) >= 0);
+    CHECK(heard("RELOADING=1", before) >= 0);
+    CHECK(heard("RELOADING=1", before) < heard("READY=1", before));
+    finish();
+    close_manager();
+}
+
 static const struct test tests[] = {
     {"a life, told to a path", with_a_path},
     {"a life, told to an abstract name", with_an_abstract_name},
     {"nobody listens", nobody_listens},
     {"the watchdog", the_watchdog},
     {"a deferred reload", a_deferred_reload},
+    {"a busy manager", a_busy_manager},
 };
 TEST_MAIN(tests)

@@ -214,8 +214,9 @@ static void given_back(uint32_t mode, bool by_name)
         if (round == 1)
             fds = count_fds(shared->host);
     }
-    WAIT(count_fds(shared->host) <= fds); /* the dead have one for a moment longer */
-    CHECK(!keeps("dtm-127.0.0.1"));       /* it is not ours to store */
+    /* The dead have one for a moment longer, and what the manager is to keep waits for it. */
+    WAIT((listen_to_it(), count_fds(shared->host) <= fds));
+    CHECK(!keeps("dtm-127.0.0.1")); /* it is not ours to store */
     kill(shared->host, SIGTERM);
     CHECK_EQ(wait_host(), 0);
     check_no_survivors();

@@ -1,5 +1,7 @@
 #include "upgrade.h"
 
+#include "inject.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -128,13 +130,28 @@ void exec_service(const char *mode, const char *workers)
     _exit(99);
 }
 
+/* How the first one is started, and what follows. */
+static struct service beginning;
+
+void inject_into_first(const int *calls)
+{
+    beginning = a_service();
+    inject_into(&beginning, calls);
+}
+
 void start_with(int version, const char *mode, const char *workers)
 {
     prepare_with(version);
     first = fork();
     CHECK(first >= 0);
-    if (first == 0)
+    if (first == 0) {
+        if (beginning.before)
+            beginning.before();
         exec_service(mode, workers);
+    }
+    SET(shared->host, first);
+    if (beginning.launched)
+        beginning.launched();
     WAIT(in_log("open for business") == atoi(workers));
     WAIT(in_log("has the control lock") == 1);
     CHECK_EQ(pid_in_file(), first);

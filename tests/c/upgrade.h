@@ -17,6 +17,7 @@ int pid_in_file(void);
 int in_log(const char *text); /* how often the log has it */
 void prepare_with(int version);
 void exec_service(const char *mode, const char *workers) __attribute__((noreturn));
+void inject_into_first(const int *calls); /* see inject.h; before start_with() */
 void start_with(int version, const char *mode, const char *workers);
 struct who who_serves(void);
 

@@ -301,3 +301,16 @@ fn whoever_says_that_it_is_free_and_is_not_is_not_waited_for_long() {
     assert_eq!(bench.armed(), [0, 1]);
     drop((client, held));
 }
+
+/// Whoever moved the sentinel could not put it back, and says so.
+#[test]
+fn a_door_without_the_sentinel_gets_it_again() {
+    let bench = Bench::new(2, 1);
+    assert_eq!(bench.schedule.next_deadline(), None);
+    assert!(bench.schedule.pool.unwatch(BASE));
+    bench.schedule.pool.leave_unwatched();
+    assert_eq!(bench.schedule.next_deadline(), Some(0));
+    bench.schedule.check(1);
+    assert_eq!(bench.schedule.next_deadline(), None);
+    assert!(bench.schedule.pool.unwatch(BASE), "it is there");
+}

@@ -78,7 +78,7 @@ pub(crate) fn as_nobody<T: Send>(run: impl FnOnce() -> T + Send) -> T {
 }
 
 /// May this process load a program? Says what is not tested if not.
-pub(super) fn privileged() -> bool {
+pub(crate) fn privileged() -> bool {
     match crate::bpf::kernel::sockets(1) {
         Err(Error { code, text }) if code == -libc::EPERM => {
             eprintln!("not tested: {text}");

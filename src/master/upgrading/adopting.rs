@@ -83,7 +83,7 @@ impl Master {
             return;
         }
         if self.upgrade.adopting.passed_on {
-            return self.tell_next(&Message::Worker(told));
+            return self.tell_next(Message::Worker(told));
         }
         let known = self.upgrade.adopting.held.contains_key(&told.spawn);
         if !known && !self.take_hold(told, fds.into_iter().next()) {
@@ -152,7 +152,7 @@ impl Master {
             ::log::info!("upgrade: {} workers of the old binary adopted", held.len());
         }
         if let Some(last) = &self.upgrade.last {
-            let _ = last.send(&Message::Adopted, &[]);
+            last.post(Message::Adopted);
         }
     }
 
@@ -271,7 +271,7 @@ impl Master {
     fn tell_old_to_stop(&self) {
         let before = [&self.upgrade.last, &self.upgrade.first];
         for link in before.into_iter().flatten() {
-            let _ = link.send(&Message::Stop, &[]);
+            link.post(Message::Stop);
         }
     }
 

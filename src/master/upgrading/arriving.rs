@@ -3,7 +3,7 @@
 use crate::channel::AT_ONCE;
 use crate::error::Result;
 use crate::master::policy::{Asker, Command, Event, Hold};
-use crate::master::{LAST, Master, SENTINEL};
+use crate::master::{LAST, Master};
 use crate::upgrade::link::Heard;
 use crate::upgrade::new::{self, New};
 use crate::upgrade::wire::Message;
@@ -43,6 +43,7 @@ impl Master {
                     self.unwatch(fd);
                     self.upgrade.last = None;
                     self.new_step(new::Event::Gone);
+                    self.publish_facts();
                     self.introduce();
                     self.adopted_alone();
                 }
@@ -104,7 +105,7 @@ impl Master {
             match action {
                 new::Action::Send(message) => {
                     if let Some(last) = &self.upgrade.last {
-                        let _ = last.send(&message, &[]);
+                        last.post(message);
                     }
                 }
                 new::Action::Lock { epoch } => {
@@ -132,7 +133,7 @@ impl Master {
         }
         self.rt.own_files(true);
         self.shared.schedule.take_over();
-        let _ = self.watch(self.shared.schedule.sentinel_fd(), SENTINEL);
+        self.watch_queues();
         let (lock, gates) = (false, false);
         self.events.push_back(Event::Hold(Hold { lock, gates }));
     }
@@ -145,6 +146,8 @@ impl Master {
         }
         let text = "the upgrade failed: the old binary serves on";
         self.start_failed = Some(text.into());
+        // Its lock is the old one's: what belongs to that is not given back.
+        self.suspend_controller();
         self.events.push_back(Event::Command {
             asker: Asker::Signal(0),
             command: match serves {

@@ -7,6 +7,7 @@ use crate::master::Master;
 use crate::master::policy::Slot;
 use crate::shm::Gauge;
 use crate::upgrade::draining::Draining;
+use crate::upgrade::link::is_full;
 use crate::upgrade::wire::Message;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -109,7 +110,7 @@ impl Master {
             return true;
         };
         let sent = next.link.send(&message, fd.as_slice());
-        let full = sent.is_err_and(|error| error.code == -libc::ENOBUFS);
+        let full = sent.is_err_and(|error| is_full(&error));
         if let (Message::Worker(told), false) = (message, full) {
             self.upgrade.bequest.told.insert(told.spawn, told);
         }
@@ -156,7 +157,7 @@ impl Master {
                 continue;
             };
             if self.upgrade.bequest.told.get(&spawn) != Some(&told) {
-                self.tell_next(&Message::Worker(told));
+                self.tell_next(Message::Worker(told));
                 self.upgrade.bequest.told.insert(spawn, told);
             }
         }

@@ -5,11 +5,11 @@ use crate::channel::{AT_ONCE, FDS_MAX, Kind};
 use crate::error::Result;
 use crate::ffi::*;
 use crate::master::policy::{Asker, Command, Event, Hold, Job, Phase, Slot, describe};
-use crate::master::{Master, NEXT, NEXT_DEATH, SENTINEL};
+use crate::master::{Master, NEXT, NEXT_DEATH};
 use crate::process::death;
 use crate::shm::Count;
 use crate::sys::now_ms;
-use crate::upgrade::link::{Heard, Link};
+use crate::upgrade::link::{Heard, Link, is_full};
 use crate::upgrade::old;
 use crate::upgrade::wire::{Message, Socket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -183,19 +183,13 @@ impl Master {
 
     fn old_act(&mut self, action: old::Action) {
         match action {
-            old::Action::Send(message) => self.tell_next(&message),
+            old::Action::Send(message) => self.tell_next(message),
             old::Action::Unlock => {
                 self.hold(true);
                 self.upgrade.unlocking = true;
-                let controller = self.controller_slot();
-                let acting = controller.is_some_and(|slot| {
-                    let child = self.policy.slots()[slot].child.as_ref();
-                    child.is_some_and(|c| c.phase == Phase::Open)
-                });
-                match controller.filter(|_| acting) {
-                    // The ack, or its death, is what follows.
-                    Some(slot) => self.tell(slot, Kind::Suspend, 0),
-                    None => self.unlocked(),
+                // Its ack, or its death, is what follows.
+                if !self.suspend_controller() {
+                    self.unlocked();
                 }
             }
             old::Action::Relock => {
@@ -205,8 +199,10 @@ impl Master {
                 self.hold(false);
             }
             old::Action::PassLock => {
+                // From then on its controller is the one that operators ask.
+                self.send_totals(true);
                 let epoch = self.lock_epoch + 1;
-                self.tell_next(&Message::Lock { epoch });
+                self.tell_next(Message::Lock { epoch });
             }
             old::Action::LetGo => {
                 self.send_totals(true);
@@ -215,7 +211,7 @@ impl Master {
             }
             old::Action::TakeBack => {
                 self.shared.schedule.take_back();
-                let _ = self.watch(self.shared.schedule.sentinel_fd(), SENTINEL);
+                self.watch_queues();
                 if let Some(pid_file) = &*self.rt.pid_file.borrow()
                     && let Err(error) = pid_file.claim()
                 {
@@ -242,26 +238,24 @@ impl Master {
     }
 
     fn retire(&mut self, pid: i32) {
-        if let Some(mut manager) = self.systemd.take() {
+        if let Some(manager) = &mut self.systemd {
             manager.successor(pid);
         }
-        self.tell_next(&Message::Main { pid });
+        self.tell_next(Message::Main { pid });
         self.rt.own_files(false);
         for link in [&self.upgrade.first, &self.upgrade.last]
             .into_iter()
             .flatten()
         {
-            let _ = link.send(&Message::Main { pid }, &[]);
+            link.post(Message::Main { pid });
         }
         self.send_totals(true);
         self.events.push_back(Event::Retire);
     }
 
-    pub(super) fn tell_next(&self, message: &Message) {
-        if let Some(next) = &self.upgrade.next
-            && let Err(error) = next.link.send(message, &[])
-        {
-            ::log::warn!("upgrade: {error}");
+    pub(super) fn tell_next(&self, message: Message) {
+        if let Some(next) = &self.upgrade.next {
+            next.link.post(message);
         }
     }
 
@@ -278,9 +272,17 @@ impl Master {
         }
     }
 
-    fn controller_slot(&self) -> Option<usize> {
-        let is_it = |s: &Slot| s.job == Some(Job::Controller) && s.child.is_some();
-        self.policy.slots().iter().position(is_it)
+    /// False: there is none that acts.
+    pub(super) fn suspend_controller(&mut self) -> bool {
+        let acts = |s: &Slot| {
+            let child = s.child.as_ref();
+            s.job == Some(Job::Controller) && child.is_some_and(|c| c.phase == Phase::Open)
+        };
+        let slot = self.policy.slots().iter().position(acts);
+        if let Some(slot) = slot {
+            self.tell(slot, Kind::Suspend, 0);
+        }
+        slot.is_some()
     }
 
     /// Clients for whom there is nobody here: the new binary's.
@@ -288,18 +290,19 @@ impl Master {
         if self.upgrade.successor().is_none() {
             return;
         }
-        while let Some((listener, client)) = self.passing.give_up_next() {
-            let listener = usize::try_from(listener).unwrap_or(usize::MAX);
+        while let Some((id, passed)) = self.passing.first_homeless() {
+            let listener = usize::try_from(passed.listener).unwrap_or(usize::MAX);
             let name = self.rt.listener_name(listener);
-            let (Some(next), Some(address)) = (&self.upgrade.next, name) else {
-                continue;
-            };
-            let sent = next
-                .link
-                .send(&Message::Client { address }, &[client.as_fd()]);
-            if let Err(error) = sent {
-                ::log::warn!("upgrade: a client is lost: {error}");
+            if let (Some(next), Some(address)) = (&self.upgrade.next, name) {
+                let client = Message::Client { address };
+                match next.link.send(&client, &[passed.client.as_fd()]) {
+                    // It stays here until there is.
+                    Err(error) if is_full(&error) => return,
+                    Err(error) => ::log::warn!("upgrade: a client is lost: {error}"),
+                    Ok(()) => {}
+                }
             }
+            self.passing.give_up(id);
         }
     }
 }

@@ -45,7 +45,7 @@ impl Master {
             self.upgrade.sent_at = now_ms();
             if now || totals != self.upgrade.sent {
                 self.upgrade.sent = totals.clone();
-                self.tell_next(&Message::Totals(totals));
+                self.tell_next(Message::Totals(totals));
             }
             self.bequeath_changes();
         }
