@@ -23,7 +23,7 @@ use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-/// Retry of the control listener after the process ran out of descriptors.
+/// Retry of the listeners after the process ran out of descriptors, or the kernel of room.
 const PAUSE: u32 = 6;
 /// Questions of the console to workers are to be looked at.
 const QUESTIONS: u32 = 7;
@@ -278,9 +278,7 @@ impl Controller {
         }
         self.epoch.set(epoch);
         ::log::debug!("control lock granted, epoch {epoch}");
-        if let Err(error) = self.listen_to_operators() {
-            ::log::error!("control listener: {error}");
-        }
+        self.listen_to_operators();
     }
 
     /// Another controller is to act: of the binary that replaces this one. Operators stay,
