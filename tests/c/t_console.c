@@ -101,7 +101,7 @@ static void the_state(void)
     char part[64];
     ask(client, "busy");
     const char *status = tell(fd, "STATUS JSON");
-    CHECK_SAYS(status, "\"state\":\"serving\"");
+    CHECK_SAYS(status, "\"state\":\"serving\",\"ready\":true,");
     CHECK_SAYS(status, "\"workers_open\":3");
     snprintf(part, sizeof part, "\"master_pid\":%d,", shared->host);
     CHECK_SAYS(status, part);
