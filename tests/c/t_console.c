@@ -174,6 +174,15 @@ static void settings(void)
     CHECK(begins(tell(fd, "ACCEPT TOKENS SET 65"), "-ERR tokens '65'"));
     CHECK(begins(tell(fd, "ACCEPT TOKENS SET 3"), "+3 accept tokens"));
     CHECK_SAYS(tell(fd, "ACCEPT STATS JSON"), "\"wanted\":\"hash\"");
+    CHECK(begins(tell(fd, "LOG LEVEL SET info"), "+"));
+    /* What is in force, not what the file says. */
+    CHECK_SAYS(tell(fd, "CONFIG GET workers"), "[$workers, $4]");
+    CHECK_SAYS(tell(fd, "CONFIG GET accept_mode"), "$hash]");
+    CHECK_SAYS(tell(fd, "CONFIG GET accept_tokens"), "$3]");
+    WAIT(strstr(tell(fd, "CONFIG GET log_level"), "$info]"));
+    CHECK(begins(tell(fd, "RELOAD"), "+"));
+    CHECK_SAYS(tell(fd, "CONFIG GET workers"), "[$workers, $3]");
+    CHECK_SAYS(tell(fd, "CONFIG GET accept_mode"), "$auto]");
     hang_up(fd);
     finish();
 }
