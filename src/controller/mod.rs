@@ -242,7 +242,8 @@ impl Controller {
             Kind::Reply => self.reply(frame),
             Kind::Answer => self.answer(frame.head.arg, 0, frame.payload),
             Kind::Refused => self.refused(frame),
-            Kind::TableChanged => self.see_to_questions(),
+            // Answers may be among what is read after this.
+            Kind::TableChanged => self.look_at_questions(0),
             Kind::Clients => {
                 if let Some(console) = &self.console {
                     let (spawn, question) = (frame.head.arg, frame.head.arg2);
@@ -261,12 +262,13 @@ impl Controller {
     }
 
     pub(crate) fn look_at_questions(&self, after_ms: u64) {
-        self.reactor().own_timer(QUESTIONS, Some(after_ms));
+        if self.console.as_ref().is_some_and(|c| c.has_questions()) {
+            self.reactor().own_timer(QUESTIONS, Some(after_ms));
+        }
     }
 
     fn see_to_questions(&self) {
         if let Some(console) = self.console.as_ref().filter(|c| c.has_questions()) {
-            self.refresh();
             console.see_to_questions(self);
         }
     }
