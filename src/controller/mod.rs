@@ -223,6 +223,15 @@ impl Controller {
         self.granted.get() && self.child.leaving().is_none()
     }
 
+    /// The binary after this one acts, for good: here only the rest drains.
+    pub(crate) fn is_replaced(&self) -> bool {
+        let ends = || {
+            let facts = self.child.shared.facts.read();
+            facts.is_some_and(|facts| facts.is_ending())
+        };
+        self.epoch.get() > 0 && !self.granted.get() && ends()
+    }
+
     fn own(&self, token: u32) {
         match token {
             DEADLINE => self.reactor().close_clients(DTM_CLOSE_DEADLINE),
