@@ -101,7 +101,11 @@ unsafe extern "C-unwind" fn close(
 ) {
     guard::enter(DTM_ROLE_CONTROLLER, |rt| {
         let (id, _) = client_key(client)?;
-        rt.controller()?.console()?.conns.borrow_mut().remove(&id);
+        let conn = rt.controller()?.console()?.conns.borrow_mut().remove(&id);
+        // Its last answer may have come in this very pass.
+        if let Some(conn) = conn {
+            let _ = conn.borrow_mut().flush();
+        }
         Ok(())
     });
 }
