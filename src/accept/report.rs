@@ -81,6 +81,12 @@ impl Schedule {
         }
     }
 
+    /// As they were set.
+    pub(crate) fn tokens(&self) -> u32 {
+        let tokens = self.pool.words.told(Told::Tokens).load(Relaxed);
+        u32::try_from(tokens).unwrap_or(u32::MAX)
+    }
+
     fn tokens_at(&self, listener: usize) -> u32 {
         if self.pool.mode(listener) != super::mode::Mode::Token {
             return 0;

@@ -10,7 +10,7 @@ use super::mode::Mode;
 use super::pool::Pool;
 use super::seat::Seat;
 use super::sentinel::Watch;
-use super::words::Words;
+use super::words::{Told, Words};
 use crate::bpf::{Steer, away};
 use crate::error::Result;
 use std::cell::{Cell, RefCell};
@@ -177,6 +177,8 @@ impl Schedule {
     /// How many workers are armed at each listener.
     pub(crate) fn set_tokens(&self, tokens: u32) {
         self.tokens.set(tokens.max(1));
+        let told = self.pool.words.told(Told::Tokens);
+        told.store(tokens.max(1).into(), Relaxed);
         self.set_limits();
         for door in self.pool.shared_doors() {
             if self.pool.mode(door.listener).is_queue() && self.pool.top_up(door, MASTER) > 0 {

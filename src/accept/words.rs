@@ -33,6 +33,8 @@ pub(crate) const CARRIED: [&str; 10] = [
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Told {
     Wanted,
+    /// Tokens of each queue as they were set, whether the mode has any or not.
+    Tokens,
     Depth,
     WaitingSince,
     Passed,

@@ -169,6 +169,14 @@ impl Conn {
         self.waiting.is_some() || self.unsent() > 0
     }
 
+    /// Who has nothing to be done makes room first, then who has been idle longest; the
+    /// least of these. None: it is owed something, listens, or ends as it is.
+    pub(super) fn makes_room(&self) -> Option<(bool, u64)> {
+        let stays = self.is_busy() || self.subscriptions() > 0 || self.closing;
+        let asks = || self.has_more || crate::event::unread(self.fd) > 0;
+        (!stays).then(|| (asks(), self.active))
+    }
+
     /// What its step returns when all was done that could be. Pure.
     pub(super) fn interest(&self) -> i32 {
         let unsent = self.unsent() > 0;
@@ -230,6 +238,25 @@ mod tests {
         drop(theirs);
         conn.receive().unwrap();
         assert_eq!((conn.next(), conn.interest()), (Parsed::More, DTM_DONE));
+    }
+
+    #[test]
+    fn who_has_asked_for_nothing_makes_room_first() {
+        let (mut conn, _ours, mut theirs) = pair();
+        let active = conn.active;
+        assert_eq!(conn.makes_room(), Some((false, active)));
+        conn.has_more = true;
+        assert_eq!(conn.makes_room(), Some((true, active)));
+        conn.has_more = false;
+        theirs.write_all(b"ping\r\n").unwrap();
+        assert_eq!(conn.makes_room(), Some((true, active)), "unread");
+        conn.receive().unwrap();
+        assert!(conn.makes_room().is_some_and(|(asks, _)| !asks));
+        conn.closing = true;
+        assert_eq!(conn.makes_room(), None, "it does so already");
+        conn.closing = false;
+        conn.waiting = Some(Waiting::Master(1));
+        assert_eq!(conn.makes_room(), None);
     }
 
     /// H03

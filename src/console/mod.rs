@@ -101,7 +101,11 @@ unsafe extern "C-unwind" fn close(
 ) {
     guard::enter(DTM_ROLE_CONTROLLER, |rt| {
         let (id, _) = client_key(client)?;
-        rt.controller()?.console()?.conns.borrow_mut().remove(&id);
+        let conn = rt.controller()?.console()?.conns.borrow_mut().remove(&id);
+        // Its last answer may have come in this very pass.
+        if let Some(conn) = conn {
+            let _ = conn.borrow_mut().flush();
+        }
         Ok(())
     });
 }
@@ -178,17 +182,20 @@ impl Console {
         if count == limit {
             return true;
         }
-        let idle = conns
+        let spare = conns
             .values()
-            .filter(|c| !c.borrow().is_busy() && c.borrow().subscriptions() == 0);
-        let Some(longest) = idle.min_by_key(|c| c.borrow().active) else {
+            .filter_map(|conn| Some((conn.borrow().makes_room()?, conn)));
+        let Some((_, spare)) = spare.min_by_key(|(order, _)| *order) else {
             return false;
         };
         ::log::warn!("control_clients = {limit} are in use: closing the one that is idle longest");
-        controller
-            .reactor()
-            .client_close(longest.borrow().client)
-            .is_ok()
+        // It goes at the end of this pass; the next one who comes has to find another.
+        let mut spare = spare.borrow_mut();
+        spare.closing = true;
+        if let Err(error) = controller.reactor().client_close(spare.client) {
+            ::log::debug!("it is about to go: {error}");
+        }
+        true
     }
 
     fn connection(&self, id: u64) -> Option<Connection> {

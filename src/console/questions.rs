@@ -7,7 +7,7 @@ use super::conn::Waiting;
 use super::names::state_name;
 use super::status::millis;
 use super::value::Value;
-use crate::channel::{ClientFacts, Clients, Kind, MOST_CLIENTS};
+use crate::channel::{AT_ONCE, ClientFacts, Clients, Kind, MESSAGES_MAX, MOST_CLIENTS};
 use crate::controller::Controller;
 use crate::ffi::*;
 use std::cell::{Cell, RefCell};
@@ -24,6 +24,8 @@ const MOST: usize = 16;
 #[derive(Default)]
 pub(super) struct Questions {
     last: Cell<u64>,
+    /// How often in a row they could not be judged.
+    behind: Cell<usize>,
     open: RefCell<BTreeMap<u64, Question>>,
 }
 
@@ -39,6 +41,17 @@ enum Answer {
     Given(Clients),
     /// There will be none, because.
     None(String),
+}
+
+impl Questions {
+    /// Is nobody to be judged, because there is more to hear first? But a channel that never
+    /// runs empty is not waited for: after so many looks it has been read once over.
+    fn put_off(&self, has_more: bool) -> bool {
+        let behind = self.behind.get();
+        let again = has_more && behind < MESSAGES_MAX / AT_ONCE;
+        self.behind.set(if again { behind + 1 } else { 0 });
+        again
+    }
 }
 
 impl Console {
@@ -74,7 +87,7 @@ impl Console {
         self.questions.open.borrow_mut().insert(id, question);
         // Also when there is nobody to ask: the answer must not come before the question
         // is known to the connection.
-        controller.look_at_questions(if self.is_answered(id) { 0 } else { PATIENCE_MS });
+        controller.look_at_questions(0);
         Ok(Waiting::Workers(id))
     }
 
@@ -107,6 +120,11 @@ impl Console {
     /// The table has changed, or time has passed: some will not answer any more.
     pub(crate) fn see_to_questions(&self, controller: &Controller) {
         let now = crate::sys::now_ms();
+        controller.refresh();
+        // What was said before that waits there, perhaps, and counts.
+        if self.questions.put_off(controller.child.link.has_more()) {
+            return controller.look_at_questions(0);
+        }
         let mut done = Vec::new();
         let mut next: Option<u64> = None;
         for (id, question) in self.questions.open.borrow_mut().iter_mut() {
@@ -301,6 +319,16 @@ mod tests {
             let listed = String::from_utf8_lossy(&out).matches("ssss\r\n").count();
             assert!(listed >= workers.min(200), "{workers}: {listed}");
         }
+    }
+
+    #[test]
+    fn nobody_is_judged_before_all_was_heard_but_not_for_ever() {
+        let questions = Questions::default();
+        assert!(!questions.put_off(false));
+        assert!(questions.put_off(true));
+        assert!(!questions.put_off(false));
+        let looks = (0..1_000).take_while(|_| questions.put_off(true)).count();
+        assert_eq!(looks, MESSAGES_MAX / AT_ONCE);
     }
 
     #[test]

@@ -184,6 +184,7 @@ impl Status {
             ("name", self.name.as_str().into()),
             ("version", env!("CARGO_PKG_VERSION").into()),
             ("state", self.state().into()),
+            ("ready", Value::Bool(self.is_ready())),
             ("master_pid", Value::Int(self.master.0.into())),
             ("controller_pid", Value::Int(self.controller.0.into())),
             ("started_at", Value::count(facts.started_at)),

@@ -2,26 +2,39 @@
 //! machine of the service's own. flow: C2, C7
 
 use super::{CONTROL, Controller, METRICS, PAUSE};
-use crate::error::Result;
 use crate::event::Origin;
 use crate::net::{self, AcceptError};
 use std::os::fd::BorrowedFd;
 
 /// Operators accepted in one pass; the rest wait for the next.
 const BATCH: usize = 16;
-/// How long a controller without free descriptors accepts nobody.
+/// How long a controller accepts nobody that lacks descriptors, or the kernel memory.
 const PAUSE_MS: u64 = 100;
 
 impl Controller {
-    pub(super) fn listen_to_operators(&self) -> Result<()> {
-        let input = libc::EPOLLIN.unsigned_abs();
-        if let Some((fd, _)) = self.rt.control_listener() {
-            self.reactor().own_add(fd, input, CONTROL)?;
+    /// Each by itself: what the kernel has no room for now is tried again later.
+    pub(super) fn listen_to_operators(&self) {
+        let control = self.rt.control_listener().map(|(fd, _)| (fd, CONTROL));
+        let metrics = self.rt.metrics_listener().map(|fd| (fd, METRICS));
+        for (fd, token) in control.into_iter().chain(metrics) {
+            match self
+                .reactor()
+                .own_add(fd, libc::EPOLLIN.unsigned_abs(), token)
+            {
+                Ok(()) => {}
+                // It was the other one that failed.
+                Err(error) if error.code == -libc::EEXIST => {}
+                Err(error) => {
+                    let name = if token == CONTROL {
+                        "control"
+                    } else {
+                        "metrics"
+                    };
+                    ::log::warn!("{name} listener: {error}: not for {PAUSE_MS} ms");
+                    self.reactor().own_timer(PAUSE, Some(PAUSE_MS));
+                }
+            }
         }
-        if let Some(fd) = self.rt.metrics_listener() {
-            self.reactor().own_add(fd, input, METRICS)?;
-        }
-        Ok(())
     }
 
     /// Nobody is accepted any more, or not for a while.
@@ -42,12 +55,10 @@ impl Controller {
         }
     }
 
-    /// Descriptors may be free again.
+    /// Descriptors, or room in the kernel, may be there again.
     pub(super) fn listen_again(&self) {
-        if self.acting()
-            && let Err(error) = self.listen_to_operators()
-        {
-            ::log::error!("control listener: {error}");
+        if self.acting() {
+            self.listen_to_operators();
         }
     }
 

@@ -23,7 +23,7 @@ use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-/// Retry of the control listener after the process ran out of descriptors.
+/// Retry of the listeners after the process ran out of descriptors, or the kernel of room.
 const PAUSE: u32 = 6;
 /// Questions of the console to workers are to be looked at.
 const QUESTIONS: u32 = 7;
@@ -224,6 +224,15 @@ impl Controller {
         self.granted.get() && self.child.leaving().is_none()
     }
 
+    /// The binary after this one acts, for good: here only the rest drains.
+    pub(crate) fn is_replaced(&self) -> bool {
+        let ends = || {
+            let facts = self.child.shared.facts.read();
+            facts.is_some_and(|facts| facts.is_ending())
+        };
+        self.epoch.get() > 0 && !self.granted.get() && ends()
+    }
+
     fn own(&self, token: u32) {
         match token {
             DEADLINE => self.reactor().close_clients(DTM_CLOSE_DEADLINE),
@@ -243,7 +252,8 @@ impl Controller {
             Kind::Reply => self.reply(frame),
             Kind::Answer => self.answer(frame.head.arg, 0, frame.payload),
             Kind::Refused => self.refused(frame),
-            Kind::TableChanged => self.see_to_questions(),
+            // Answers may be among what is read after this.
+            Kind::TableChanged => self.look_at_questions(0),
             Kind::Clients => {
                 if let Some(console) = &self.console {
                     let (spawn, question) = (frame.head.arg, frame.head.arg2);
@@ -262,12 +272,13 @@ impl Controller {
     }
 
     pub(crate) fn look_at_questions(&self, after_ms: u64) {
-        self.reactor().own_timer(QUESTIONS, Some(after_ms));
+        if self.console.as_ref().is_some_and(|c| c.has_questions()) {
+            self.reactor().own_timer(QUESTIONS, Some(after_ms));
+        }
     }
 
     fn see_to_questions(&self) {
         if let Some(console) = self.console.as_ref().filter(|c| c.has_questions()) {
-            self.refresh();
             console.see_to_questions(self);
         }
     }
@@ -281,9 +292,7 @@ impl Controller {
         // Another controller may have acted since we did.
         self.actions.drop_session();
         ::log::debug!("control lock granted, epoch {epoch}");
-        if let Err(error) = self.listen_to_operators() {
-            ::log::error!("control listener: {error}");
-        }
+        self.listen_to_operators();
     }
 
     /// Another controller is to act: of the binary that replaces this one. Operators stay,

@@ -64,7 +64,12 @@ impl Controller {
     /// One worker, as C sees it.
     pub(crate) fn describe(&self, slot: usize, row: &Row) -> dtm_worker_t {
         let board = &self.child.shared.board;
-        let clients = board.get(slot, crate::shm::Gauge::Clients);
+        // What the last one said stands there until the next one is forked.
+        let said = |gauge| match row.pid {
+            0 => 0,
+            _ => board.get(slot, gauge),
+        };
+        let clients = said(crate::shm::Gauge::Clients);
         let now = crate::sys::now_ms();
         let fork = (row.next_fork != 0).then(|| row.next_fork.saturating_sub(now));
         dtm_worker_t {
@@ -77,8 +82,11 @@ impl Controller {
             pid: row.pid,
             clients: u32::try_from(clients).unwrap_or(u32::MAX),
             attempt: self.updates.attempts(slot, row.spawn),
-            load: self.child.shared.schedule.load(slot),
-            accepted: board.get(slot, crate::shm::Gauge::Accepted),
+            load: match row.pid {
+                0 => 0,
+                _ => self.child.shared.schedule.load(slot),
+            },
+            accepted: said(crate::shm::Gauge::Accepted),
             slot_class: row.class,
             reason: row.reason,
             status: row.status,

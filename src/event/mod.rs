@@ -42,6 +42,7 @@ pub(crate) use reactor::{ASLEEP, BOUNDARY, OWN, Owner, Reactor, Setup, TOKENS};
 
 pub(crate) use client::{ask_client, client_key, client_origin, client_set_state, set_busy};
 pub(crate) use entry::Entry;
+pub(crate) use poller::unread;
 pub(crate) use watch::ask_watch;
 
 use crate::error::{Error, Result};

@@ -216,7 +216,7 @@ pub(super) fn report(bits: u32, interest: u8) -> Report {
 }
 
 /// Bytes that were received and not read yet; 0 too for an fd that cannot tell.
-pub(super) fn unread(fd: RawFd) -> i32 {
+pub(crate) fn unread(fd: RawFd) -> i32 {
     let mut bytes: i32 = 0;
     // SAFETY: FIONREAD stores one int.
     match unsafe { libc::ioctl(fd, libc::FIONREAD, &raw mut bytes) } {

@@ -43,6 +43,7 @@ impl Master {
             }
             Action::ShowListeners => self.show_listeners(),
             Action::Reply { asker, code, text } => self.replies.push((asker, code, text)),
+            Action::ReplyNow { asker, code, text } => self.reply(asker, code, &text),
             Action::EndReload {
                 askers,
                 generation,

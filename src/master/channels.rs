@@ -4,6 +4,7 @@ use super::Master;
 use super::policy::{Asker, Command, Event, Job};
 use crate::channel::{Buffer, Frame, Head, Kind, Recv, Sent, recv, send_with};
 use crate::config::AcceptMode;
+use crate::error::{Error, Result};
 use crate::ffi::*;
 use std::os::fd::AsFd;
 
@@ -120,8 +121,10 @@ impl Master {
                 return self.reply(asker, code, &text);
             }
             DTM_CMD_REOPEN_LOG => {
-                self.reopen_logs();
-                return self.reply(asker, DTM_OK, "logs reopened");
+                return match self.reopen_logs() {
+                    Ok(()) => self.reply(asker, DTM_OK, "logs reopened"),
+                    Err(error) => self.reply(asker, DTM_EFAILED, &error.text),
+                };
             }
             _ => {
                 return self.reply(asker, DTM_ENOTSUP, "this version has no such command");
@@ -235,10 +238,18 @@ impl Master {
         (DTM_OK, format!("log level {name} in every process"))
     }
 
-    pub(super) fn reopen_logs(&mut self) {
-        if let Err(error) = crate::log::reopen() {
-            ::log::error!("log: {error}");
-        }
+    /// In every process, as far as that goes. The first error: whose log was not opened anew.
+    pub(super) fn reopen_logs(&mut self) -> Result<()> {
+        let mut first = Ok(());
+        let mut note = |result: Result<()>| {
+            if let Err(error) = &result {
+                ::log::error!("{error}");
+            }
+            if first.is_ok() {
+                first = result;
+            }
+        };
+        note(crate::log::reopen());
         let config = self.rt.config();
         for role in [DTM_ROLE_WORKER, DTM_ROLE_CONTROLLER, DTM_ROLE_FUNC] {
             let slots: Vec<usize> = (0..self.pairs.len())
@@ -250,28 +261,30 @@ impl Master {
             let file = match crate::log::open_for(&config.log, role).transpose() {
                 Ok(file) => file,
                 Err(error) => {
-                    ::log::error!("log of the {}: {error}", crate::role::name(role));
+                    note(Err(error));
                     continue;
                 }
             };
             for slot in slots {
-                self.hand_log(slot, file.as_ref());
+                note(self.hand_log(slot, file.as_ref()));
             }
         }
+        first
     }
 
     /// It goes on in this file; without one it opens its own.
-    fn hand_log(&mut self, slot: usize, file: Option<&std::fs::File>) {
+    fn hand_log(&mut self, slot: usize, file: Option<&std::fs::File>) -> Result<()> {
         let Some(head) = self.head(Kind::ReopenLog, slot, 0, 0) else {
-            return;
+            return Ok(());
         };
         let fds: Vec<_> = file.iter().map(|file| file.as_fd()).collect();
         let frame = Frame { head, payload: &[] };
-        if !matches!(
-            send_with(self.pairs[slot].master.as_fd(), &frame, &fds),
-            Ok(Sent::Done | Sent::Gone)
-        ) {
-            ::log::error!("slot {slot} does not read: it goes on with its old log");
-        }
+        let text = match send_with(self.pairs[slot].master.as_fd(), &frame, &fds) {
+            Ok(Sent::Done | Sent::Gone) => return Ok(()),
+            Ok(Sent::Full) => "it does not read".into(),
+            Err(error) => error.text,
+        };
+        let text = format!("slot {slot} goes on with its old log: {text}");
+        Err(Error::new(DTM_EFAILED, text))
     }
 }

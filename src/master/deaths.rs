@@ -1,7 +1,7 @@
 //! Deaths of children, and the ban that defers what follows from them.
 //! flow: M10-M12, L6
 
-use super::policy::Event;
+use super::policy::{Event, Reason};
 use super::{Master, SWEEP_MS};
 use crate::channel::{MESSAGES_MAX, drain};
 use crate::process::death;
@@ -96,13 +96,27 @@ impl Master {
     /// The zombie may go, and with it everything on the way from or to it.
     pub(super) fn reap(&mut self, slot: usize, pid: i32) {
         death::reap(pid);
-        let late = self.shared.board.get(slot, Gauge::Late);
+        let board = &self.shared.board;
+        let late = board
+            .get(slot, Gauge::Late)
+            .saturating_add(self.cut_short(slot));
         self.policy.counts.add(Count::LateClients, late);
         let pair = &self.pairs[slot];
         let lost = drain(pair.child.as_fd()) + drain(pair.master.as_fd());
         if lost > 0 {
             ::log::debug!("slot {slot}: {lost} messages of or for its dead process dropped");
         }
+    }
+
+    /// Clients that it had yet when it was killed because it did not leave in time. It may
+    /// have scribbled, so no more than it can have had.
+    fn cut_short(&self, slot: usize) -> u64 {
+        let last = self.policy.slots()[slot].last;
+        if !last.is_some_and(|(reason, _)| reason == Reason::Deadline) {
+            return 0;
+        }
+        let clients = self.shared.board.get(slot, Gauge::Clients);
+        clients.min(self.rt.config().max_clients.into())
     }
 
     /// The loop broke: nobody decides any more, but no child outlives dtm_run().

@@ -27,6 +27,11 @@ impl Master {
         }
     }
 
+    /// Than is published yet.
+    pub(super) fn wants_fewer(&self) -> bool {
+        self.policy.facts(&self.facts).workers < self.facts.workers
+    }
+
     pub(super) fn reload_ended(&mut self, code: i32) {
         self.facts.reload_at = crate::sys::wall_seconds();
         self.facts.reload_code = u64::from(code.unsigned_abs());

@@ -67,6 +67,8 @@ fn row(slot: &Slot, clock: &Clock) -> Row {
         return Row {
             state: match slot.failed {
                 true => DTM_WORKER_FAILED,
+                // Nobody has died: one that waits for the canary, or for the first fork.
+                false if slot.deaths == 0 => DTM_WORKER_STARTING,
                 false => DTM_WORKER_DEAD,
             },
             next_fork: slot.due.map_or(0, |at| clock.when(at)),
@@ -85,5 +87,25 @@ fn row(slot: &Slot, clock: &Clock) -> Row {
         pid: child.pid,
         spawn: child.spawn,
         ..wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_process_a_slot_is_dead_only_where_one_died() {
+        let slot = |deaths, failed| {
+            let mut slot = Slot::default();
+            slot.job = Some(Job::Worker { index: 3 });
+            (slot.due, slot.deaths, slot.failed) = (Some(0), deaths, failed);
+            slot
+        };
+        let clock = Clock::new(1_000);
+        let state = |deaths, failed| row(&slot(deaths, failed), &clock).state;
+        assert_eq!(state(0, false), DTM_WORKER_STARTING);
+        assert_eq!(state(1, false), DTM_WORKER_DEAD);
+        assert_eq!(state(3, true), DTM_WORKER_FAILED);
     }
 }

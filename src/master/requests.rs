@@ -23,7 +23,7 @@ impl Master {
                 Meaning::LoadConfig => self.ask(signal, Command::LoadConfig),
                 Meaning::OneMore => self.ask(signal, Command::ScaleBy(1)),
                 Meaning::OneLess => self.ask(signal, Command::ScaleBy(-1)),
-                Meaning::ReopenLog => self.reopen_logs(),
+                Meaning::ReopenLog => self.reopen_and_tell(),
                 Meaning::Upgrade => self.ask_upgrade(Asker::Signal(signal)),
                 Meaning::Leave | Meaning::Nothing => {
                     ::log::info!("{} means nothing to the master: ignored", name(signal));
@@ -46,8 +46,13 @@ impl Master {
             self.ask_upgrade(Asker::Signal(0));
         }
         if bits & (1 << (REQUEST_BASE + DTM_CMD_REOPEN_LOG)) != 0 {
-            self.reopen_logs();
+            self.reopen_and_tell();
         }
+    }
+
+    /// Nobody is there to be answered: what went wrong stands in the log, such as it is.
+    fn reopen_and_tell(&mut self) {
+        let _ = self.reopen_logs();
     }
 
     fn ask(&mut self, signal: i32, command: Command) {

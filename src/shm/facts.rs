@@ -55,6 +55,12 @@ facts! {
     config_at,
 }
 
+impl Facts {
+    pub(crate) fn is_ending(&self) -> bool {
+        self.stopped == 2
+    }
+}
+
 pub(crate) struct FactsBlock {
     region: Region,
 }

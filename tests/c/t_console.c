@@ -101,7 +101,7 @@ static void the_state(void)
     char part[64];
     ask(client, "busy");
     const char *status = tell(fd, "STATUS JSON");
-    CHECK_SAYS(status, "\"state\":\"serving\"");
+    CHECK_SAYS(status, "\"state\":\"serving\",\"ready\":true,");
     CHECK_SAYS(status, "\"workers_open\":3");
     snprintf(part, sizeof part, "\"master_pid\":%d,", shared->host);
     CHECK_SAYS(status, part);
@@ -127,6 +127,67 @@ static void the_state(void)
     CHECK(begins(tell(fd, "REPORT x"), "-ERR report 'x': must be"));
     hang_up(fd);
     finish();
+}
+
+/* Workers that wait for the canary are not dead, and the old ones serve whole. */
+static void while_a_reload_is_prepared(void)
+{
+    struct service service = a_console();
+    service.config.start_timeout_ms = 600000;
+    start(&service);
+    int fd = console(), other = console();
+    CHECK(begins(tell(fd, "CONFIG SET workers 2"), "+"));
+    WAIT(count_role(DTM_ROLE_WORKER) == 2);
+    SET(shared->init_trouble, HANG);
+    send_text(other, "RELOAD\r\n"); /* to three */
+    WAIT(count_role(DTM_ROLE_WORKER) == 3);
+    const char *status = tell(fd, "STATUS JSON");
+    CHECK_SAYS(status, "\"state\":\"reloading\",\"ready\":true,");
+    CHECK_SAYS(status, "\"workers_wanted\":2,\"workers_open\":2,");
+    CHECK_SAYS(status, "\"workers_dead\":0,");
+    CHECK_SAYS(tell(fd, "WORKERS JSON"), "\"pid\":0,\"state\":\"starting\"");
+    CHECK(begins(tell(fd, "STOP"), "+"));
+    CHECK(begins(reply(other), "-FAILED"));
+    hang_up(fd), hang_up(other);
+    finish();
+}
+
+/* What a worker said last is not true any more when it is dead. */
+static void the_clients_of_the_dead(void)
+{
+    struct service service = a_console();
+    service.config.respawn_delay_ms = service.config.respawn_delay_max_ms = 600000;
+    start(&service);
+    int fd = console();
+    for (int death = 0; death < 2; death++) { /* the second one has its slot wait */
+        WAIT(count_open(0) == 3);
+        int client = dial_worker(nth_open(0));
+        ask(client, "busy");
+        WAIT(strstr(tell(fd, "STATUS JSON"), "\"clients\":1,"));
+        end_kid(nth_open(0), SIGKILL);
+        hang_up(client);
+        WAIT(strstr(tell(fd, "STATUS JSON"), "\"clients\":0,"));
+    }
+    CHECK_SAYS(tell(fd, "STATUS JSON"), "\"workers_dead\":1,");
+    CHECK_SAYS(tell(fd, "INFO worker"), "worker_clients:0\r\n");
+    CHECK_SAYS(tell(fd, "GENERATIONS JSON"), "\"clients\":0,");
+    hang_up(fd);
+    finish();
+}
+
+/* The controller itself is told to end at once, and its operator hears of it. */
+static void shutdown_now(void)
+{
+    for (int round = 0; round < 5; round++) {
+        struct service service = a_console();
+        start(&service);
+        int fd = console();
+        CHECK_SAYS(tell(fd, "SHUTDOWN NOW"), "+the service is ending");
+        CHECK(!reply(fd));
+        hang_up(fd);
+        ended_well();
+        CHECK_EQ(shared->result.reason, DTM_END_FAST);
+    }
 }
 
 static void connections(void)
@@ -174,6 +235,15 @@ static void settings(void)
     CHECK(begins(tell(fd, "ACCEPT TOKENS SET 65"), "-ERR tokens '65'"));
     CHECK(begins(tell(fd, "ACCEPT TOKENS SET 3"), "+3 accept tokens"));
     CHECK_SAYS(tell(fd, "ACCEPT STATS JSON"), "\"wanted\":\"hash\"");
+    CHECK(begins(tell(fd, "LOG LEVEL SET info"), "+"));
+    /* What is in force, not what the file says. */
+    CHECK_SAYS(tell(fd, "CONFIG GET workers"), "[$workers, $4]");
+    CHECK_SAYS(tell(fd, "CONFIG GET accept_mode"), "$hash]");
+    CHECK_SAYS(tell(fd, "CONFIG GET accept_tokens"), "$3]");
+    WAIT(strstr(tell(fd, "CONFIG GET log_level"), "$info]"));
+    CHECK(begins(tell(fd, "RELOAD"), "+"));
+    CHECK_SAYS(tell(fd, "CONFIG GET workers"), "[$workers, $3]");
+    CHECK_SAYS(tell(fd, "CONFIG GET accept_mode"), "$auto]");
     hang_up(fd);
     finish();
 }
@@ -227,6 +297,9 @@ static const struct test tests[] = {
     {"as Redis clients speak", as_redis_clients_speak},
     {"the master's answers", the_masters_answers},
     {"the state", the_state},
+    {"while a reload is prepared", while_a_reload_is_prepared},
+    {"the clients of the dead", the_clients_of_the_dead},
+    {"SHUTDOWN NOW", shutdown_now},
     {"connections", connections},
     {"settings", settings},
     {"the log level", log_level},

@@ -265,6 +265,68 @@ static void all_in_use(void)
     finish();
 }
 
+/* H06: whose command waits unread is not the one that makes room, and all who come at once
+ * get in. */
+static void all_in_use_and_busy(void)
+{
+    enum { CLIENTS = 4, ALL = CLIENTS + 1 };
+    struct service service = a_console();
+    service.config.control_clients = CLIENTS;
+    start(&service);
+    int fd[ALL + 3];
+    for (int i = 0; i < ALL; i++) { /* with the one that is the owner's */
+        fd[i] = console();
+        CHECK(begins(tell(fd[i], "PING"), "+PONG"));
+    }
+    CHECK_EQ(kill(controller()->pid, SIGSTOP), 0);
+    WAIT(state_of(controller()->pid) == 'T');
+    send_text(fd[0], "PING\r\n");
+    for (int i = ALL; i < ALL + 3; i++) {
+        fd[i] = console();
+        send_text(fd[i], "PING\r\n");
+    }
+    CHECK_EQ(kill(controller()->pid, SIGCONT), 0);
+    CHECK(begins(reply(fd[0]), "+PONG"));
+    for (int i = ALL; i < ALL + 3; i++)
+        CHECK(begins(reply(fd[i]), "+PONG"));
+    for (int i = 1; i <= 3; i++)
+        CHECK(!reply(fd[i]));
+    CHECK(begins(tell(fd[4], "PING"), "+PONG"));
+    for (int i = 0; i < ALL + 3; i++)
+        hang_up(fd[i]);
+    finish();
+}
+
+/* An answer that is there counts, however much stands before it and however late it is read. */
+static void answers_that_wait(void)
+{
+    enum { MESSAGES = 100 };
+    struct service service = a_console();
+    start(&service);
+    int fd = console(), other = console();
+    struct kid *asked = nth_open(0), *talks = nth_open(1);
+    int client = dial_worker(talks);
+    CHECK_EQ(kill(asked->pid, SIGSTOP), 0);
+    WAIT(state_of(asked->pid) == 'T');
+    char question[64];
+    snprintf(question, sizeof question, "CLIENTS PID %d JSON\r\n", asked->pid);
+    send_text(fd, question);
+    WAIT(strstr(tell(other, "CLIENT LIST"), "cmd=clients "));
+    CHECK_EQ(kill(controller()->pid, SIGSTOP), 0);
+    WAIT(state_of(controller()->pid) == 'T');
+    for (int i = 0; i < MESSAGES; i++)
+        ask(client, "answer x");
+    CHECK_EQ(kill(asked->pid, SIGCONT), 0);
+    observe(1500); /* beyond the time that a worker has */
+    CHECK_EQ(kill(controller()->pid, SIGCONT), 0);
+    const char *answer = reply(fd);
+    if (!answer || !strstr(answer, "\"clients\":0"))
+        fail_at(__FILE__, __LINE__, "'%s'", answer ? answer : "(hung up)");
+    CHECK_EQ(GET(shared->answers), MESSAGES);
+    hang_up(fd), hang_up(other), hang_up(client);
+    finish();
+}
+
 /* H07: a worker that hears nothing is named at once, and so is one that does not answer. */
 static void workers_that_hear_nothing(void)
 {
@@ -331,6 +393,8 @@ static const struct test tests[] = {
     {"H03: never reads events", never_reads_events},
     {"H04: HTTP", http},
     {"H06: all connections in use", all_in_use},
+    {"H06: all connections in use and busy", all_in_use_and_busy},
+    {"H07: answers that wait", answers_that_wait},
     {"H07: workers that hear nothing", workers_that_hear_nothing},
     {"H08: leaves during a reload", leaves_during_a_reload},
 };

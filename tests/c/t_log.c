@@ -5,11 +5,13 @@
  */
 #include "peer.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -65,6 +67,31 @@ static void files(void)
     WAIT(file_has(log_of("master"), pid));
     finish();
     unlink(log_of("host")), unlink(log_of("master"));
+    unlink(log_of("worker")), unlink(log_of("controller"));
+}
+
+/* What could not be opened anew is named; everything else is. */
+static void reopened(void)
+{
+    char target[160];
+    struct service service = a_service();
+    snprintf(target, sizeof target, "file:%s/%%r.log", scratch());
+    service.config.log_target = target;
+    start(&service);
+    CHECK_EQ(command("reopen"), DTM_OK);
+    CHECK_EQ(rename(log_of("worker"), log_of("moved")), 0);
+    CHECK_EQ(mkdir(log_of("worker"), 0700), 0);
+    CHECK_EQ(unlink(log_of("controller")), 0);
+    CHECK_EQ(command("reopen"), DTM_EFAILED);
+    CHECK(strstr(detail, log_of("worker")));
+    CHECK(strstr(detail, strerror(EISDIR)));
+    WAIT(holds(controller()->pid, log_of("controller")));
+    CHECK(holds(nth_open(0)->pid, log_of("moved")));
+    CHECK_EQ(rmdir(log_of("worker")), 0);
+    CHECK_EQ(command("reopen"), DTM_OK);
+    WAIT(holds(nth_open(0)->pid, log_of("worker")));
+    finish();
+    unlink(log_of("host")), unlink(log_of("master")), unlink(log_of("moved"));
     unlink(log_of("worker")), unlink(log_of("controller"));
 }
 
@@ -246,6 +273,7 @@ static void without_stdio(void)
 
 static const struct test tests[] = {
     {"a file per role", files},
+    {"reopened", reopened},
     {"callback", callback},
     {"LIBDTM_LOG", environment},
     {"off", off},

@@ -112,6 +112,7 @@ static void a_deaf_one_makes_room(void)
     hang_up(stuck), hang_up(other);
     finish();
     CHECK_EQ(shared->result.killed, 1);
+    CHECK_EQ(shared->result.late_clients, 1); /* it was not there to count it */
 }
 
 /* A reload that fails closes nobody. */

@@ -104,17 +104,29 @@ static void some_pidfds(void)
     without_pidfds(EMFILE, 3);
 }
 
-/* A client that the kernel has no room to watch is hung up on; the next one is served. */
-static bool serves_in_the_end(void)
+/* Who the kernel has no room to watch is hung up on; the next one is served. */
+static bool is_answered(int (*reach)(void), const char *question)
 {
     const char *answer = NULL;
     for (int i = 0; i < 2 && !answer; i++) {
-        int fd = dial(shared->port[0]);
-        say(fd, "who");
+        int fd = reach();
+        say(fd, question);
         answer = hear(fd);
         hang_up(fd);
     }
     return answer != NULL;
+}
+
+static int client(void)
+{
+    return dial(shared->port[0]);
+}
+
+static int operator(void)
+{
+    char address[160];
+    snprintf(address, sizeof address, "unix:%s", control_path());
+    return dial_address(address);
 }
 
 /* B04, B08: the n-th of these calls fails, for each n that there is, in a whole start. The
@@ -136,8 +148,11 @@ static void each_fails(int call, int error)
             at_start++;
             continue;
         }
-        if (!serves_in_the_end())
+        if (!is_answered(client, "who"))
             fail_at(__FILE__, __LINE__, "call %d failed once, the %u-th: nobody serves", call,
+                    n);
+        if (!is_answered(operator, "pid"))
+            fail_at(__FILE__, __LINE__, "call %d failed once, the %u-th: a deaf console", call,
                     n);
         finish();
         if (injected() == 0)

@@ -44,6 +44,30 @@ static void one_after_the_other(void)
     end();
 }
 
+/* Whoever has been connected since before asks the binary that serves; who only listens is
+ * told when the old one has ended. */
+static void operators_connect_again(void)
+{
+    char address[160];
+    start_with(1, "1", "2");
+    snprintf(address, sizeof address, "unix:%s", at("control"));
+    int asks = dial_address(address), listens = dial_address(address);
+    int old = dial(shared->port[0]);
+    ask(old, "busy");
+    CHECK(strstr(ask(asks, "ping"), "+PONG"));
+    CHECK(strstr(ask(listens, "subscribe exit"), "*3"));
+    install(2);
+    CHECK_EQ(operate("upgrade"), 0);
+    WAIT(!strstr(ask(asks, "ping"), "+PONG"));
+    CHECK(!hear(asks));
+    CHECK_EQ(operate("ping"), 0);
+    who(old);
+    hang_up(old);
+    WAIT(ended(first, NULL));
+    hang_up(asks), hang_up(listens);
+    end();
+}
+
 /* 10 upgrades between two binaries under load. */
 static void ten_under_load(const char *mode, const char *workers)
 {
@@ -269,6 +293,7 @@ static void under_a_manager(void)
 
 static const struct test tests[] = {
     {"one after the other", one_after_the_other},
+    {"operators connect again", operators_connect_again},
     {"10 upgrades under load, steer", ten_steered},
     {"10 upgrades under load, token", ten_by_token},
     {"10 upgrades under load, hash", ten_by_hash},

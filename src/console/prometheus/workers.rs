@@ -38,7 +38,7 @@ pub(super) fn write(s: &Status, out: &mut Text) {
         }),
     );
     adopted(s, out);
-    let waits = |w: &&Worker| w.told.pid == 0 && w.told.fork_ms != DTM_OFF;
+    let waits = |w: &&Worker| w.told.state == DTM_WORKER_DEAD && w.told.fork_ms != DTM_OFF;
     out.gauge(
         "dtm_slots_in_backoff",
         "Slots whose process died and is to be forked again later.",

@@ -3,15 +3,33 @@
 use super::super::glob;
 use super::*;
 use crate::config::Config;
+use std::collections::BTreeMap;
 
 /// What redis-benchmark wants to know of every server. No settings of ours, so only who
 /// names them is told: nothing here is stored.
 const OF_REDIS: [(&str, &str); 2] = [("save", ""), ("appendonly", "no")];
 
+/// What commands have changed since the configuration was loaded.
+fn changed(call: &Call<'_>) -> BTreeMap<&'static str, String> {
+    let shared = &call.controller.child.shared;
+    let mode = shared.schedule.report(None).wanted;
+    let mut changed = BTreeMap::from([
+        ("accept_mode", Config::show_value("accept_mode", mode)),
+        ("accept_tokens", shared.schedule.tokens().to_string()),
+        ("log_level", service::level_in_force()),
+    ]);
+    if let Some(facts) = shared.facts.read() {
+        changed.insert("workers", facts.workers.to_string());
+    }
+    changed
+}
+
 /// CONFIG GET pattern ...
 pub(in crate::console) fn get(call: &mut Call<'_>) -> Answered {
     let mut pairs = Vec::new();
-    for (name, value) in call.controller.config().show() {
+    let mut changed = changed(call);
+    for (name, loaded) in call.controller.config().show() {
+        let value = changed.remove(name).unwrap_or(loaded);
         let lower = |pattern: &Vec<u8>| pattern.to_ascii_lowercase();
         if call
             .args

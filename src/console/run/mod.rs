@@ -137,11 +137,18 @@ pub(super) fn execute(
         conn_now.commands += 1;
         conn_now.last = command.name().to_lowercase();
         let name = command.name();
-        if conn_now.resp == Resp::Two && conn_now.subscriptions() > 0 && !WHILE_SUBSCRIBED.contains(&name) {
+        let listens = conn_now.subscriptions() > 0;
+        let while_listening = WHILE_SUBSCRIBED.contains(&name);
+        if conn_now.resp == Resp::Two && listens && !while_listening {
             return Err(format!(
                 "ERR Can't execute '{}': only (P)SUBSCRIBE / (P)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
                 name.to_lowercase()
             ));
+        }
+        // Who only listens hears when this one ends.
+        if controller.is_replaced() && !(listens && while_listening) {
+            conn_now.closing = true;
+            return Err("GONE this binary was replaced: connect again".into());
         }
         match command {
             Command::BuiltIn(built_in) => {

@@ -152,9 +152,12 @@ pub(super) fn worker(call: &Call<'_>, at: usize) -> Result<dtm_worker_t, String>
     }
 }
 
+pub(super) fn level_in_force() -> String {
+    ::log::max_level().as_str().to_lowercase()
+}
+
 pub(in crate::console) fn log_level(_: &mut Call<'_>) -> Answered {
-    let level = ::log::max_level().as_str().to_lowercase();
-    reply(level)
+    reply(level_in_force())
 }
 
 pub(in crate::console) fn set_log_level(call: &mut Call<'_>) -> Answered {

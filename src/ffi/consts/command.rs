@@ -29,7 +29,8 @@ pub const DTM_CMD_UPGRADE: u32 = 8;
 pub const DTM_CMD_SHUTDOWN: u32 = 9;
 /// Stop everything at once; dtm_run() returns.
 pub const DTM_CMD_SHUTDOWN_NOW: u32 = 10;
-/// Close and reopen the log target in every process.
+/// Close and reopen the log target in every process. DTM_EFAILED: not in all of them, and
+/// the first error; those go on with what they had.
 pub const DTM_CMD_REOPEN_LOG: u32 = 11;
 /// Replace the worker whose spawn id is `arg`: it drains when its successor is open.
 /// Answered when that is forked. DTM_EGONE: no such worker is open; -ENOSPC: no free slot.

@@ -11,7 +11,7 @@ pub const DTM_ROLE_CONTROLLER: u32 = 8;
 /// A helper process, see dtm_func_register().
 pub const DTM_ROLE_FUNC: u32 = 16;
 
-/// Worker state: forked, `worker_init` is running.
+/// Worker state: `worker_init` is running, or it is to be forked yet (`pid` is 0).
 pub const DTM_WORKER_STARTING: u32 = 1;
 /// Worker state: initialised, waits at its gate for the controller's update.
 pub const DTM_WORKER_READY: u32 = 2;
@@ -21,7 +21,7 @@ pub const DTM_WORKER_UPDATED: u32 = 3;
 pub const DTM_WORKER_OPEN: u32 = 4;
 /// Worker state: takes no new client, finishes the ones it has.
 pub const DTM_WORKER_DRAINING: u32 = 5;
-/// Worker state: dead; its slot waits for a replacement (back-off, or forking forbidden).
+/// Worker state: it died; its slot waits for a replacement (back-off, or forking forbidden).
 pub const DTM_WORKER_DEAD: u32 = 6;
 /// Worker state: given up after too many deaths, see `respawn_budget`, until DTM_CMD_RESET
 /// or a reload.

@@ -49,7 +49,8 @@ pub struct dtm_worker_t {
     pub state: u32,
     /// Process id; 0 when there is none.
     pub pid: i32,
-    /// Open clients, as the worker reports them.
+    /// Open clients, as the worker reports them; like `load` and `accepted`, 0 without a
+    /// process.
     pub clients: u32,
     /// How often the update of this worker was tried before, by this controller.
     pub attempt: u32,
@@ -248,7 +249,8 @@ pub struct dtm_result_t {
     pub reloads: u64,
     /// Reloads that failed; the service went on as it was.
     pub failed_reloads: u64,
-    /// Clients that were still busy at a drain's deadline, and closed.
+    /// Clients that were still busy at a drain's deadline, and closed; also those of a worker
+    /// that had to be killed then.
     pub late_clients: u64,
 }
 

@@ -12,7 +12,7 @@ impl Policy {
             0
         };
         if matches!(command, Command::Shutdown | Command::ShutdownNow) {
-            out.push(Action::Reply {
+            out.push(Action::ReplyNow {
                 asker,
                 code: DTM_OK,
                 text: "the service is ending".into(),

@@ -31,6 +31,13 @@ enum Stage {
     Room,
 }
 
+impl Reload {
+    /// The settings of the generation that serves yet, where there are newer ones.
+    pub(super) fn before(&self) -> Option<&Settings> {
+        self.previous.as_ref()
+    }
+}
+
 impl Policy {
     pub(super) fn start_reload(&mut self, askers: Vec<Asker>, out: &mut Actions) {
         self.reload = Some(Reload {

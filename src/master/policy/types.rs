@@ -234,7 +234,14 @@ pub(crate) enum Action {
     KeepConfig,
     /// Clients get at the listeners that the configuration brings.
     ShowListeners,
+    /// When everybody can see what it says.
     Reply {
+        asker: Asker,
+        code: i32,
+        text: String,
+    },
+    /// Before what follows, by which the asker may end.
+    ReplyNow {
         asker: Asker,
         code: i32,
         text: String,

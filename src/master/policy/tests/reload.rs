@@ -76,6 +76,23 @@ fn the_rest_is_forked_when_the_canary_is_up_to_date() {
 }
 
 #[test]
+fn until_it_opens_as_many_workers_are_wanted_as_before() {
+    for (before, after) in [(2, 4), (4, 2)] {
+        let mut world = running(before);
+        world.next_load = Ok(Settings {
+            canary: None,
+            ..settings(after, Vec::new())
+        });
+        let wanted = |w: &World| w.policy.facts(&crate::shm::Facts::default()).workers;
+        world.ask(1, Command::Reload);
+        assert_eq!(wanted(&world), before.into());
+        update(&mut world, 2);
+        assert_eq!(world.answers(1), [DTM_OK]);
+        assert_eq!(wanted(&world), after.into());
+    }
+}
+
+#[test]
 fn without_a_canary_all_are_forked_at_once() {
     let mut world = running(4);
     world.next_load = Ok(Settings {

@@ -186,7 +186,9 @@ impl World {
             }
             Action::RevertConfig => self.reverts += 1,
             Action::KeepConfig | Action::ShowListeners => {}
-            Action::Reply { asker, code, text } => self.replies.push((asker, code, text)),
+            Action::Reply { asker, code, text } | Action::ReplyNow { asker, code, text } => {
+                self.replies.push((asker, code, text))
+            }
             Action::EndReload {
                 askers,
                 generation,
