@@ -230,7 +230,7 @@ impl Master {
     }
 
     pub(super) fn reopen_logs(&mut self) {
-        if let Err(error) = crate::log::reopen() {
+        if let Err(error) = self.rt.reopen_log() {
             ::log::error!("log: {error}");
         }
         let config = self.rt.config();
