@@ -2,9 +2,10 @@
 
 use super::policy::{Action, Asker, Event, Job, Note, Order};
 use super::{Master, prepare};
+use crate::accept::Switched;
 use crate::channel::Kind;
 use crate::config::AcceptMode;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::runtime::Change;
 use crate::shm;
@@ -197,7 +198,8 @@ impl Master {
     pub(super) fn set_accept_mode(&mut self, wanted: AcceptMode) -> Result<String> {
         let text = self.shared.schedule.check_mode(wanted)?;
         let before = self.shared.schedule.mode();
-        if self.shared.schedule.set_mode(wanted)? {
+        let Switched { changed, chosen } = self.shared.schedule.set_mode(wanted)?;
+        if changed {
             ::log::info!("accept schedule {text}; it was {}", before.name());
             self.shared.schedule.count_switch();
             self.look_sooner();
@@ -206,6 +208,12 @@ impl Master {
                 self.tell(slot, Kind::Nudge, 0);
             }
         }
-        Ok(format!("accept schedule {text}"))
+        match chosen {
+            Ok(()) => Ok(format!("accept schedule {text}")),
+            Err(error) => {
+                let text = format!("accept schedule {text}, but {error}; set it again");
+                Err(Error::new(error.code, text))
+            }
+        }
     }
 }
