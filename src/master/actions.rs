@@ -56,7 +56,8 @@ impl Master {
         }
     }
 
-    /// The answer says what the process had to say that the reload failed of.
+    /// The answer says what the process had to say that the reload failed of, and which
+    /// listeners could not be had as wanted.
     fn end_reload(
         &mut self,
         askers: Vec<Asker>,
@@ -67,6 +68,10 @@ impl Master {
     ) {
         if let Some(slot) = blame {
             text.push_str(&self.last_words(slot));
+        }
+        for why in std::mem::take(&mut self.unshown) {
+            text.push_str("; but ");
+            text.push_str(&why);
         }
         for asker in askers {
             self.reply(asker, code, &text);
@@ -141,6 +146,7 @@ impl Master {
     }
 
     fn load_config(&mut self) {
+        self.unshown.clear();
         let loaded = self.try_load();
         let result = match loaded {
             Ok(file) => {
