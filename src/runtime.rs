@@ -196,9 +196,8 @@ impl Runtime {
         for key in ignored {
             ::log::warn!("configuration: {key} cannot change while the service runs: ignored");
         }
-        let target = old.log.target.clone();
         self.previous.replace(Some(old));
-        self.renew_log(&target);
+        self.renew_log();
         Ok(())
     }
 
@@ -246,25 +245,33 @@ impl Runtime {
         let Some(previous) = self.previous.take() else {
             return;
         };
-        let target = self.config.replace(previous).log.target.clone();
+        self.config.replace(previous);
         if let Some(revert) = self.callbacks.config_revert {
             // SAFETY: the service's function, with the arguments it declared.
             timed("config_revert", || unsafe {
                 revert(self.handle(), self.user_data);
             });
         }
-        self.renew_log(&target);
+        self.renew_log();
     }
 
-    /// The configuration has changed; the log's target only if it is another one, as a
+    /// The configuration has changed; the log's target only if another one is open, as a
     /// child may not open it any more.
-    fn renew_log(&self, old: &crate::log::Target) {
+    fn renew_log(&self) {
         let config = self.config();
-        if config.log.target == *old {
-            return ::log::set_max_level(config.log.level);
-        }
-        if let Err(error) = self.setup_log() {
+        ::log::set_max_level(config.log.level);
+        if !crate::log::leads_to(&config.log.target)
+            && let Err(error) = self.setup_log()
+        {
             ::log::error!("configuration: log_target: {error}: the old one stays");
+        }
+    }
+
+    /// Somebody moved the log away; or the wanted one could not be opened before.
+    pub(crate) fn reopen_log(&self) -> Result<()> {
+        match crate::log::leads_to(&self.config().log.target) {
+            true => crate::log::reopen(),
+            false => self.setup_log(),
         }
     }
 

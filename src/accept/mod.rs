@@ -75,4 +75,5 @@ pub(crate) use door::Door;
 pub(crate) use passing::Passing;
 pub(crate) use schedule::{Schedule, Socket};
 pub(crate) use seat::Seat;
+pub(crate) use switch::Switched;
 pub(crate) use words::CARRIED;

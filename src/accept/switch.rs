@@ -17,6 +17,14 @@ use crate::ffi::DTM_EFAILED;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::*;
 
+/// What [`Schedule::set_mode`] has done.
+pub(crate) struct Switched {
+    /// It is another mode than before.
+    pub(crate) changed: bool,
+    /// The kernel chooses among the sockets as this mode wants it.
+    pub(crate) chosen: Result<()>,
+}
+
 impl Schedule {
     fn resolve(&self, wanted: AcceptMode) -> Result<(Mode, String)> {
         let lanes = self.lanes.wanted();
@@ -33,24 +41,28 @@ impl Schedule {
         self.resolve(wanted).map(|(_, text)| text)
     }
 
-    /// Have this mode from now on, with all that waits and all that is armed.
-    /// True: it is another than before.
-    pub(crate) fn set_mode(&self, wanted: AcceptMode) -> Result<bool> {
+    /// Have this mode from now on, with all that waits and all that is armed. Where the
+    /// kernel did not take over the choice before, it is asked again.
+    pub(crate) fn set_mode(&self, wanted: AcceptMode) -> Result<Switched> {
         let (mode, _) = self.resolve(wanted)?;
         self.pool
             .words
             .told(Told::Wanted)
             .store(wanted.number().into(), Relaxed);
-        if mode == self.current.get() {
-            return Ok(false);
+        let changed = mode != self.current.get();
+        if changed {
+            self.current.set(mode);
+            for (listener, lane) in self.lanes.serving() {
+                self.leave_mode(listener, self.pool.mode(listener));
+                self.pool.words.set_mode(listener, self.mode_at(lane.inet));
+                self.enter_mode(listener);
+            }
         }
-        self.current.set(mode);
-        for (listener, lane) in self.lanes.serving() {
-            self.leave_mode(listener, self.pool.mode(listener));
-            self.pool.words.set_mode(listener, self.mode_at(lane.inet));
-            self.enter_mode(listener);
-        }
-        Ok(true)
+        let serving = self.lanes.serving();
+        let chosen = serving
+            .iter()
+            .try_for_each(|(listener, _)| self.choose(*listener));
+        Ok(Switched { changed, chosen })
     }
 
     pub(crate) fn mode(&self) -> Mode {
@@ -145,11 +157,19 @@ impl Schedule {
 
     /// Which socket of the group gets the next connection.
     pub(super) fn select(&self, listener: usize) {
+        if let Err(error) = self.choose(listener) {
+            ::log::error!("{error}");
+        }
+    }
+
+    /// The same. Where it fails the kernel goes on as before, and what comes to a socket
+    /// that nobody serves is passed on.
+    fn choose(&self, listener: usize) -> Result<()> {
         if self.passive.get() {
-            return;
+            return Ok(());
         }
         let Some(lane) = self.lanes.serving_at(listener) else {
-            return;
+            return Ok(());
         };
         let mode = self.pool.mode(listener);
         let door = |slot| match mode {
@@ -169,9 +189,10 @@ impl Schedule {
         let queues = doors.iter().copied().collect::<BTreeSet<_>>().len();
         let queues = u64::try_from(queues).unwrap_or(0);
         self.pool.words.queues(listener).store(queues, Relaxed);
-        if let Err(error) = chosen {
-            ::log::error!("listener {listener}: {error}: connections are spread by the kernel");
-        }
+        chosen.map_err(|error| {
+            let text = format!("listener {listener}: {error}: connections are spread as before");
+            Error::new(error.code, text)
+        })
     }
 
     /// False: not now. What chooses instead replaces the program of whoever is in the way, so

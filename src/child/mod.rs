@@ -188,7 +188,7 @@ impl Child {
             Kind::Nudge => {
                 self.look_at_order();
             }
-            Kind::ReopenLog => self.reopen_log(fds.fds.pop()),
+            Kind::ReopenLog => reopen_log(process.rt(), fds.fds.pop()),
             Kind::LogLevel => {
                 let level = u32::try_from(frame.head.arg).unwrap_or(0);
                 process.rt().set_log_level(level);
@@ -304,24 +304,24 @@ impl Child {
         self.leaving.get()
     }
 
-    /// The master opens it: this process may have lost the right to, or be in a chroot.
-    fn reopen_log(&self, opened: Option<OwnedFd>) {
-        match opened {
-            Some(file) => crate::log::replace(file.into()),
-            None => {
-                if let Err(error) = crate::log::reopen() {
-                    ::log::error!("log: {error}");
-                }
-            }
-        }
-    }
-
     /// Have our descriptors been closed or replaced by the service? Checked when
     /// the kernel reports something odd.
     fn check_fds(&self) {
         if !self.link.intact() {
             ::log::error!("the service closed or replaced libdtm's file descriptors: leaving");
             crate::process::exit_now(crate::ffi::DTM_EXIT_FDS);
+        }
+    }
+}
+
+/// The master opens it: this process may have lost the right to, or be in a chroot.
+fn reopen_log(rt: &Runtime, opened: Option<OwnedFd>) {
+    match opened {
+        Some(file) => crate::log::replace(file.into(), &rt.config().log.target),
+        None => {
+            if let Err(error) = rt.reopen_log() {
+                ::log::error!("log: {error}");
+            }
         }
     }
 }

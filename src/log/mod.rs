@@ -31,6 +31,8 @@ pub(crate) struct LogConfig {
 
 struct Sink {
     output: Output,
+    /// As it was configured.
+    target: Target,
     name: String,
     /// The file's path, %r replaced.
     file: Option<String>,
@@ -111,6 +113,7 @@ pub(crate) fn setup(
     };
     let sink = Sink {
         output,
+        target: config.target.clone(),
         name: name.into(),
         file,
         line: String::new(),
@@ -125,6 +128,11 @@ pub(crate) fn setup(
     let _ = ::log::set_logger(&Facade);
     ::log::set_max_level(config.level);
     Ok(())
+}
+
+/// Is this the one that is open? After a failure it is an older one.
+pub(crate) fn leads_to(target: &Target) -> bool {
+    with_sink(|sink| sink.target == *target).unwrap_or(false)
 }
 
 /// Close the target; lines go nowhere from now on (dtm_free).
@@ -153,10 +161,15 @@ pub(crate) fn open_for(config: &LogConfig, role: u32) -> Option<Result<File>> {
     }
 }
 
-/// The file that the master has opened anew for this process.
-pub(crate) fn replace(fresh: File) {
+/// The file that the master has opened anew for this process, which is to have this target
+/// and may have failed to open it.
+pub(crate) fn replace(fresh: File, target: &Target) {
     with_sink(|sink| {
-        if let Output::File(file) = &mut sink.output {
+        if let Target::File(path) = target {
+            sink.file = Some(target::file_of(path, crate::role::current()));
+            sink.target = target.clone();
+            sink.output = Output::File(fresh);
+        } else if let Output::File(file) = &mut sink.output {
             *file = fresh;
         }
     });

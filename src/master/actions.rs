@@ -2,9 +2,10 @@
 
 use super::policy::{Action, Asker, Event, Job, Note, Order};
 use super::{Master, prepare};
+use crate::accept::Switched;
 use crate::channel::Kind;
 use crate::config::AcceptMode;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ffi::*;
 use crate::runtime::Change;
 use crate::shm;
@@ -56,7 +57,8 @@ impl Master {
         }
     }
 
-    /// The answer says what the process had to say that the reload failed of.
+    /// The answer says what the process had to say that the reload failed of, and which
+    /// listeners could not be had as wanted.
     fn end_reload(
         &mut self,
         askers: Vec<Asker>,
@@ -67,6 +69,10 @@ impl Master {
     ) {
         if let Some(slot) = blame {
             text.push_str(&self.last_words(slot));
+        }
+        for why in std::mem::take(&mut self.unshown) {
+            text.push_str("; but ");
+            text.push_str(&why);
         }
         for asker in askers {
             self.reply(asker, code, &text);
@@ -141,6 +147,7 @@ impl Master {
     }
 
     fn load_config(&mut self) {
+        self.unshown.clear();
         let loaded = self.try_load();
         let result = match loaded {
             Ok(file) => {
@@ -200,7 +207,8 @@ impl Master {
     pub(super) fn set_accept_mode(&mut self, wanted: AcceptMode) -> Result<String> {
         let text = self.shared.schedule.check_mode(wanted)?;
         let before = self.shared.schedule.mode();
-        if self.shared.schedule.set_mode(wanted)? {
+        let Switched { changed, chosen } = self.shared.schedule.set_mode(wanted)?;
+        if changed {
             ::log::info!("accept schedule {text}; it was {}", before.name());
             self.shared.schedule.count_switch();
             self.look_sooner();
@@ -209,6 +217,12 @@ impl Master {
                 self.tell(slot, Kind::Nudge, 0);
             }
         }
-        Ok(format!("accept schedule {text}"))
+        match chosen {
+            Ok(()) => Ok(format!("accept schedule {text}")),
+            Err(error) => {
+                let text = format!("accept schedule {text}, but {error}; set it again");
+                Err(Error::new(error.code, text))
+            }
+        }
     }
 }

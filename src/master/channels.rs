@@ -249,7 +249,7 @@ impl Master {
                 first = result;
             }
         };
-        note(crate::log::reopen());
+        note(self.rt.reopen_log());
         let config = self.rt.config();
         for role in [DTM_ROLE_WORKER, DTM_ROLE_CONTROLLER, DTM_ROLE_FUNC] {
             let slots: Vec<usize> = (0..self.pairs.len())

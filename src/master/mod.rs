@@ -111,6 +111,8 @@ pub(crate) struct Master {
     watched: Vec<bool>,
     /// Listeners that a reload has removed.
     closing: Vec<relisten::Closing>,
+    /// What the reload in progress could not have of its listeners, and why.
+    unshown: Vec<String>,
     /// Out of descriptors: it accepts nothing until then.
     exhausted_until: Option<u64>,
     swept: u64,

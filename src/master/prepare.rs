@@ -110,6 +110,7 @@ pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
         passing: crate::accept::Passing::new(slots),
         watched: vec![false; usize::try_from(DTM_LISTENERS_MAX).unwrap_or(0)],
         closing: Vec::new(),
+        unshown: Vec::new(),
         exhausted_until: None,
         swept: crate::sys::now_ms(),
         // SAFETY: a plain query about standard input.

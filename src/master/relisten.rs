@@ -4,7 +4,7 @@
 
 use super::Master;
 use crate::accept::Door;
-use crate::net::{self, AcceptError};
+use crate::net::{self, AcceptError, Begun};
 use crate::sys::now_ms;
 
 /// The old generation has that long to take what waits, ms: it does so before all else,
@@ -51,12 +51,17 @@ impl Master {
         }
     }
 
-    /// The new generation is open, and the old one has left the schedule.
+    /// The new generation is open, and the old one has left the schedule. It is too late to
+    /// go back: what failed is told, and tried again at the next reload.
     pub(super) fn show_listeners(&mut self) {
-        let shown = match self.rt.begin_new() {
-            Ok(shown) => shown,
+        let Begun { shown, errors, .. } = match self.rt.begin_new() {
+            Ok(begun) => begun,
             Err(error) => return ::log::error!("{error}"),
         };
+        for error in errors {
+            ::log::error!("{error}");
+            self.unshown.push(error.text.into_owned());
+        }
         for listener in &shown {
             let name = self.rt.listener_name(*listener).unwrap_or_default();
             ::log::info!("listener {listener} ({name}) serves");

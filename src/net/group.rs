@@ -5,7 +5,7 @@
 //! listens, whatever the group looks like. The kernel looks at the option itself
 //! each time: switched on later, it lets others in.
 
-use super::listener::new_socket;
+use super::socket::new_socket;
 use crate::error::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -63,7 +63,8 @@ fn join(base: BorrowedFd<'_>, address: &SockaddrStorage) -> nix::Result<OwnedFd>
 mod tests {
     use super::*;
     use crate::net::Inherited;
-    use crate::net::listener::{ListenSpec, Listener, Use, start};
+    use crate::net::listener::{ListenSpec, Listener, Use};
+    use crate::net::socket::start;
     use std::net::TcpListener;
     use std::os::fd::AsFd;
 

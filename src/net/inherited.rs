@@ -128,9 +128,19 @@ impl Inherited {
             };
         };
         let socket = self.0.borrow_mut().remove(found);
-        let (from, doors) = (socket.from, socket.doors);
+        let (name, from, doors) = (socket.name, socket.from, socket.doors);
         let fd = socket.fd.take().context(format_args!("listen {address}"))?;
-        check(&fd, address)?;
+        if let Err(error) = check(&fd, address) {
+            // Whoever asks again shall hear the same.
+            let fd = Fd::Ours(fd);
+            self.0.borrow_mut().push(Socket {
+                fd,
+                name,
+                from,
+                doors,
+            });
+            return Err(error);
+        }
         if matches!(from, From::Systemd { .. }) {
             // It outlived a process that may have steered it.
             crate::bpf::detach(fd.as_fd());

@@ -1,14 +1,10 @@
 //! A listening socket: bound by the host, kept by the master, inherited by workers.
 
 use super::inherited::{Claimed, From};
+use super::socket::{make, start};
 use super::{Address, Inherited, syn, unix};
 use crate::error::{Context, Error, Result};
-use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrLike, SockaddrStorage, bind, getsockname,
-    listen, setsockopt, socket, sockopt,
-};
-use std::net::{Ipv6Addr, SocketAddr};
+use nix::sys::socket::{SockaddrStorage, getsockname};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Whom a listener is for.
@@ -86,45 +82,59 @@ impl Listener {
         let address = Address::parse(&spec.address)?;
         let backlog = spec.backlog();
         let mode = spec.mode(&address)?;
-        let (mut kept, mut lent, mut hidden) = (false, false, false);
-        let (fd, file, doors) = match inherited.claim(&address, spec.used)? {
-            Some((fd, Claimed { from, doors })) => {
-                if spec.backlog != 0 {
-                    start(&fd, backlog).context(What(&address))?;
-                }
-                kept = matches!(from, From::Systemd { .. });
-                lent = matches!(from, From::Systemd { stored: false });
-                (fd, file_of(&address, from)?, doors)
-            }
+        let tcp = matches!(address, Address::Inet(_) | Address::Any(_));
+        let (fd, file, claimed) = match inherited.claim(&address, spec.used)? {
+            Some((fd, claimed)) => (fd, None, Some(claimed)),
             None => {
                 let (fd, file) = make(&address, mode, backlog, deaf)?;
-                hidden = deaf || !matches!(address, Address::Inet(_) | Address::Any(_));
-                (fd, file, Vec::new())
+                (fd, file, None)
             }
         };
-        let bound = getsockname::<SockaddrStorage>(fd.as_raw_fd()).context(What(&address))?;
-        let port = match (bound.as_sockaddr_in(), bound.as_sockaddr_in6()) {
+        let mut listener = Self {
+            fd,
+            address,
+            tag: spec.tag,
+            port: 0,
+            backlog,
+            file,
+            kept: false,
+            lent: false,
+            hidden: claimed.is_none() && (deaf || !tcp),
+            doors: Vec::new(),
+        };
+        match listener.settle(spec, claimed) {
+            Ok(()) => Ok(listener),
+            Err(error) => {
+                listener.undo(inherited);
+                Err(error)
+            }
+        }
+    }
+
+    /// What comes with a socket that was `claimed`; and its port.
+    fn settle(&mut self, spec: &ListenSpec, claimed: Option<Claimed>) -> Result<()> {
+        let what = What(&self.address);
+        if let Some(Claimed { from, doors }) = claimed {
+            self.kept = matches!(from, From::Systemd { .. });
+            self.lent = matches!(from, From::Systemd { stored: false });
+            self.doors = doors;
+            if spec.backlog != 0 {
+                start(&self.fd, self.backlog).context(&what)?;
+            }
+            self.file = file_of(&self.address, from)?;
+        }
+        let bound = getsockname::<SockaddrStorage>(self.fd.as_raw_fd()).context(&what)?;
+        self.port = match (bound.as_sockaddr_in(), bound.as_sockaddr_in6()) {
             (Some(v4), _) => v4.port(),
             (_, Some(v6)) => v6.port(),
             _ => 0,
         };
-        Ok(Self {
-            fd,
-            address,
-            tag: spec.tag,
-            port,
-            backlog,
-            file,
-            kept,
-            lent,
-            hidden,
-            doors,
-        })
+        Ok(())
     }
 
-    /// Clients get at it.
+    /// Clients get at it. Where that fails it stays hidden, and can be tried again.
     pub(crate) fn show(&mut self) -> Result<()> {
-        if !std::mem::take(&mut self.hidden) {
+        if !self.hidden {
             return Ok(());
         }
         let what = What(&self.address);
@@ -133,7 +143,19 @@ impl Listener {
             (Address::Path(path), Some(file)) => file.show(path).context(what),
             (Address::Abstract(_), _) => start(&self.fd, self.backlog).context(what),
             (Address::Path(_) | Address::Systemd(_), _) => Ok(()),
-        }
+        }?;
+        self.hidden = false;
+        Ok(())
+    }
+
+    /// Does no client get at it yet?
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.hidden
+    }
+
+    /// Its file went before anybody saw it: nobody will get at this socket any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.hidden && self.file.as_ref().is_some_and(|file| !file.is_there())
     }
 
     /// No new client gets at it; what waits there can still be accepted. Its file is
@@ -150,12 +172,20 @@ impl Listener {
         }
     }
 
-    /// Close it. True, and it is kept open among the inherited ones: it is systemd's.
+    /// Close it; systemd's stays open among the inherited ones.
     pub(crate) fn end(self, inherited: &Inherited) {
-        if self.lent {
-            return inherited.give_back(self.fd, &self.address);
+        if !self.lent {
+            syn::end(self.fd.as_raw_fd());
         }
-        syn::end(self.fd.as_raw_fd());
+        self.undo(inherited);
+    }
+
+    /// It is not to be one after all: another process that has the socket goes on with it,
+    /// and systemd's can be asked for again.
+    pub(crate) fn undo(self, inherited: &Inherited) {
+        if self.lent {
+            inherited.give_back(self.fd, &self.address);
+        }
     }
 
     /// Have it as `spec` says, for what can be changed.
@@ -211,26 +241,6 @@ impl Listener {
     }
 }
 
-/// `deaf`: it makes no TCP connections yet. At a Unix socket nobody gets yet anyway.
-fn make(
-    address: &Address,
-    mode: u32,
-    backlog: u32,
-    deaf: bool,
-) -> Result<(OwnedFd, Option<unix::SocketFile>)> {
-    let what = What(address);
-    Ok(match address {
-        Address::Inet(inet) => (tcp(*inet, true, backlog, deaf).context(what)?, None),
-        Address::Any(port) => (any(*port, backlog, deaf).context(what)?, None),
-        Address::Abstract(name) => (unix::bind_abstract(name).context(what)?, None),
-        Address::Path(path) => {
-            let (fd, file) = unix::listen_path(path, mode, backlog)?;
-            (fd, Some(file))
-        }
-        Address::Systemd(_) => return Err(Error::invalid(format!("{what}: it was not passed"))),
-    })
-}
-
 /// The file of a socket that the binary before this one has made.
 fn file_of(address: &Address, from: From) -> Result<Option<unix::SocketFile>> {
     match (address, from) {
@@ -252,44 +262,6 @@ pub(super) struct What<'a>(pub(super) &'a Address);
 impl std::fmt::Display for What<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "listen {}", self.0)
-    }
-}
-
-pub(super) fn new_socket(family: AddressFamily) -> nix::Result<OwnedFd> {
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    socket(family, SockType::Stream, flags, None)
-}
-
-/// The kernel cuts it by net.core.somaxconn.
-pub(super) fn start(fd: &OwnedFd, backlog: u32) -> nix::Result<()> {
-    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
-    listen(fd, Backlog::new(backlog).unwrap_or(Backlog::MAXCONN))
-}
-
-fn tcp(address: SocketAddr, v6_only: bool, backlog: u32, deaf: bool) -> nix::Result<OwnedFd> {
-    let storage = SockaddrStorage::from(address);
-    let fd = new_socket(storage.family().unwrap_or(AddressFamily::Inet))?;
-    // A restart must not wait for the old connections' TIME_WAIT.
-    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
-    if address.is_ipv6() {
-        setsockopt(&fd, sockopt::Ipv6V6Only, &v6_only)?;
-    }
-    bind(fd.as_raw_fd(), &storage)?;
-    if deaf {
-        syn::drop_syns(fd.as_raw_fd())?;
-    }
-    start(&fd, backlog)?;
-    Ok(fd)
-}
-
-/// One socket for both; IPv4 alone on a machine that has no IPv6.
-fn any(port: u16, backlog: u32, deaf: bool) -> nix::Result<OwnedFd> {
-    let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-    match tcp(both, false, backlog, deaf) {
-        Err(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL) => {
-            tcp(Address::without_ipv6(port), false, backlog, deaf)
-        }
-        result => result,
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod inherited;
 mod listener;
 mod peer;
 mod set;
+mod socket;
 pub(crate) mod syn;
 mod unix;
 
@@ -13,4 +14,4 @@ pub(crate) use addr::Address;
 pub(crate) use inherited::Inherited;
 pub(crate) use listener::{ListenSpec, Listener, Use};
 pub(crate) use peer::{AcceptError, Peer, accept, listens, peer_of};
-pub(crate) use set::Listeners;
+pub(crate) use set::{Begun, Listeners};

@@ -13,6 +13,15 @@ pub(crate) struct Listeners {
     known_to: Vec<u64>,
 }
 
+/// What [`Listeners::begin_new`] has done.
+#[derive(Default)]
+pub(crate) struct Begun {
+    pub(crate) shown: Vec<usize>,
+    /// Those that have another backlog.
+    pub(crate) changed: Vec<(usize, u32)>,
+    pub(crate) errors: Vec<Error>,
+}
+
 struct Entry {
     /// None in a process that has no business with it.
     listener: Option<Listener>,
@@ -68,10 +77,15 @@ impl Listeners {
         });
     }
 
-    /// The one that has this address, and may be on its way out: then it stays.
+    /// The one that has this address, and may be on its way out: then it stays, unless it
+    /// is of no use any more.
     pub(crate) fn keep(&mut self, address: &Address, spec: &ListenSpec) -> Option<usize> {
-        let number = self
-            .position(|entry| entry.stage != Stage::Closing && entry.address() == Some(address))?;
+        let stays = |entry: &Entry| match entry.stage {
+            Stage::Coming | Stage::Here => true,
+            Stage::Going => !entry.is_lost(),
+            Stage::Closing => false,
+        };
+        let number = self.position(|e| e.address() == Some(address) && stays(e))?;
         let entry = self.entry_mut(number)?;
         if entry.stage == Stage::Going {
             entry.stage = Stage::Here;
@@ -79,6 +93,29 @@ impl Listeners {
         entry.tag = spec.tag;
         entry.wanted = Some(spec.clone());
         Some(number)
+    }
+
+    /// What [`Listeners::keep`] noted is in force at once: nobody was forked yet.
+    pub(crate) fn settle(&mut self, number: usize) -> Result<()> {
+        let Some(entry) = self.entry_mut(number) else {
+            return Ok(());
+        };
+        entry.tag_before = entry.tag;
+        match (entry.wanted.take(), &mut entry.listener) {
+            (Some(spec), Some(listener)) => listener.change(&spec),
+            _ => Ok(()),
+        }
+    }
+
+    /// One that could not be shown, and cannot be any more, makes room for another one of
+    /// its address.
+    pub(crate) fn replace_lost(&mut self, address: &Address) {
+        let lost =
+            |e: &Entry| e.stage == Stage::Here && e.address() == Some(address) && e.is_lost();
+        let number = self.position(lost);
+        if let Some(entry) = number.and_then(|number| self.entry_mut(number)) {
+            entry.stage = Stage::Going;
+        }
     }
 
     /// Is the address that of a listener that closes?
@@ -141,10 +178,10 @@ impl Listeners {
         going
     }
 
-    /// Then, those that it brings are shown, and what it changes is changed: the numbers of
-    /// both, and of those that failed, why.
-    pub(crate) fn begin_new(&mut self) -> (Vec<usize>, Vec<(usize, u32)>, Vec<Error>) {
-        let (mut shown, mut changed, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    /// Then, those that it brings are shown, and what it changes is changed. One that could
+    /// not be shown is tried again each time.
+    pub(crate) fn begin_new(&mut self) -> Begun {
+        let mut begun = Begun::default();
         for (number, entry) in self.entries.iter_mut().enumerate() {
             let Some(entry) = entry else { continue };
             entry.tag_before = entry.tag;
@@ -152,21 +189,27 @@ impl Listeners {
             let Some(listener) = &mut entry.listener else {
                 continue;
             };
-            if entry.stage == Stage::Coming {
-                entry.stage = Stage::Here;
-                errors.extend(listener.show().err());
-                shown.push(number);
-            } else if let Some(spec) = wanted
-                && entry.stage == Stage::Here
-            {
+            let comes = match entry.stage {
+                Stage::Coming => true,
+                Stage::Here => listener.is_hidden(),
+                Stage::Going | Stage::Closing => continue,
+            };
+            entry.stage = Stage::Here;
+            if let Some(spec) = wanted {
                 let before = listener.backlog;
-                errors.extend(listener.change(&spec).err());
+                begun.errors.extend(listener.change(&spec).err());
                 if listener.backlog != before {
-                    changed.push((number, listener.backlog));
+                    begun.changed.push((number, listener.backlog));
+                }
+            }
+            if comes {
+                match listener.show() {
+                    Ok(()) => begun.shown.push(number),
+                    Err(error) => begun.errors.push(error),
                 }
             }
         }
-        (shown, changed, errors)
+        begun
     }
 
     // --- What there is ---
@@ -249,100 +292,11 @@ impl Entry {
     fn address(&self) -> Option<&Address> {
         self.listener.as_ref().map(Listener::address)
     }
+
+    fn is_lost(&self) -> bool {
+        self.listener.as_ref().is_some_and(Listener::is_lost)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::net::{Inherited, Use};
-
-    fn spec(address: &str, tag: u64) -> ListenSpec {
-        ListenSpec {
-            address: address.into(),
-            tag,
-            backlog: 0,
-            mode: 0,
-            used: Use::Service,
-        }
-    }
-
-    fn listener(address: &str, tag: u64) -> Listener {
-        Listener::prepare(&spec(address, tag), &Inherited::default()).unwrap()
-    }
-
-    fn numbers<'a>(of: impl Iterator<Item = (usize, &'a Listener)>) -> Vec<usize> {
-        of.map(|(number, _)| number).collect()
-    }
-
-    /// Two that serve, one that comes; the first goes, the second has another tag.
-    fn changed() -> Listeners {
-        let mut set = Listeners::default();
-        for (number, tag, coming) in [(0, 10, false), (1, 11, false), (2, 12, true)] {
-            let name = format!("unix:@libdtm-set-{}-{number}", std::process::id());
-            let name = format!("{name}-{:?}", std::thread::current().id());
-            set.add(number, listener(&name, tag), coming);
-        }
-        assert!(set.remove(0).unwrap().is_none());
-        let address = set.get(1).unwrap().address().clone();
-        let again = spec(&address.to_string(), 21);
-        assert_eq!(set.keep(&address, &again), Some(1));
-        set
-    }
-
-    #[test]
-    fn a_change_that_is_reverted_leaves_no_trace() {
-        let mut set = changed();
-        assert_eq!(numbers(set.serving()), [0, 1]);
-        assert_eq!(numbers(set.wanted()), [1, 2]);
-        assert_eq!(set.tag(1), 21);
-        assert_eq!(set.revert(), [2]);
-        drop(set.drop_number(2, 7));
-        assert_eq!(numbers(set.wanted()), [0, 1]);
-        assert_eq!(set.tag(1), 11);
-    }
-
-    #[test]
-    fn a_change_that_is_in_force() {
-        let mut set = changed();
-        assert_eq!(set.begin_closing(), [0]);
-        let (shown, changed, errors) = set.begin_new();
-        assert_eq!((shown, changed, errors.len()), (vec![2], vec![], 0));
-        assert_eq!(numbers(set.serving()), [1, 2]);
-        assert_eq!((set.tag(0), set.tag(1)), (10, 21));
-        let closing = set.get(0).unwrap().address().clone();
-        assert!(set.closes(&closing));
-        assert_eq!(set.keep(&closing, &spec("x", 0)), None);
-        assert!(set.remove(0).is_err());
-        assert_eq!(set.revert(), Vec::<usize>::new(), "too late");
-        assert_eq!(set.tag(1), 21);
-    }
-
-    #[test]
-    fn what_was_removed_may_be_wanted_after_all() {
-        let mut set = changed();
-        let address = set.get(0).unwrap().address().clone();
-        assert_eq!(set.keep(&address, &spec("x", 10)), Some(0));
-        assert_eq!(set.begin_closing(), Vec::<usize>::new());
-        assert!(set.remove(2).unwrap().is_some(), "it was not there yet");
-    }
-
-    #[test]
-    fn a_number_is_used_again_when_nobody_knows_it() {
-        let mut set = changed();
-        set.begin_closing();
-        assert_eq!(set.free_number(1).unwrap(), 3);
-        drop(set.drop_number(0, 40));
-        assert_eq!(set.free_number(40).unwrap(), 3);
-        assert_eq!(set.free_number(41).unwrap(), 0);
-        assert_eq!(set.known_to, [40]);
-    }
-
-    #[test]
-    fn a_child_has_what_is_its_business() {
-        let mut set = changed();
-        assert_eq!(set.forget_going(false), Vec::<usize>::new());
-        assert_eq!(set.forget_going(true), [0]);
-        assert!(set.get(0).is_none());
-        assert_eq!(set.tag(0), 10);
-    }
-}
+mod tests;

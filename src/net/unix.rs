@@ -2,7 +2,8 @@
 //! a crash and replaced; anything else that stands in the way is left alone.
 
 use super::Address;
-use super::listener::{What, new_socket, start};
+use super::listener::What;
+use super::socket::{new_socket, start};
 use crate::error::{Context, Error, Result};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, UnixAddr, bind, connect};
@@ -56,10 +57,15 @@ impl SocketFile {
         };
     }
 
-    /// If it is still the one that this very process has made.
-    pub(super) fn remove(&self) {
+    /// Is it still the one that was made?
+    pub(super) fn is_there(&self) -> bool {
         let same = |file: fs::Metadata| file.dev() == self.device && file.ino() == self.inode;
-        if self.owner == nix::unistd::getpid() && fs::symlink_metadata(&self.path).is_ok_and(same) {
+        fs::symlink_metadata(&self.path).is_ok_and(same)
+    }
+
+    /// If it is this very process that has made it.
+    pub(super) fn remove(&self) {
+        if self.owner == nix::unistd::getpid() && self.is_there() {
             // Gone already, or no right to: nothing to be done.
             let _ = fs::remove_file(&self.path);
         }

@@ -43,10 +43,12 @@ impl Runtime {
     }
 
     /// For a successor: number, has it a file that is ours to remove, how it was asked for.
+    /// What could not be shown is of no use to it: it tries itself.
     pub(crate) fn listener_names(&self) -> Vec<(usize, bool, String)> {
         let listeners = self.listeners.borrow();
         let name = |(n, l): (usize, &Listener)| (n, l.has_file(), l.address().to_string());
-        listeners.serving().map(name).collect()
+        let serving = listeners.serving().filter(|(_, l)| !l.is_hidden());
+        serving.map(name).collect()
     }
 
     /// The same of the control listener, and of that for scrapers.

@@ -5,7 +5,7 @@ use crate::accept::Socket;
 use crate::config::Room;
 use crate::error::{Context, Error, Result};
 use crate::ffi::*;
-use crate::net::{Address, ListenSpec, Listener};
+use crate::net::{Address, Begun, ListenSpec, Listener};
 use crate::shm::Row;
 use nix::sys::resource::{Resource, getrlimit};
 use std::os::fd::AsRawFd;
@@ -54,22 +54,38 @@ impl Runtime {
             Change::Reload => self.bind_later(spec)?,
             _ => Listener::bind(spec, &self.inherited)?,
         };
-        if let Some(account) = &self.config().daemon.account {
-            listener.give_to(account)?;
-        }
-        if change == Change::Reload {
-            listener.own_file(true);
-            self.shared()?.schedule.expect(number, socket(&listener))?;
+        if let Err(error) = self.expect_listener(number, &mut listener) {
+            listener.undo(&self.inherited);
+            return Err(error);
         }
         let coming = change == Change::Reload;
         self.listeners.borrow_mut().add(number, listener, coming);
         Ok(i32::try_from(number).unwrap_or(0))
     }
 
+    /// It is bound; with this it can serve.
+    fn expect_listener(&self, number: usize, listener: &mut Listener) -> Result<()> {
+        if let Some(account) = &self.config().daemon.account {
+            listener.give_to(account)?;
+        }
+        if self.change.get() == Change::Reload {
+            listener.own_file(true);
+            self.shared()?.schedule.expect(number, socket(listener))?;
+        }
+        Ok(())
+    }
+
     /// In `config_load`, the address of a listener that there is means that one.
     fn keep_listener(&self, spec: &ListenSpec) -> Result<Option<i32>> {
         let address = Address::parse(&spec.address)?;
-        let kept = self.listeners.borrow_mut().keep(&address, spec);
+        let mut listeners = self.listeners.borrow_mut();
+        if self.change.get() == Change::Reload {
+            listeners.replace_lost(&address);
+        }
+        let kept = listeners.keep(&address, spec);
+        if let (Some(number), Change::Start) = (kept, self.change.get()) {
+            listeners.settle(number)?;
+        }
         Ok(kept.and_then(|number| i32::try_from(number).ok()))
     }
 
@@ -169,19 +185,16 @@ impl Runtime {
     }
 
     /// Those that the reload brings serve.
-    pub(crate) fn begin_new(&self) -> Result<Vec<usize>> {
+    pub(crate) fn begin_new(&self) -> Result<Begun> {
         let shared = self.shared()?;
-        let (shown, changed, errors) = self.listeners.borrow_mut().begin_new();
-        for error in errors {
-            ::log::error!("{error}");
-        }
-        for number in &shown {
+        let begun = self.listeners.borrow_mut().begin_new();
+        for number in &begun.shown {
             shared.schedule.serve(*number);
         }
-        for (number, backlog) in changed {
-            shared.schedule.set_backlog(number, backlog);
+        for (number, backlog) in &begun.changed {
+            shared.schedule.set_backlog(*number, *backlog);
         }
-        Ok(shown)
+        Ok(begun)
     }
 
     // ---- in a child ---------------------------------------------------------

@@ -43,6 +43,11 @@ static int32_t load(dtm_t *rt, const char *path, void *user_data)
                 return code;
             plan->after = dtm_unlisten(rt, (uint32_t)plan->index[i]);
         }
+    if (plan->vanishes[0]) {
+        char gone[160];
+        snprintf(gone, sizeof gone, "%s.gone", plan->vanishes);
+        CHECK_EQ(rename(plan->vanishes, gone), 0);
+    }
     if (plan->fails)
         return -plan->fails;
     memcpy(plan->index, index, sizeof index);

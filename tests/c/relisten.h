@@ -17,6 +17,7 @@ extern struct plan {
     uint64_t tag[PLACES];
     int index[PLACES], port[PLACES]; /* of what is in force; index -1: none */
     char old[PLACES][128];
+    char vanishes[128]; /* a folder that gets another name when all is bound */
     int fails;          /* returned in the end */
     int in_controller;  /* what dtm_listen() answers there */
     int outside, after; /* and in the master's event callback; dtm_unlisten() twice */

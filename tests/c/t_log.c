@@ -48,6 +48,12 @@ static const char *log_of(const char *role)
     return to;
 }
 
+static void put(const char *conf, const char *target)
+{
+    FILE *f = fopen(conf, "we");
+    CHECK(f && fprintf(f, "[dtm]\nlog_target = %s\n", target) > 0 && fclose(f) == 0);
+}
+
 /* L9: each role its own file; the master's is not open in a child. */
 static void files(void)
 {
@@ -93,6 +99,33 @@ static void reopened(void)
     finish();
     unlink(log_of("host")), unlink(log_of("master")), unlink(log_of("moved"));
     unlink(log_of("worker")), unlink(log_of("controller"));
+}
+
+/* What could not be opened is tried again: at the next load, or when the log is reopened. */
+static void tried_again(void)
+{
+    static const char *const asked[] = {"loadconf", "reload", "reopen"};
+    char conf[160], folder[128], path[160];
+    struct service service = a_service();
+    snprintf(conf, sizeof conf, "%s/log.conf", scratch());
+    service.config.config_file = conf;
+    put(conf, "callback");
+    start(&service);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(folder, sizeof folder, "%s/%s", scratch(), asked[i]);
+        snprintf(path, sizeof path, "file:%s/%%r", folder);
+        put(conf, path);
+        CHECK_EQ(command("loadconf"), DTM_OK);
+        CHECK_EQ(mkdir(folder, 0700), 0);
+        CHECK_EQ(command("%s", asked[i]), DTM_OK);
+        snprintf(path, sizeof path, "%s/master", folder);
+        CHECK(holds(shared->host, path));
+        snprintf(path, sizeof path, "%s/controller", folder);
+        WAIT(holds(controller()->pid, path));
+    }
+    finish();
+    snprintf(path, sizeof path, "cd %s && rm -r log.conf loadconf reload reopen", scratch());
+    CHECK_EQ(system(path), 0);
 }
 
 /* M12: every life event is told: who, where, why. */
@@ -274,6 +307,7 @@ static void without_stdio(void)
 static const struct test tests[] = {
     {"a file per role", files},
     {"reopened", reopened},
+    {"tried again", tried_again},
     {"callback", callback},
     {"LIBDTM_LOG", environment},
     {"off", off},

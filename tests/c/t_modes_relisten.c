@@ -7,7 +7,9 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void added_and_removed_under_load(void)
@@ -154,10 +156,44 @@ static void the_first_and_the_last(void)
     finish();
 }
 
+/* Between dtm_listen() and the moment when clients may come: the answer tells it, and the
+ * next reload has it, be it the same folder again or a new one. */
+static void its_folder_goes(void)
+{
+    char folder[128], gone[160], said[200];
+    struct service service = with_plan(2);
+    four_places();
+    start_in_mode(&service);
+    snprintf(folder, sizeof folder, "%s/f", scratch());
+    snprintf(gone, sizeof gone, "%s.gone", folder);
+    snprintf(said, sizeof said, "; but listen %s: No such file", unix_place("f/s"));
+    for (int again = 0; again < 2; again++) {
+        CHECK_EQ(mkdir(folder, 0700), 0);
+        want(4, unix_place("f/s"));
+        strcpy(plan->vanishes, folder);
+        CHECK_EQ(command("reload"), DTM_OK);
+        if (!strstr(detail, said))
+            fail_at(__FILE__, __LINE__, "'%s' does not say '%s'", detail, said);
+        plan->vanishes[0] = 0;
+        CHECK_EQ(again ? mkdir(folder, 0700) : rename(gone, folder), 0);
+        CHECK_EQ(command("reload"), DTM_OK);
+        CHECK(!strstr(detail, "; but"));
+        for (int place = 1; place <= 4; place++)
+            answers(place);
+        want(4, "");
+        CHECK_EQ(command("reload"), DTM_OK);
+        CHECK_EQ(rmdir(folder), 0);
+    }
+    snprintf(said, sizeof said, "rm -r %s", gone); /* of a listener that nobody has seen */
+    CHECK_EQ(system(said), 0);
+    finish();
+}
+
 static const struct test tests[] = {
     {"added for two groups of workers", added_for_two_groups},
     {"added and removed under load", added_and_removed_under_load},
     {"numbers are used again", numbers_are_used_again},
+    {"its folder goes", its_folder_goes},
     {"by the old generation", by_the_old_generation},
     {"by the new one if the old hangs", by_the_new_one_if_the_old_hangs},
     {"the first and the last", the_first_and_the_last},

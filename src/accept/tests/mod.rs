@@ -7,6 +7,7 @@ mod choices;
 mod drops;
 mod handed;
 mod rescue;
+mod switch;
 
 use super::handover::HandOver;
 use super::pool::Pool;

@@ -54,7 +54,7 @@ macro_rules! commands {
 commands! {
     Look "status" "" ["check"] [] Run::Own(run::status::run),
         "The service and its workers"
-        "With --check the exit code is 1 unless the service serves with all the workers that are wanted: for health checks.";
+        "With --check the exit code is 1 unless all the workers that are wanted serve, in a reload, too: for health checks.";
     Look "top" "" ["interval" "count" "once" "sort" "reverse"] [] Run::Own(run::top::run),
         "A live table of the workers"
         "Keys: q quits, < and > choose the column to sort by, r reverses, arrows and page keys scroll, + and - change the interval. Rates are those of the last interval. In a pipe, and with --json, --once or --count, it writes one table or object after each interval.";

@@ -46,6 +46,7 @@ impl Fail {
             ),
             "WRONGPASS" => Self::new(Code::Denied, "wrong password"),
             "NOPERM" => Self::new(Code::Denied, rest),
+            "GONE" => Self::new(Code::Connect, rest),
             "ERR"
                 if [
                     "wrong number of arguments",
@@ -85,6 +86,7 @@ mod tests {
         assert_eq!(code("NOAUTH Authentication required."), Code::Denied);
         assert_eq!(code("WRONGPASS x"), Code::Denied);
         assert_eq!(code("NOPERM x"), Code::Denied);
+        assert_eq!(code("GONE this binary was replaced"), Code::Connect);
         assert_eq!(
             Fail::answered("ERR no such"),
             Fail::new(Code::Failed, "no such")

@@ -53,6 +53,11 @@ pub(crate) fn listens(place: &Place) -> bool {
     }
 }
 
+/// The binary that answers was replaced; it has done nothing of what it was asked.
+pub(crate) fn is_gone(answer: &Value) -> bool {
+    matches!(answer, Value::Error(text) if text.split(' ').next() == Some("GONE"))
+}
+
 impl Link {
     /// Connect, speak RESP3, show the password.
     pub(crate) fn open(place: &Place, password: Option<&str>) -> Result<Self> {

@@ -99,10 +99,26 @@ fn found_by_name() {
 fn what_is_no_listener_is_refused() {
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let inherited = lent(socket, "dns");
-    let error = Listener::bind(&spec("systemd:dns"), &inherited)
-        .err()
-        .unwrap();
-    assert!(error.text.contains("no listening"), "{error}");
+    for _ in 0..2 {
+        let error = Listener::bind(&spec("systemd:dns"), &inherited)
+            .err()
+            .unwrap();
+        assert!(error.text.contains("no listening"), "{error}");
+    }
+}
+
+/// A reload that fails after it has claimed a socket of systemd's does not lose it.
+#[test]
+fn what_is_not_to_be_after_all_can_be_claimed_again() {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let inherited = lent(socket, "web");
+    for _ in 0..2 {
+        let listener = Listener::prepare(&spec("systemd:web"), &inherited).unwrap();
+        assert_eq!(listener.port(), port);
+        listener.undo(&inherited);
+        let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    }
 }
 
 /// Port 0 of the predecessor is its port again; control and service are two things.

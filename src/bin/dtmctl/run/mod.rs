@@ -5,7 +5,9 @@ pub(crate) mod choice;
 pub(crate) mod clients;
 pub(crate) mod columns;
 pub(crate) mod drain;
+mod end;
 pub(crate) mod events;
+mod follow;
 pub(crate) mod operate;
 pub(crate) mod progress;
 pub(crate) mod raw;
@@ -16,7 +18,7 @@ pub(crate) mod top;
 
 use crate::args::Options;
 use crate::fail::{Code, Fail, Result};
-use crate::link::Link;
+use crate::link::{self, Link};
 use crate::out::Out;
 use crate::show::{Paper, show};
 use crate::table::Column;
@@ -64,10 +66,21 @@ impl Session {
         self.link = None;
     }
 
-    /// A question and its answer; an error that is answered is ours.
+    /// A question and its answer; an error that is answered is ours. A connection that was
+    /// kept may have ended with its binary: it is asked again on another one, once.
     pub(crate) fn ask(&mut self, words: &[impl AsRef<[u8]>]) -> Result<Value> {
         let until = Instant::now() + self.options.timeout.unwrap_or(QUESTION);
-        match self.link()?.call(words, Some(until), |_| {})? {
+        let kept = self.link.is_some();
+        let mut answer = self.link()?.call(words, Some(until), |_| {});
+        let ended = match &answer {
+            Ok(answer) => link::is_gone(answer),
+            Err(fail) => kept && fail.code == Code::Connect,
+        };
+        if ended {
+            self.hang_up();
+            answer = self.link()?.call(words, Some(until), |_| {});
+        }
+        match answer? {
             Value::Error(text) => Err(Fail::answered(&text)),
             answer => Ok(answer),
         }

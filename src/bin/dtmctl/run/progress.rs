@@ -21,10 +21,24 @@ pub(crate) struct Progress {
     lost: usize,
     /// The one that is to be replaced: it leaves when its successor is open.
     leaving: Option<i64>,
+    /// Slots that were given up, as WORKERS last said.
+    failed: BTreeSet<i64>,
     /// At the last look nobody was on his way, and nothing has happened since.
     still: bool,
     /// What those that drain wait for, as WORKERS last said.
     clients: Option<i64>,
+}
+
+/// How it stands with what `--wait` waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    UnderWay,
+    /// As many workers serve as are wanted, and no other is on its way out.
+    Settled,
+    /// The successor died and was given up: the one that was to leave serves on.
+    InVain,
+    /// All others serve; nobody forks for this slot any more.
+    GivenUp(i64),
 }
 
 /// Those that the last binary has left drain whatever is done here.
@@ -100,21 +114,32 @@ impl Progress {
         // An event may have been missed.
         self.draining = in_state(workers, "draining");
         self.serving = in_state(workers, "open");
-        self.still = of_this_binary(workers).all(|w| w.get("state").is("open"));
+        let failed = of_this_binary(workers).filter(|w| w.get("state").is("failed"));
+        self.failed = failed.filter_map(|w| w.get("slot").int()).collect();
+        let rests = |w: &Value| w.get("state").is("open") || w.get("state").is("failed");
+        self.still = of_this_binary(workers).all(rests);
         self.left
             .extend(self.old.iter().filter(|spawn| !living.contains(spawn)));
     }
 
-    /// So many workers serve, and no other is on its way out.
-    pub(crate) fn is_settled(&self, wanted: usize) -> bool {
-        let has_left = self.leaving.is_none_or(|spawn| self.left.contains(&spawn));
-        has_left && self.draining.is_empty() && self.serving.len() == wanted
-    }
-
-    /// The successor died and was given up: the one that was to leave serves on.
-    pub(crate) fn is_in_vain(&self) -> bool {
+    /// So many workers are wanted now.
+    pub(crate) fn standing(&self, wanted: usize) -> Standing {
         let stays = |spawn| self.serving.contains(&spawn);
-        self.still && self.lost > 0 && self.leaving.is_some_and(stays)
+        if self.still && self.lost > 0 && self.leaving.is_some_and(stays) {
+            return Standing::InVain;
+        }
+        let has_left = self.leaving.is_none_or(|spawn| self.left.contains(&spawn));
+        if !has_left || !self.draining.is_empty() {
+            return Standing::UnderWay;
+        }
+        let serving = self.serving.len();
+        match self.failed.first() {
+            _ if serving == wanted => Standing::Settled,
+            Some(slot) if self.still && serving + self.failed.len() == wanted => {
+                Standing::GivenUp(*slot)
+            }
+            _ => Standing::UnderWay,
+        }
     }
 
     pub(crate) fn line(&self) -> Line {
@@ -198,7 +223,7 @@ mod tests {
         progress.hear(&event("draining", 1));
         progress.hear(&event("draining", 2));
         progress.hear(&event("exit", 1));
-        assert!(!progress.is_settled(1));
+        assert_eq!(progress.standing(1), Standing::UnderWay);
         progress.look(&Value::List(vec![worker(2, "draining"), worker(3, "open")]));
         assert!(
             shown(&progress).ends_with("lost 1  draining 1 for 3 clients  left 1/2"),
@@ -209,7 +234,8 @@ mod tests {
         progress.hear(&event("open", 6));
         assert!(shown(&progress).starts_with("  open 3/2"));
         progress.look(&Value::List(vec![worker(3, "open")]));
-        assert!(progress.is_settled(1) && !progress.is_settled(2));
+        assert_eq!(progress.standing(1), Standing::Settled);
+        assert_eq!(progress.standing(2), Standing::UnderWay);
         assert!(shown(&progress).ends_with("left 2/2"));
     }
 
@@ -219,17 +245,44 @@ mod tests {
         let mut progress = Progress::new(Some(1), &before);
         progress.replaces(&before, "pid", "102");
         progress.look(&before);
-        assert!(!progress.is_settled(2), "its successor is not there yet");
+        let standing = |p: &Progress| p.standing(2);
+        assert_eq!(standing(&progress), Standing::UnderWay);
         progress.hear(&event("fork", 3));
         progress.hear(&event("exit", 3));
-        assert!(!progress.is_in_vain(), "it may be tried again");
+        let again = "it may be tried again";
+        assert_eq!(standing(&progress), Standing::UnderWay, "{again}");
         progress.look(&before);
-        assert!(progress.is_in_vain() && !progress.is_settled(2));
+        assert_eq!(standing(&progress), Standing::InVain);
         progress.hear(&event("open", 4));
         progress.hear(&event("draining", 2));
-        assert!(!progress.is_in_vain() && !progress.is_settled(2));
+        assert_eq!(standing(&progress), Standing::UnderWay);
         progress.hear(&event("exit", 2));
-        assert!(progress.is_settled(2));
+        assert_eq!(standing(&progress), Standing::Settled);
+    }
+
+    #[test]
+    fn a_slot_that_was_given_up_is_not_waited_for() {
+        let failed = map([
+            ("slot", Value::Int(7)),
+            ("spawn", Value::Int(4)),
+            ("pid", Value::Int(0)),
+            ("state", Value::text("failed")),
+        ]);
+        let workers =
+            |others: [Value; 2]| Value::List(others.into_iter().chain([failed.clone()]).collect());
+        let mut progress = Progress::new(Some(3), &workers([worker(1, "open"), worker(2, "open")]));
+        progress.look(&workers([worker(1, "open"), worker(3, "ready")]));
+        assert_eq!(progress.standing(3), Standing::UnderWay);
+        progress.look(&workers([worker(1, "open"), worker(3, "open")]));
+        assert_eq!(progress.standing(3), Standing::GivenUp(7));
+        assert_eq!(
+            progress.standing(4),
+            Standing::UnderWay,
+            "one is not listed yet"
+        );
+        assert_eq!(progress.standing(2), Standing::Settled);
+        progress.hear(&event("fork", 5));
+        assert_eq!(progress.standing(3), Standing::UnderWay, "it was reset");
     }
 
     #[test]

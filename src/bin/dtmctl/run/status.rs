@@ -9,7 +9,7 @@ use crate::value::Value;
 
 pub(crate) fn run(session: &mut Session, _: &[String]) -> Result<Code> {
     let status = session.ask(&["STATUS"])?;
-    let code = match session.options.check && !status.get("state").is("serving") {
+    let code = match session.options.check && !is_ready(&status) {
         true => Code::Failed,
         false => Code::Done,
     };
@@ -30,6 +30,16 @@ pub(crate) fn run(session: &mut Session, _: &[String]) -> Result<Code> {
         session.out.lines(&lines)?;
     }
     Ok(code)
+}
+
+/// All workers that are wanted are open: in a reload, too, as the old ones serve until the
+/// new ones do. A server that does not say so has only its state.
+fn is_ready(status: &Value) -> bool {
+    match status.get("ready") {
+        Value::Null => status.get("state").is("serving"),
+        Value::Bool(ready) => *ready,
+        told => told.int() == Some(1),
+    }
 }
 
 /// Label, then facts.
@@ -153,4 +163,25 @@ fn head(s: &Value, now: f64) -> Vec<Line> {
             ),
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::map;
+
+    #[test]
+    fn ready_in_a_reload_but_not_without_workers() {
+        let ready = |state: &str, told: Value| {
+            is_ready(&map([("state", Value::text(state)), ("ready", told)]))
+        };
+        assert!(ready("serving", Value::Null) && !ready("reloading", Value::Null));
+        for (yes, no) in [
+            (Value::Bool(true), Value::Bool(false)),
+            (Value::Int(1), Value::Int(0)),
+        ] {
+            assert!(ready("reloading", yes.clone()) && ready("serving", yes));
+            assert!(!ready("reloading", no.clone()) && !ready("degraded", no));
+        }
+    }
 }
