@@ -98,6 +98,7 @@ pub(crate) struct Child {
 
 impl Child {
     pub(crate) fn new(birth: Birth, ends: birth::Ends, rt: &Runtime) -> crate::error::Result<Self> {
+        handler::forget();
         let wake = handler::own()?;
         let shared = rt.shared()?;
         let link = Link::new(ends.channel, &birth);
