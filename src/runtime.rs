@@ -178,6 +178,11 @@ impl Runtime {
         Err(Error::new(DTM_ESTATE, "too late: dtm_run() was called"))
     }
 
+    /// Only one that forks has to be alone.
+    pub(crate) fn check_threads(&self) -> Result<()> {
+        crate::process::fork::check_threads(self.flags & DTM_F_ALLOW_THREADS != 0)
+    }
+
     // ---- configuration ------------------------------------------------------
 
     /// Read the file again, `check` it, ask the service, and only then take it over. The
@@ -191,6 +196,12 @@ impl Runtime {
         let (fresh, ignored) = Config::reload(&self.settings, &self.config(), opened)?;
         check(&fresh)?;
         self.ask_service(change)?;
+        if change != Change::No
+            && let Err(error) = self.check_threads()
+        {
+            self.ask_to_revert();
+            return Err(error);
+        }
         let old = self.config.replace(Rc::new(fresh));
         self.log_level.set(0);
         for key in ignored {
@@ -247,13 +258,17 @@ impl Runtime {
             return;
         };
         let target = self.config.replace(previous).log.target.clone();
+        self.ask_to_revert();
+        self.renew_log(&target);
+    }
+
+    fn ask_to_revert(&self) {
         if let Some(revert) = self.callbacks.config_revert {
             // SAFETY: the service's function, with the arguments it declared.
             timed("config_revert", || unsafe {
                 revert(self.handle(), self.user_data);
             });
         }
-        self.renew_log(&target);
     }
 
     /// The configuration has changed; the log's target only if it is another one, as a

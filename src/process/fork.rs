@@ -20,12 +20,20 @@ pub(crate) fn threads() -> u64 {
     std::fs::metadata("/proc/self/task").map_or(1, |m| m.nlink().saturating_sub(2))
 }
 
+/// A thread that was joined a moment ago may still be counted for about that long.
+const JOINED_MS: u64 = 20;
+
 /// Refuse when other threads live: their locks would be held for ever in the child.
 pub(crate) fn check_threads(allowed: bool) -> Result<()> {
-    let threads = threads();
-    if threads <= 1 || allowed {
+    let alone = || threads() <= 1;
+    let alone_soon = || {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        alone()
+    };
+    if allowed || alone() || (0..JOINED_MS).any(|_| alone_soon()) {
         return Ok(());
     }
+    let threads = threads();
     Err(Error::new(
         DTM_ETHREADS,
         format!(
