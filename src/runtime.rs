@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::event::Reactor;
 use crate::ffi::*;
 use crate::func::{Func, Helper};
-use crate::guard::timed;
+use crate::guard::{timed, verdict};
 use crate::net::{Inherited, Listener, Listeners};
 use crate::upgrade::coming::Coming;
 use crate::upgrade::start::Start;
@@ -236,6 +236,7 @@ impl Runtime {
         let code = timed("config_load", || unsafe {
             load(self.handle(), path_ptr, self.user_data)
         });
+        let code = verdict("config_load", code);
         self.change.set(Change::No);
         if code < 0 {
             let name = crate::error::name(code).to_string_lossy();
@@ -312,7 +313,7 @@ impl Runtime {
 
     pub(crate) fn shared(&self) -> Result<Rc<Shared>> {
         let shared = self.shared.borrow().clone();
-        shared.ok_or_else(|| Error::new(DTM_ESTATE, "too early: dtm_run() was not called"))
+        shared.ok_or_else(|| Error::new(DTM_ESTATE, "too early: dtm_run() has not begun to fork"))
     }
 
     /// In a child: this is who we are from now on.

@@ -8,8 +8,9 @@ use std::ffi::{c_char, c_void};
 
 /// Master, and controller after a successful load in the master: load and check
 /// the service's own configuration. `path` is the `config_file` of dtm_config_t
-/// or NULL. 0, or a negative code: then nothing that runs is changed. Keep what
-/// was loaded before until `config_revert` can no longer come (see there).
+/// or NULL. 0, or a negative code: then nothing that runs is changed; the same for a
+/// positive one, such as an index of dtm_listen(). Keep what was loaded before until
+/// `config_revert` can no longer come (see there).
 pub type dtm_config_load_cb = Option<
     unsafe extern "C-unwind" fn(rt: *mut dtm_t, path: *const c_char, user_data: *mut c_void) -> i32,
 >;

@@ -15,8 +15,8 @@ use crate::guard::{ANY, enter_rt};
 /// listener that there is (or that dtm_unlisten() was just told to remove), it returns
 /// that one's index and takes over tag, backlog and mode, for the processes forked from
 /// then on. Another address is bound at once, so a failure is known before anything is
-/// forked; let `config_load` return it, and the reload is cancelled and its answer names
-/// the address. Clients get at it when the new generation is open, and never if the
+/// forked; let `config_load` return that code (never the index), and the reload is cancelled
+/// and its answer names the address. Clients get at it when the new generation is open, and never if the
 /// reload fails. Only workers that are forked for it know it. The address must not overlap
 /// with one that is removed (`*:80` and `127.0.0.1:80`: -EADDRINUSE). -EBUSY: it was
 /// removed by the last reload, and closes in a second. DTM_ESTATE: DTM_CMD_LOADCONF, which

@@ -130,6 +130,7 @@ impl Helper {
                 let code = self.child.calls(Doing::Message, || unsafe {
                     message(self.rt.handle(), data, len, self.data)
                 });
+                let code = crate::guard::verdict("the func's message callback", code);
                 if code < 0 {
                     let code = u64::from(code.unsigned_abs());
                     self.child
