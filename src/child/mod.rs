@@ -124,10 +124,22 @@ impl Child {
         self.link.must_send(Kind::Ready, 0, 0, &[]);
     }
 
-    /// The service's init has run. If it has changed the user, the kernel has forgotten
-    /// what to do at the master's end. A17
+    /// The service's init has run. It may have closed descriptors: no client may get the
+    /// number of one to which everybody writes. And if it has changed the user, the kernel
+    /// has forgotten what to do at the master's end. A17
     pub(crate) fn initialised(&self, rt: &Runtime) {
+        if let Err(error) = crate::sys::open_standard_fds() {
+            ::log::error!("stdin, stdout or stderr is closed, and stays so: {error}");
+        }
+        self.check_fds();
         lifeline::arm(rt.config().orphan, self.birth.master, &self.lifeline);
+    }
+
+    /// The same where it may change the user at any time. Who is adopted has given it up.
+    pub(crate) fn stay_bound(&self, rt: &Runtime) {
+        if !self.adopted.get() && !lifeline::is_armed() {
+            lifeline::arm(rt.config().orphan, self.birth.master, &self.lifeline);
+        }
     }
 
     /// This process's own row.
@@ -314,8 +326,7 @@ impl Child {
     /// the kernel reports something odd.
     fn check_fds(&self) {
         if !self.link.intact() {
-            ::log::error!("the service closed or replaced libdtm's file descriptors: leaving");
-            crate::process::exit_now(crate::ffi::DTM_EXIT_FDS);
+            crate::process::exit_without_fds();
         }
     }
 }

@@ -47,8 +47,9 @@ extern "C" fn note_fork() {
     role::me().forked.store(true, Relaxed);
 }
 
-/// Notice when the service forks. What it starts by posix_spawn(), system() or
-/// popen() need not be noticed: that execs at once.
+/// Notice when the service forks. What it starts by posix_spawn(), system() or popen()
+/// cannot be noticed: nothing of ours runs there. It execs at once, and has none of our
+/// descriptors then, unless the service gives it one: see dtm_client_release().
 pub(crate) fn notice_forks() {
     // SAFETY: the handler only stores a word, and lives as long as the library.
     let failed = unsafe { libc::pthread_atfork(None, Some(note_fork), None) } != 0;
