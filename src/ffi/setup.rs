@@ -2,7 +2,7 @@
 
 use super::{consts::*, register, types::*};
 use crate::error::Error;
-use crate::guard::{ANY, enter_rt};
+use crate::guard::enter_rt;
 
 /// Bind and open a listener for clients; the workers accept from it. Returns its
 /// index (0, 1, ...), or: -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, DTM_EINVAL (the
@@ -77,24 +77,28 @@ pub unsafe extern "C" fn dtm_listen_control(rt: *mut dtm_t, listen: *const dtm_l
 }
 
 /// The port that listener `index` is bound to (for port 0 in its address); 0 for
-/// Unix sockets. -ENOENT when there is no such listener.
+/// Unix sockets. -ENOENT when there is no such listener; in a worker: none that it serves.
 ///
-/// Process: any
+/// Process: host, master, worker
 /// Thread: owner
 /// Signal: unsafe
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_listen_port(rt: *const dtm_t, index: u32) -> i32 {
-    enter_rt(rt, ANY, |rt| {
-        let port = rt.port(index).ok_or_else(|| {
-            Error::new(
-                -libc::ENOENT,
-                format!("there is no listener with index {index}"),
-            )
-        })?;
-        Ok(i32::from(port))
-    })
+    enter_rt(
+        rt,
+        DTM_ROLE_HOST | DTM_ROLE_MASTER | DTM_ROLE_WORKER,
+        |rt| {
+            let port = rt.port(index).ok_or_else(|| {
+                Error::new(
+                    -libc::ENOENT,
+                    format!("there is no listener with index {index}"),
+                )
+            })?;
+            Ok(i32::from(port))
+        },
+    )
 }
 
 /// Register a helper process. Returns its index.
