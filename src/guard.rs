@@ -274,6 +274,18 @@ pub(crate) fn timed<R>(name: &str, f: impl FnOnce() -> R) -> R {
     result
 }
 
+/// What a callback says whose result is 0 or negative: what else it returns, such as EAGAIN
+/// without its sign or a bool, is a mistake, and no success.
+pub(crate) fn verdict(name: &str, code: i32) -> i32 {
+    if code <= 0 {
+        return code;
+    }
+    ::log::error!(
+        "{name} returned {code}, which means nothing: it must be 0, or negative for a failure"
+    );
+    DTM_EINVAL
+}
+
 /// Make the runtime known to the process. False if there is one already.
 pub(crate) fn publish(runtime: *mut Runtime) -> bool {
     let null = std::ptr::null_mut();

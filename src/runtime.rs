@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::event::Reactor;
 use crate::ffi::*;
 use crate::func::{Func, Helper};
-use crate::guard::timed;
+use crate::guard::{timed, verdict};
 use crate::net::{Inherited, Listener, Listeners};
 use crate::upgrade::coming::Coming;
 use crate::upgrade::start::Start;
@@ -178,6 +178,11 @@ impl Runtime {
         Err(Error::new(DTM_ESTATE, "too late: dtm_run() was called"))
     }
 
+    /// Only one that forks has to be alone.
+    pub(crate) fn check_threads(&self) -> Result<()> {
+        crate::process::fork::check_threads(self.flags & DTM_F_ALLOW_THREADS != 0)
+    }
+
     // ---- configuration ------------------------------------------------------
 
     /// Read the file again, `check` it, ask the service, and only then take it over. The
@@ -191,6 +196,12 @@ impl Runtime {
         let (fresh, ignored) = Config::reload(&self.settings, &self.config(), opened)?;
         check(&fresh)?;
         self.ask_service(change)?;
+        if change != Change::No
+            && let Err(error) = self.check_threads()
+        {
+            self.ask_to_revert();
+            return Err(error);
+        }
         let old = self.config.replace(Rc::new(fresh));
         self.log_level.set(0);
         for key in ignored {
@@ -224,6 +235,7 @@ impl Runtime {
         let code = timed("config_load", || unsafe {
             load(self.handle(), path_ptr, self.user_data)
         });
+        let code = verdict("config_load", code);
         self.change.set(Change::No);
         if code < 0 {
             let name = crate::error::name(code).to_string_lossy();
@@ -246,13 +258,17 @@ impl Runtime {
             return;
         };
         self.config.replace(previous);
+        self.ask_to_revert();
+        self.renew_log();
+    }
+
+    fn ask_to_revert(&self) {
         if let Some(revert) = self.callbacks.config_revert {
             // SAFETY: the service's function, with the arguments it declared.
             timed("config_revert", || unsafe {
                 revert(self.handle(), self.user_data);
             });
         }
-        self.renew_log();
     }
 
     /// The configuration has changed; the log's target only if another one is open, as a
@@ -304,7 +320,7 @@ impl Runtime {
 
     pub(crate) fn shared(&self) -> Result<Rc<Shared>> {
         let shared = self.shared.borrow().clone();
-        shared.ok_or_else(|| Error::new(DTM_ESTATE, "too early: dtm_run() was not called"))
+        shared.ok_or_else(|| Error::new(DTM_ESTATE, "too early: dtm_run() has not begun to fork"))
     }
 
     /// In a child: this is who we are from now on.

@@ -35,7 +35,7 @@ pub(crate) fn is_own(position: usize) -> bool {
     position <= TOP.get()
 }
 
-/// Note where this thread's stack ends. Called by dtm_run().
+/// Note where this thread's stack ends. Called by dtm_run() and dtm_check().
 pub(crate) fn note_top() {
     // SAFETY: plain queries about the calling thread; attr is initialised by
     // pthread_getattr_np when that returns 0, and destroyed.

@@ -1,7 +1,7 @@
 //! System calls that several places need.
 
 use crate::error::{Context, Result};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// A second descriptor for the same open file, close-on-exec.
 pub(crate) fn duplicate(fd: RawFd) -> Result<OwnedFd> {
@@ -71,17 +71,19 @@ pub(crate) fn ms32(ms: u64) -> u32 {
     u32::try_from(ms).unwrap_or(crate::ffi::DTM_OFF)
 }
 
-/// A program may be started without stdin, stdout or stderr. Nothing of ours may
-/// land there, where everybody writes: what is missing is filled for good.
+/// A program may be started without stdin, stdout or stderr, or close them. Nothing of ours
+/// may land there, where everybody writes: what is missing is filled for good.
 pub(crate) fn open_standard_fds() -> Result<()> {
     use nix::fcntl::{OFlag, open};
-    loop {
-        let fd = open("/dev/null", OFlag::O_RDWR, nix::sys::stat::Mode::empty())
+    let none = nix::sys::stat::Mode::empty();
+    // SAFETY: a plain query; a closed descriptor answers an error.
+    while (0..=2).any(|fd| unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0) {
+        // In a chroot there may be no such file: then one that is as good as closed.
+        let fd = open("/dev/null", OFlag::O_RDWR, none)
+            .or_else(|_| open("/", OFlag::O_PATH, none))
             .context("open /dev/null")?;
-        if fd.as_raw_fd() > 2 {
-            return Ok(());
-        }
-        // One of 0, 1, 2: inherited by children, and across exec.
+        // The lowest that is free: inherited by children, and across exec.
         let _ = fd.into_raw_fd();
     }
+    Ok(())
 }

@@ -98,6 +98,7 @@ pub(crate) struct Child {
 
 impl Child {
     pub(crate) fn new(birth: Birth, ends: birth::Ends, rt: &Runtime) -> crate::error::Result<Self> {
+        handler::forget();
         let wake = handler::own()?;
         let shared = rt.shared()?;
         let link = Link::new(ends.channel, &birth);
@@ -123,10 +124,22 @@ impl Child {
         self.link.must_send(Kind::Ready, 0, 0, &[]);
     }
 
-    /// The service's init has run. If it has changed the user, the kernel has forgotten
-    /// what to do at the master's end. A17
+    /// The service's init has run. It may have closed descriptors: no client may get the
+    /// number of one to which everybody writes. And if it has changed the user, the kernel
+    /// has forgotten what to do at the master's end. A17
     pub(crate) fn initialised(&self, rt: &Runtime) {
+        if let Err(error) = crate::sys::open_standard_fds() {
+            ::log::error!("stdin, stdout or stderr is closed, and stays so: {error}");
+        }
+        self.check_fds();
         lifeline::arm(rt.config().orphan, self.birth.master, &self.lifeline);
+    }
+
+    /// The same where it may change the user at any time. Who is adopted has given it up.
+    pub(crate) fn stay_bound(&self, rt: &Runtime) {
+        if !self.adopted.get() && !lifeline::is_armed() {
+            lifeline::arm(rt.config().orphan, self.birth.master, &self.lifeline);
+        }
     }
 
     /// This process's own row.
@@ -308,8 +321,7 @@ impl Child {
     /// the kernel reports something odd.
     fn check_fds(&self) {
         if !self.link.intact() {
-            ::log::error!("the service closed or replaced libdtm's file descriptors: leaving");
-            crate::process::exit_now(crate::ffi::DTM_EXIT_FDS);
+            crate::process::exit_without_fds();
         }
     }
 }

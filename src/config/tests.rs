@@ -205,12 +205,16 @@ fn a_reload_keeps_what_is_fixed_and_names_it() {
         workers: 5,
         max_processes: 100,
         accept_mode: DTM_ACCEPT_LOCK,
+        nofork_max_ms: 120_000,
+        channel_queue: 128 << 20,
         name: Some("other".into()),
         ..Settings::default()
     };
     let (new, ignored) = Config::succeed(wish, &old, &BOX).unwrap();
-    assert_eq!(ignored, ["max_processes", "name"]);
+    let fixed = ["max_processes", "nofork_max", "channel_queue", "name"];
+    assert_eq!(ignored, fixed);
     assert_eq!((new.workers, new.max_processes), (5, 200));
+    assert_eq!((new.nofork_max, new.channel_queue), (60_000, 64 << 20));
     assert_eq!(
         (new.accept_mode, new.name.as_str()),
         (AcceptMode::Lock, "dtm")

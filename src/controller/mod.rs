@@ -134,6 +134,7 @@ impl Controller {
             let code = self.child.calls(Doing::Init, || unsafe {
                 init(self.rt.handle(), self.rt.user_data)
             });
+            let code = crate::guard::verdict("controller_init", code);
             if code < 0 {
                 ::log::error!("controller_init failed with {code}");
                 return DTM_EXIT_INIT;

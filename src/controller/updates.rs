@@ -120,11 +120,10 @@ impl Controller {
         };
         let worker = self.describe(slot, row);
         // SAFETY: the service's function; worker lives during the call.
-        self.child
-            .calls(Doing::Update, || unsafe {
-                update(self.rt.handle(), &raw const worker, self.rt.user_data)
-            })
-            .min(0)
+        let code = self.child.calls(Doing::Update, || unsafe {
+            update(self.rt.handle(), &raw const worker, self.rt.user_data)
+        });
+        crate::guard::verdict("update_new_worker", code)
     }
 
     /// Tell the worker that this was all: it answers to the master.

@@ -8,15 +8,17 @@ use std::ffi::{c_char, c_void};
 
 /// Master, and controller after a successful load in the master: load and check
 /// the service's own configuration. `path` is the `config_file` of dtm_config_t
-/// or NULL. 0, or a negative code: then nothing that runs is changed. Keep what
-/// was loaded before until `config_revert` can no longer come (see there).
+/// or NULL. 0, or a negative code: then nothing that runs is changed; the same for a
+/// positive one, such as an index of dtm_listen(). Keep what was loaded before until
+/// `config_revert` can no longer come (see there).
 pub type dtm_config_load_cb = Option<
     unsafe extern "C-unwind" fn(rt: *mut dtm_t, path: *const c_char, user_data: *mut c_void) -> i32,
 >;
 /// Process-wide notification without further arguments.
 pub type dtm_notify_cb =
     Option<unsafe extern "C-unwind" fn(rt: *mut dtm_t, user_data: *mut c_void)>;
-/// Process-wide callback that may fail with a negative code.
+/// Process-wide callback: 0, or a negative code: it has failed. Of `worker_main`: the exit
+/// status.
 pub type dtm_init_cb =
     Option<unsafe extern "C-unwind" fn(rt: *mut dtm_t, user_data: *mut c_void) -> i32>;
 /// Master: a life event happened. Must return quickly.
@@ -139,10 +141,12 @@ pub type dtm_watch_close_cb = Option<
 /// A timer fired.
 pub type dtm_timer_cb =
     Option<unsafe extern "C-unwind" fn(rt: *mut dtm_t, timer: *mut dtm_timer_t, data: *mut c_void)>;
-/// Main function of a helper process; the result (0..=255) is its exit status.
+/// Main function of a helper process; the result (0..=255) is its exit status. If it
+/// changes the user, the kernel forgets that it is to end with the master, until
+/// dtm_loop_dispatch() is called the next time.
 pub type dtm_func_main_cb =
     Option<unsafe extern "C-unwind" fn(rt: *mut dtm_t, data: *mut c_void) -> i32>;
-/// A helper process got a message.
+/// A helper process got a message. 0: taken. Negative: refused.
 pub type dtm_func_message_cb = Option<
     unsafe extern "C-unwind" fn(
         rt: *mut dtm_t,
@@ -284,15 +288,18 @@ pub struct dtm_callbacks_t {
     /// dtm_unlisten(); dtm_self() tells which of the two this is.
     pub config_load: dtm_config_load_cb,
     /// Master and controller: the reload for which `config_load` ran was
-    /// cancelled: put back what was there before, so that replacements of the
-    /// old generation's workers get it. Never called after DTM_EVENT_RELOAD.
+    /// cancelled, or (master only) the load was refused with DTM_ETHREADS: put back what
+    /// was there before, so that replacements of the old generation's workers get it.
+    /// Never called after DTM_EVENT_RELOAD.
     pub config_revert: dtm_notify_cb,
     /// Master: a life event.
     pub event: dtm_event_cb,
     /// Any process: a log line.
     pub log: dtm_log_cb,
     /// Worker: after fork, before the gate. Open databases, start threads, seed
-    /// random numbers here, not before. Failure: DTM_EXIT_INIT.
+    /// random numbers here, not before. Change the user here, not later: the kernel forgets
+    /// then that the worker is to end with the master, and is told again when this returns.
+    /// Failure: DTM_EXIT_INIT.
     pub worker_init: dtm_init_cb,
     /// Worker: last callback before the process ends in order.
     pub worker_exit: dtm_notify_cb,

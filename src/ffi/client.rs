@@ -8,8 +8,9 @@ use std::ffi::{c_char, c_void};
 
 /// The client's socket, non-blocking. Read and write it; never close it, and leave
 /// its place in epoll to libdtm. A duplicate (dup(), SCM_RIGHTS) must be closed before
-/// the client is: epoll would go on reporting it. Children that the service forks
-/// may have it.
+/// the client is: epoll would go on reporting it. Children that the service forks with
+/// fork() may have it. A program that is to have it from posix_spawn(), or exec after
+/// vfork(), is not noticed: dtm_client_release() first.
 ///
 /// Process: worker, controller
 /// Thread: owner
@@ -205,6 +206,8 @@ pub unsafe extern "C" fn dtm_client_close(client: *mut dtm_client_t) -> i32 {
 
 /// Give the fd away: return it, open and no longer libdtm's; the client is over. The
 /// close callback does not run. In that callback itself: leave the fd open afterwards.
+/// Also before a program gets it from posix_spawn(), or exec after vfork(): while that has
+/// it open, a client that is closed here would be reported without end.
 ///
 /// Process: worker, controller
 /// Thread: owner

@@ -4,10 +4,11 @@
 use std::ffi::c_char;
 
 /// Configuration. Zero means the default everywhere; DTM_OFF switches a timeout
-/// or limit off. All strings are copied by dtm_new(). Every member but `size`,
+/// or limit off, but for those that must have one: then it is out of range. All strings are copied by dtm_new(). Every member but `size`,
 /// `flags` and `config_file` can also be set in the `[dtm]` section of
 /// `config_file`, which wins over the struct and is read again on loadconf;
-/// there, `client_timeout = 20m` sets `client_timeout_ms`.
+/// there, `client_timeout = 20m` sets `client_timeout_ms`. "Fixed at start": what a later
+/// load says of it is named in the log, and takes effect at the next start.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct dtm_config_t {
@@ -15,7 +16,7 @@ pub struct dtm_config_t {
     pub size: usize,
     /// DTM_F_*.
     pub flags: u64,
-    /// Name for logs; default "dtm".
+    /// Name for logs; default "dtm". Fixed at start.
     pub name: *const c_char,
     /// The service's configuration file; may be NULL. Its `[dtm]` section is libdtm's.
     pub config_file: *const c_char,
@@ -33,7 +34,7 @@ pub struct dtm_config_t {
     /// use. In a service with a `worker_main` the default is 1; the master adds one for a
     /// while when its holder does not serve the queue.
     pub accept_tokens: u32,
-    /// Clients per worker, 1..=16777216; default: what RLIMIT_NOFILE leaves.
+    /// Clients per worker, 1..=16777216; default: what RLIMIT_NOFILE leaves. Not DTM_OFF.
     pub max_clients: u32,
     /// Idle time after which a client is closed, in ms; default off.
     pub client_timeout_ms: u32,
@@ -41,7 +42,8 @@ pub struct dtm_config_t {
     pub watch_timeout_ms: u32,
     /// How long draining clients may take, in ms; default 30,000.
     pub drain_timeout_ms: u32,
-    /// From the request to stop (plus the drain time) to SIGKILL, in ms; default 2,000.
+    /// From the request to stop (plus the drain time) to SIGKILL, in ms, not DTM_OFF; default
+    /// 2,000.
     pub kill_grace_ms: u32,
     /// From fork to ready, in ms; default 60,000. Also the time that a reload's
     /// new generation has to be ready and up to date.
@@ -57,7 +59,8 @@ pub struct dtm_config_t {
     pub respawn_delay_max_ms: u32,
     /// Uptime that clears a slot's record of deaths, in ms; default 30,000.
     pub respawn_reset_ms: u32,
-    /// Longest time that forking may stay forbidden, in ms; default 60,000.
+    /// Longest time that forking may stay forbidden, in ms, not DTM_OFF; default 60,000.
+    /// Fixed at start.
     pub nofork_max_ms: u32,
     /// Period of `worker_tick`, in ms; default off.
     pub worker_tick_ms: u32,
@@ -65,9 +68,9 @@ pub struct dtm_config_t {
     /// happen on events only.
     pub controller_tick_ms: u32,
     /// Most bytes queued for one process whose channel is full, 65536..; default 64 MiB. Of
-    /// that for the controller, what workers say to it takes at most half.
+    /// that for the controller, what workers say to it takes at most half. Fixed at start.
     pub channel_queue: u32,
-    /// DTM_SIGNALS_*.
+    /// DTM_SIGNALS_*. Fixed at start.
     pub signals: u32,
     /// DTM_ORPHAN_*.
     pub orphan: u32,
@@ -80,7 +83,7 @@ pub struct dtm_config_t {
     /// `file:/path`, in which %r becomes the role. Set up anew in every process.
     pub log_target: *const c_char,
     /// Store of actions: `sqlite:/path`, `etcd://host:port`, or one that
-    /// dtm_store_register() adds; default none: actions cannot be started.
+    /// dtm_store_register() adds; default none: actions cannot be started. Fixed at start.
     pub store: *const c_char,
     /// DTM_PASS_*: whom DTM_ACCEPT_PASS gives a client.
     pub accept_pass: u32,
@@ -99,8 +102,8 @@ pub struct dtm_config_t {
     /// the oldest closes what it has left, with DTM_CLOSE_DEADLINE, before the new
     /// generation opens.
     pub old_generations: u32,
-    /// Time that a new binary has to start, be up to date and take over, in ms; default
-    /// 120,000: twice the default start timeout. Then it is killed, and the old one serves on.
+    /// Time that a new binary has to start, be up to date and take over, in ms, not DTM_OFF;
+    /// default 120,000: twice the default start timeout. Then it is killed, and the old one serves on.
     pub upgrade_timeout_ms: u32,
     /// Deaths within `respawn_window_ms` after which a slot is given up
     /// (DTM_WORKER_FAILED), 1.., or DTM_OFF; default 10. The last worker that serves and
@@ -161,7 +164,7 @@ pub struct dtm_config_t {
     /// RLIMIT_CORE of the children, in MiB, or DTM_OFF: unlimited; default unchanged.
     pub rlimit_core_mib: u32,
     /// 1: the ready-made console may listen on TCP beyond loopback; needs a password; default
-    /// 0: what stops a service is not for the network.
+    /// 0: what stops a service is not for the network. Fixed at start.
     pub control_remote: u32,
     /// Absolute path of a file that the master keeps locked while it runs and removes at
     /// the end; default none. Its first line is the master's pid. It is the lock that
@@ -206,10 +209,11 @@ pub struct dtm_config_t {
     pub control_password: *const c_char,
     /// Address for /metrics (Prometheus), /healthz and /readyz over HTTP, as for
     /// dtm_listen(); default none. It only tells: no password, so choose who reaches it.
+    /// Fixed at start.
     pub metrics_listen: *const c_char,
-    /// Name of this host in a fleet; default the machine's.
+    /// Name of this host in a fleet; default the machine's. Fixed at start.
     pub host: *const c_char,
-    /// Most connections to the ready-made console, 1..=10000; default 64: more than people
+    /// Most connections to the ready-made console, 1..=10000, not DTM_OFF; default 64: more than people
     /// and monitors need, few enough that their buffers stay below 100 MiB. One more is kept
     /// for root and the service's own user.
     pub control_clients: u32,
@@ -217,7 +221,7 @@ pub struct dtm_config_t {
     /// 600,000: who forgot a terminal comes back to it within that time, or not at all.
     /// Subscribers and those who wait for an answer are not idle.
     pub control_timeout_ms: u32,
-    /// Longest time that one call of the store may take, in ms; default 1,000.
+    /// Longest time that one call of the store may take, in ms, not DTM_OFF; default 1,000.
     pub store_timeout_ms: u32,
     /// Lease of a host in a fleet, in ms; default 10,000.
     pub fleet_lease_ms: u32,

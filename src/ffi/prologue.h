@@ -84,6 +84,8 @@
  * Callbacks run one at a time, in the process's only libdtm thread. They must
  * not block for long: while one runs, its process does nothing else. In the
  * master that would stop the supervision; one that takes over a second is logged.
+ * A positive result where only 0 and negative ones mean something is logged and
+ * taken for DTM_EINVAL.
  * A callback must return: leaving it by longjmp ends the process with
  * DTM_EXIT_BROKEN (in the master: dtm_run() is over), a C++ exception ends it
  * with SIGABRT. exit(), abort() or a crash in a child is a death like any
@@ -130,15 +132,17 @@
  * Children get a copy of everything that existed before dtm_run(). Open
  * databases, TLS contexts' random numbers, threads and epoll fds in
  * `worker_init`, `controller_init` or a func's main, not before. dtm_run()
- * refuses to fork a process with several threads (DTM_F_ALLOW_THREADS).
+ * refuses to fork a process with several threads (DTM_F_ALLOW_THREADS): it looks when it
+ * starts, and a load of the configuration that finds one fails with DTM_ETHREADS.
  * A process that the service itself forks has no runtime: every call answers
- * DTM_EFORKED and does nothing. Such a process should close what it inherited,
- * or exec: everything of libdtm is close-on-exec.
+ * DTM_EFORKED and does nothing, and signals do what they did before dtm_run(). Such a
+ * process should close what it inherited, or exec: everything of libdtm is close-on-exec.
  *
  *
  * THREADS AND SIGNAL HANDLERS
  *
- * libdtm starts no threads. A child may have threads of its own; only the thread
+ * libdtm starts no threads, but for one in the controller that looks up the host's name
+ * of an etcd:// store. A child may have threads of its own; only the thread
  * that runs the callbacks may call libdtm, others get DTM_EROLE. Safe in a signal
  * handler and in any thread are only the functions whose `Signal:` line says so.
  *

@@ -12,8 +12,9 @@ use std::ffi::c_char;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Would this service start? Does all that dtm_run() does before its first fork,
-/// the `config_load` callback included, then undoes it. For `-t` options.
-/// Answers what dtm_run() would answer, DTM_OK if it would start.
+/// the `config_load` callback included (as the master, and as in dtm_run()), then undoes
+/// it, its listeners too. For `-t` options. Answers what dtm_run() would answer, DTM_OK if
+/// it would start; but an instance that runs and holds `pid_file` is no obstacle.
 ///
 /// Process: host
 /// Thread: owner
@@ -24,7 +25,10 @@ use std::sync::atomic::Ordering::Relaxed;
 pub unsafe extern "C" fn dtm_check(rt: *mut dtm_t) -> i32 {
     enter_rt(rt, DTM_ROLE_HOST, |rt| {
         rt.check_fresh()?;
-        master::check(rt)
+        become_master();
+        let outcome = master::check(rt);
+        become_host();
+        outcome
     })
 }
 
@@ -32,11 +36,11 @@ pub unsafe extern "C" fn dtm_check(rt: *mut dtm_t) -> i32 {
 /// this process only. Afterwards no child, no fd, no signal handler and no socket
 /// file of the runtime is left. Children never return from it.
 ///
-/// `ret_result` may be NULL; otherwise `result_size` is sizeof(dtm_result_t).
-/// DTM_OK after an orderly end. DTM_ETHREADS, DTM_ECONFIG, -EMFILE and other errors
-/// before the first fork; -EBUSY: another instance holds `pid_file`; DTM_ESTATE when it
-/// runs or ran already; DTM_EFAILED when the first generation could not start and
-/// `daemonize` is set (otherwise it is tried again and again).
+/// `ret_result` may be NULL; otherwise `result_size` is sizeof(dtm_result_t), and anything
+/// else is DTM_EABI. DTM_OK after an orderly end. DTM_ETHREADS, DTM_ECONFIG, -EMFILE and
+/// other errors before the first fork; -EBUSY: another instance holds `pid_file`;
+/// DTM_ESTATE when it runs or ran already; DTM_EFAILED when the first generation could not
+/// start and `daemonize` is set (otherwise it is tried again and again).
 ///
 /// With `daemonize`, dtm_run() goes on in another process, in the background; the one that
 /// called it never returns from it. It waits until the first generation is open, and
@@ -47,38 +51,47 @@ pub unsafe extern "C" fn dtm_check(rt: *mut dtm_t) -> i32 {
 /// Thread: owner
 /// Signal: unsafe
 /// Fork: flushes stdio with fflush(NULL) before each fork; needs one thread, see DTM_F_ALLOW_THREADS
-/// Owns: ret_result is the caller's; written on success and on failure
+/// Owns: ret_result is the caller's; written on success and on failure (DTM_END_START_FAILED)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_run(
     rt: *mut dtm_t,
     ret_result: *mut dtm_result_t,
     result_size: usize,
 ) -> i32 {
-    enter_rt(rt, DTM_ROLE_HOST, |rt| {
-        if rt.stage.get() != Stage::Fresh {
+    let tell = |result| match ret_result.is_null() {
+        true => Ok(()),
+        // SAFETY: the caller says that result_size bytes are there.
+        false => unsafe { write_struct(ret_result, result_size, &result) },
+    };
+    // Before anything can fail, and while a wrong size has cost nothing yet.
+    let told = tell(master::NOT_STARTED);
+    // The master is let in to be told that it runs already.
+    enter_rt(rt, DTM_ROLE_HOST | DTM_ROLE_MASTER, |rt| {
+        if rt.stage.get() != Stage::Fresh || role::current() == DTM_ROLE_MASTER {
             return Err(Error::new(
                 DTM_ESTATE,
                 "dtm_run() runs once in the life of a runtime",
             ));
         }
-        crate::stack::note_top();
+        told?;
         rt.stage.set(Stage::Running);
-        role::assume(
-            DTM_ROLE_MASTER,
-            DTM_OFF,
-            0,
-            0,
-            0,
-            nix::unistd::getpid().as_raw(),
-        );
+        handler::forget();
+        become_master();
         let (result, outcome) = master::run(rt);
-        role::assume(DTM_ROLE_HOST, DTM_OFF, 0, 0, 0, 0);
-        if !ret_result.is_null() {
-            // SAFETY: the caller says that result_size bytes are there.
-            unsafe { write_struct(ret_result, result_size, &result) }?;
-        }
+        become_host();
+        tell(result)?;
         outcome
     })
+}
+
+fn become_master() {
+    crate::stack::note_top();
+    let me = nix::unistd::getpid().as_raw();
+    role::assume(DTM_ROLE_MASTER, DTM_OFF, 0, 0, 0, me);
+}
+
+fn become_host() {
+    role::assume(DTM_ROLE_HOST, DTM_OFF, 0, 0, 0, 0);
 }
 
 /// Ask this process's master for something, as a signal would: one of

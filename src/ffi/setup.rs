@@ -2,7 +2,7 @@
 
 use super::{consts::*, register, types::*};
 use crate::error::Error;
-use crate::guard::{ANY, enter_rt};
+use crate::guard::enter_rt;
 
 /// Bind and open a listener for clients; the workers accept from it. Returns its
 /// index (0, 1, ...), or: -EADDRINUSE, -EACCES, -EADDRNOTAVAIL, DTM_EINVAL (the
@@ -14,11 +14,12 @@ use crate::guard::{ANY, enter_rt};
 /// In the master's `config_load` it is part of what is loaded. For the address of a
 /// listener that there is (or that dtm_unlisten() was just told to remove), it returns
 /// that one's index and takes over tag, backlog and mode, for the processes forked from
-/// then on; at the start, at once. Another address is bound at once, so a failure is known before anything is
-/// forked; let `config_load` return it, and the reload is cancelled and its answer names
-/// the address. Clients get at it when the new generation is open, and never if the
-/// reload fails. What fails only then is in the reload's answer, and tried again by the
-/// next one. Only workers that are forked for it know it. The address must not overlap
+/// then on; at the start, at once. Another address is bound at once, so a failure is known
+/// before anything is forked; let `config_load` return that code (never the index), and the
+/// reload is cancelled and its answer names the address. Clients get at it when the new
+/// generation is open, and never if the reload fails. What fails only then is in the reload's
+/// answer, and tried again by the next one. Only workers that are forked for it know it. The
+/// address must not overlap
 /// with one that is removed (`*:80` and `127.0.0.1:80`: -EADDRINUSE). -EBUSY: it was
 /// removed by the last reload, and closes in a second. DTM_ESTATE: DTM_CMD_LOADCONF, which
 /// forks nobody, cannot add or remove any. -EMFILE: too many for RLIMIT_NOFILE.
@@ -78,24 +79,28 @@ pub unsafe extern "C" fn dtm_listen_control(rt: *mut dtm_t, listen: *const dtm_l
 }
 
 /// The port that listener `index` is bound to (for port 0 in its address); 0 for
-/// Unix sockets. -ENOENT when there is no such listener.
+/// Unix sockets. -ENOENT when there is no such listener; in a worker: none that it serves.
 ///
-/// Process: any
+/// Process: host, master, worker
 /// Thread: owner
 /// Signal: unsafe
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
 /// Owns: nothing changes hands
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dtm_listen_port(rt: *const dtm_t, index: u32) -> i32 {
-    enter_rt(rt, ANY, |rt| {
-        let port = rt.port(index).ok_or_else(|| {
-            Error::new(
-                -libc::ENOENT,
-                format!("there is no listener with index {index}"),
-            )
-        })?;
-        Ok(i32::from(port))
-    })
+    enter_rt(
+        rt,
+        DTM_ROLE_HOST | DTM_ROLE_MASTER | DTM_ROLE_WORKER,
+        |rt| {
+            let port = rt.port(index).ok_or_else(|| {
+                Error::new(
+                    -libc::ENOENT,
+                    format!("there is no listener with index {index}"),
+                )
+            })?;
+            Ok(i32::from(port))
+        },
+    )
 }
 
 /// Register a helper process. Returns its index.

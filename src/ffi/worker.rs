@@ -4,7 +4,7 @@ use super::{consts::*, types::*};
 use crate::channel::Kind;
 use crate::child::Cause;
 use crate::error::{Error, Result};
-use crate::guard::{ANY, CHILD, enter_rt};
+use crate::guard::{CHILD, enter_rt};
 use crate::master::policy::Order;
 use crate::runtime::Runtime;
 use crate::signal::handler;
@@ -145,7 +145,7 @@ pub unsafe extern "C" fn dtm_counter_add(rt: *mut dtm_t, counter: u32, delta: u6
 
 /// Read a counter of one slot, or the sum over all (`slot` = DTM_OFF).
 ///
-/// Process: any
+/// Process: master (in callbacks), worker, controller, func
 /// Thread: owner
 /// Signal: unsafe
 /// Fork: not inherited; DTM_EFORKED in a process the service forked
@@ -157,7 +157,7 @@ pub unsafe extern "C" fn dtm_counter_get(
     slot: u32,
     ret_value: *mut u64,
 ) -> i32 {
-    enter_rt(rt, ANY, |rt| {
+    enter_rt(rt, DTM_ROLE_MASTER | CHILD, |rt| {
         let counter = counter_index(rt, counter)?;
         let slots = rt.config().max_processes;
         if slot != DTM_OFF && slot >= slots {

@@ -115,6 +115,8 @@ impl Helper {
 
     /// One pass for dtm_loop_dispatch(). True: leave now.
     pub(crate) fn pass(&self, timeout_ms: i32) -> bool {
+        // It has no init callback in which it would change its user.
+        self.child.stay_bound(self.rt);
         child::pass(self, self.rt.reactor_or_exit(), timeout_ms);
         self.child.leaving().is_some()
     }
@@ -130,6 +132,7 @@ impl Helper {
                 let code = self.child.calls(Doing::Message, || unsafe {
                     message(self.rt.handle(), data, len, self.data)
                 });
+                let code = crate::guard::verdict("the func's message callback", code);
                 if code < 0 {
                     let code = u64::from(code.unsigned_abs());
                     self.child

@@ -7,13 +7,14 @@ use crate::daemon::place::Place;
 use crate::daemon::{detach, title};
 use crate::error::{Error, Result};
 use crate::ffi::*;
-use crate::runtime::{Runtime, Stage};
+use crate::runtime::{Change, Runtime, Stage};
 use crate::shm::Count;
 use crate::signal::{handler, mask};
 use crate::upgrade::init;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-const NOT_STARTED: dtm_result_t = dtm_result_t {
+/// What dtm_run() tells of a service that it could not start.
+pub(crate) const NOT_STARTED: dtm_result_t = dtm_result_t {
     size: size_of::<dtm_result_t>(),
     reason: DTM_END_START_FAILED,
     signal: 0,
@@ -53,7 +54,7 @@ pub(crate) fn run(rt: &'static Runtime) -> (dtm_result_t, Result<()>) {
 /// From here on it is this process that counts: it may be another one than the one that
 /// called dtm_run(). What can fail without a trace comes first.
 fn begin(rt: &'static Runtime) -> Result<(Master, Place)> {
-    crate::process::fork::check_threads(rt.flags & DTM_F_ALLOW_THREADS != 0)?;
+    rt.check_threads()?;
     let config = rt.config();
     let options = &config.daemon;
     let succeeds = rt.coming.borrow().is_some();
@@ -73,7 +74,7 @@ fn begin(rt: &'static Runtime) -> Result<(Master, Place)> {
         }));
     }
     let place = Place::enter(options)?;
-    let mut master = prepare::prepare(rt)?;
+    let mut master = prepare::prepare(rt, Change::Start)?;
     if succeeds {
         upgrading::stand_by(rt, &mut master)?;
         master.upgrade = upgrading::Upgrade::of(rt.coming.take());

@@ -25,7 +25,7 @@ mod upgrading;
 mod usage;
 mod watchdog;
 
-pub(crate) use life::run;
+pub(crate) use life::{NOT_STARTED, run};
 pub(crate) use prepare::check;
 
 use crate::channel::{AT_ONCE, Buffer, Outbox, Pair};

@@ -11,7 +11,6 @@ use crate::daemon::place::Place;
 use crate::daemon::strangers::Strangers;
 use crate::error::{Context, Error, Result};
 use crate::ffi::*;
-use crate::process::fork;
 use crate::process::lifeline::Lifeline;
 use crate::runtime::{Change, Runtime, Shared};
 use crate::shm::{AdoptedBlock, Ban, Board, FactsBlock, LastWords, Locks, Table};
@@ -33,17 +32,20 @@ pub(crate) fn check(rt: &'static Runtime) -> Result<()> {
     let options = &config.daemon;
     let place = Place::enter(options)?;
     let pid_file = options.pid_file.as_deref().map_or(Ok(()), pid_file::check);
-    let prepared = pid_file.and_then(|()| prepare(rt).map(drop));
+    let prepared = pid_file.and_then(|()| prepare(rt, Change::Check).map(drop));
     drop(place);
     rt.close_metrics();
     rt.set_shared(None);
+    rt.revert_listeners(0);
     prepared
 }
 
-pub(super) fn prepare(rt: &'static Runtime) -> Result<Master> {
-    fork::check_threads(rt.flags & DTM_F_ALLOW_THREADS != 0)?;
+/// `change`: is it meant, or only a check?
+pub(super) fn prepare(rt: &'static Runtime, change: Change) -> Result<Master> {
+    rt.check_threads()?;
     let _ = rt.run_name();
-    rt.ask_service(Change::Start)?;
+    rt.ask_service(change)?;
+    rt.check_threads()?;
     let config = rt.config();
     if let Some(uri) = &config.store {
         crate::store::check(uri, &rt.registered.plugins.borrow())?;

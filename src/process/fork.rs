@@ -20,12 +20,20 @@ pub(crate) fn threads() -> u64 {
     std::fs::metadata("/proc/self/task").map_or(1, |m| m.nlink().saturating_sub(2))
 }
 
+/// A thread that was joined a moment ago may still be counted for about that long.
+const JOINED_MS: u64 = 20;
+
 /// Refuse when other threads live: their locks would be held for ever in the child.
 pub(crate) fn check_threads(allowed: bool) -> Result<()> {
-    let threads = threads();
-    if threads <= 1 || allowed {
+    let alone = || threads() <= 1;
+    let alone_soon = || {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        alone()
+    };
+    if allowed || alone() || (0..JOINED_MS).any(|_| alone_soon()) {
         return Ok(());
     }
+    let threads = threads();
     Err(Error::new(
         DTM_ETHREADS,
         format!(
@@ -39,8 +47,9 @@ extern "C" fn note_fork() {
     role::me().forked.store(true, Relaxed);
 }
 
-/// Notice when the service forks. What it starts by posix_spawn(), system() or
-/// popen() need not be noticed: that execs at once.
+/// Notice when the service forks. What it starts by posix_spawn(), system() or popen()
+/// cannot be noticed: nothing of ours runs there. It execs at once, and has none of our
+/// descriptors then, unless the service gives it one: see dtm_client_release().
 pub(crate) fn notice_forks() {
     // SAFETY: the handler only stores a word, and lives as long as the library.
     let failed = unsafe { libc::pthread_atfork(None, Some(note_fork), None) } != 0;

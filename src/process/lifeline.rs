@@ -68,11 +68,25 @@ pub(crate) fn disarm(until: u64) {
     }
 }
 
+/// Is the kernel still to signal us at the master's end? A change of the user ends that.
+pub(crate) fn is_armed() -> bool {
+    let mut signal: libc::c_int = 0;
+    // SAFETY: a plain prctl, which writes to valid storage.
+    unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) };
+    signal != 0
+}
+
 /// Has the master gone?
 pub(crate) fn is_cut(lifeline: &OwnedFd) -> bool {
-    let mut fds = [nix::poll::PollFd::new(
-        lifeline.as_fd(),
-        nix::poll::PollFlags::POLLIN,
-    )];
-    matches!(nix::poll::poll(&mut fds, nix::poll::PollTimeout::ZERO), Ok(n) if n > 0)
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut fds = [PollFd::new(lifeline.as_fd(), PollFlags::POLLIN)];
+    let told = matches!(poll(&mut fds, PollTimeout::ZERO), Ok(n) if n > 0);
+    let [fd] = fds;
+    if fd
+        .revents()
+        .is_some_and(|r| r.contains(PollFlags::POLLNVAL))
+    {
+        super::exit_without_fds(); // it is our end that was cut
+    }
+    told
 }

@@ -10,6 +10,13 @@ pub(crate) fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+/// The descriptors by which we hear of the master are not what they were. It does not
+/// matter whose fault it is: nothing of what they say can be trusted any more.
+pub(crate) fn exit_without_fds() -> ! {
+    ::log::error!("the service closed or replaced libdtm's file descriptors: leaving");
+    exit_now(crate::ffi::DTM_EXIT_FDS)
+}
+
 /// Leave in order. `atexit`: the service wants its exit handlers run in children.
 pub(crate) fn exit(status: i32, atexit: bool) -> ! {
     // SAFETY: flushes the streams of this process; valid at any time.

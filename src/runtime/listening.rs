@@ -15,6 +15,8 @@ use std::os::fd::AsRawFd;
 pub(crate) enum Change {
     /// It does not run.
     No,
+    /// For dtm_check(): all is as before afterwards.
+    Check,
     /// Before the first fork.
     Start,
     Reload,
@@ -58,7 +60,12 @@ impl Runtime {
             listener.undo(&self.inherited);
             return Err(error);
         }
-        let coming = change == Change::Reload;
+        let coming = match change {
+            Change::Reload => true,
+            // What this process was handed, it keeps: nobody could give it back.
+            Change::Check => !self.is_handed(&listener),
+            _ => false,
+        };
         self.listeners.borrow_mut().add(number, listener, coming);
         Ok(i32::try_from(number).unwrap_or(0))
     }
@@ -102,7 +109,8 @@ impl Runtime {
             workers: config.workers,
             listeners: self.listener_count() + 1,
         };
-        room.check(soft)?;
+        let too_many = |error: Error| Error::new(-libc::EMFILE, error.text);
+        room.check(soft).map_err(too_many)?;
         Listener::prepare(spec, &self.inherited)
     }
 
@@ -113,15 +121,18 @@ impl Runtime {
         self.check_changeable()?;
         let number = usize::try_from(number).unwrap_or(usize::MAX);
         let gone = self.listeners.borrow_mut().remove(number)?;
-        if self.change.get() == Change::Reload {
-            if let Some(listener) = gone {
-                self.drop_listener(number, listener);
-            }
-        } else {
+        if let Some(listener) = gone {
+            self.drop_listener(number, listener);
+        } else if matches!(self.change.get(), Change::No | Change::Start) {
             // Nobody was forked yet.
             self.listeners.borrow_mut().drop_number(number, 0);
         }
         Ok(())
+    }
+
+    /// Is its socket systemd's, or the predecessor's?
+    fn is_handed(&self, listener: &Listener) -> bool {
+        listener.kept || self.coming.borrow().is_some()
     }
 
     fn check_changeable(&self) -> Result<()> {

@@ -1,16 +1,15 @@
 //! The handler: set a bit, write an eventfd. Everything else happens in the loop.
 
-use super::mask;
+use super::{mask, saved};
 use crate::error::{Context, Result};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use std::cell::RefCell;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
 
 /// Bit n: signal n arrived. Bits 32..: requests by dtm_request().
 static PENDING: AtomicU64 = AtomicU64::new(0);
 static WAKE: AtomicI32 = AtomicI32::new(-1);
-/// A signal that a child of the service gets before it execs must not count here.
+/// A signal that a process of the service's own forking gets must not count here.
 static OWNER: AtomicI32 = AtomicI32::new(0);
 /// A child that is to be killed when this long an orphan; 0: no.
 static ORPHAN_OF: AtomicI32 = AtomicI32::new(0);
@@ -22,21 +21,35 @@ static HOST_CHLD_FLAGS: AtomicI32 = AtomicI32::new(0);
 /// Requests, in the upper half of the bits.
 pub(crate) const REQUEST_BASE: u32 = 32;
 
-thread_local! {
-    static SAVED: RefCell<Vec<(i32, libc::sigaction)>> = const { RefCell::new(Vec::new()) };
-}
-
 extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let errno = nix::errno::Errno::last_raw();
     // SAFETY: getpid is async-signal-safe.
-    if unsafe { libc::getpid() } == OWNER.load(Relaxed) {
+    let me = unsafe { libc::getpid() };
+    let ours = me == OWNER.load(Relaxed);
+    if ours {
         raise(1 << (signal & 31));
         leave_if_orphan();
     }
     if signal == libc::SIGCHLD {
         call_host(signal, info, context);
+    } else if !ours {
+        give_back(signal, me);
     }
     nix::errno::Errno::set_raw(errno);
+}
+
+/// The service has forked this process: there the signal does what it did before it was
+/// taken. A child of libdtm's own never comes here: it lets no signal in before it is the
+/// owner, see `process/fork.rs`.
+fn give_back(signal: i32, me: i32) {
+    // SAFETY: async-signal-safe, on a valid disposition. Blocked while we are in its
+    // handler, the signal arrives once more afterwards. raise() may name a thread of the
+    // parent's after vfork().
+    unsafe {
+        let before = saved::get(signal).unwrap_or_else(|| std::mem::zeroed());
+        libc::sigaction(signal, &raw const before, std::ptr::null_mut());
+        libc::kill(me, signal);
+    }
 }
 
 fn leave_if_orphan() {
@@ -94,12 +107,23 @@ fn call_host(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void
     }
 }
 
-/// Set bits and wake the loop. Async-signal-safe, from any thread.
+/// Set bits and wake the loop, if there is one yet: [`own`] looks for those that came
+/// before. Async-signal-safe, from any thread.
 pub(crate) fn raise(bits: u64) {
     PENDING.fetch_or(bits, SeqCst);
-    let one = 1u64.to_ne_bytes();
-    // SAFETY: write is async-signal-safe; a closed fd only makes it fail.
-    unsafe { libc::write(WAKE.load(Relaxed), one.as_ptr().cast(), one.len()) };
+    let wake = WAKE.load(SeqCst);
+    if wake >= 0 {
+        let errno = nix::errno::Errno::last_raw();
+        let one = 1u64.to_ne_bytes();
+        // SAFETY: write is async-signal-safe; a closed fd only makes it fail.
+        unsafe { libc::write(wake, one.as_ptr().cast(), one.len()) };
+        nix::errno::Errno::set_raw(errno);
+    }
+}
+
+/// What arrived until now was meant for another: the parent, or an earlier runtime.
+pub(crate) fn forget() {
+    PENDING.store(0, SeqCst);
 }
 
 /// What arrived since the last call.
@@ -132,9 +156,11 @@ impl Drop for Wake {
 pub(crate) fn own() -> Result<Wake> {
     let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
     let wake = Wake(EventFd::from_value_and_flags(0, flags).context("eventfd")?);
-    PENDING.store(0, SeqCst);
     WAKE.store(wake.fd(), SeqCst);
     OWNER.store(nix::unistd::getpid().as_raw(), SeqCst);
+    if PENDING.load(SeqCst) != 0 {
+        raise(0);
+    }
     Ok(wake)
 }
 
@@ -147,23 +173,21 @@ pub(crate) fn limit_orphan(master: i32, seconds: u32) {
 
 /// Install the handler for these signals, once per process image.
 pub(crate) fn install(signals: impl Iterator<Item = i32>) -> Result<()> {
-    SAVED.with_borrow_mut(|saved| {
-        for signal in signals {
-            if saved.iter().any(|(s, _)| *s == signal) {
-                continue;
-            }
-            let old = set_action(signal, &ours())?;
-            if signal == libc::SIGCHLD && old.sa_sigaction > libc::SIG_IGN {
-                HOST_CHLD_FLAGS.store(old.sa_flags, Relaxed);
-                HOST_CHLD.store(
-                    std::ptr::with_exposed_provenance_mut(old.sa_sigaction),
-                    Relaxed,
-                );
-            }
-            saved.push((signal, old));
+    for signal in signals {
+        if saved::get(signal).is_some() {
+            continue;
         }
-        Ok(())
-    })
+        let old = set_action(signal, &ours())?;
+        if signal == libc::SIGCHLD && old.sa_sigaction > libc::SIG_IGN {
+            HOST_CHLD_FLAGS.store(old.sa_flags, Relaxed);
+            HOST_CHLD.store(
+                std::ptr::with_exposed_provenance_mut(old.sa_sigaction),
+                Relaxed,
+            );
+        }
+        saved::put(signal, old);
+    }
+    Ok(())
 }
 
 /// The service's code has run, and may have taken our signals.
@@ -182,15 +206,13 @@ pub(crate) fn take_suspicion() -> bool {
 /// Has somebody else taken one of our signals? Its number.
 pub(crate) fn stolen() -> Option<i32> {
     let mine = ours().sa_sigaction;
-    SAVED.with_borrow(|saved| {
-        saved.iter().map(|(signal, _)| *signal).find(|signal| {
-            // SAFETY: a query with a NULL new action; `now` is valid storage.
-            unsafe {
-                let mut now: libc::sigaction = std::mem::zeroed();
-                libc::sigaction(*signal, std::ptr::null(), &raw mut now) == 0
-                    && now.sa_sigaction != mine
-            }
-        })
+    saved::all().find(|signal| {
+        // SAFETY: a query with a NULL new action; `now` is valid storage.
+        unsafe {
+            let mut now: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(*signal, std::ptr::null(), &raw mut now) == 0
+                && now.sa_sigaction != mine
+        }
     })
 }
 
@@ -201,15 +223,11 @@ pub(crate) fn retake(signal: i32) -> Result<()> {
 
 /// Put the host's dispositions back: all (dtm_run() ends) or one.
 pub(crate) fn restore(only: Option<i32>) {
-    SAVED.with_borrow_mut(|saved| {
-        saved.retain(|(signal, old)| {
-            let hit = only.is_none_or(|o| o == *signal);
-            if hit {
-                let _ = set_action(*signal, old);
-            }
-            !hit
-        });
-    });
+    for signal in saved::all().filter(|signal| only.is_none_or(|o| o == *signal)) {
+        if let Some(old) = saved::take(signal) {
+            let _ = set_action(signal, &old);
+        }
+    }
 }
 
 fn ours() -> libc::sigaction {

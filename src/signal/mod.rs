@@ -3,4 +3,5 @@
 pub(crate) mod blocked;
 pub(crate) mod handler;
 pub(crate) mod mask;
+mod saved;
 pub(crate) mod table;

@@ -4,6 +4,7 @@
 
 use super::Worker;
 use crate::channel::{Attached, Frame, Kind};
+use crate::guard::verdict;
 use crate::shm::Doing;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +58,7 @@ impl Worker {
         let code = self.child.calls(Doing::Message, || unsafe {
             message(self.rt.handle(), data, len, self.rt.user_data)
         });
+        let code = verdict("worker_message", code);
         if code < 0 {
             ::log::warn!("worker_message refused a message with {code}");
             self.refused.set(code);
@@ -99,10 +101,11 @@ impl Worker {
         let code = self.child.calls(Doing::Health, || unsafe {
             health(self.rt.handle(), self.rt.user_data)
         });
+        let code = verdict("worker_health", code);
         if code < 0 {
             ::log::warn!("worker_health said no with {code}");
         }
-        code.min(0)
+        code
     }
 
     fn open(&self) {

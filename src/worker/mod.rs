@@ -124,6 +124,7 @@ impl Worker {
             let code = self.child.calls(Doing::Init, || unsafe {
                 init(self.rt.handle(), self.rt.user_data)
             });
+            let code = crate::guard::verdict("worker_init", code);
             if code < 0 {
                 ::log::error!("worker_init failed with {code}");
                 return DTM_EXIT_INIT;

@@ -27,6 +27,9 @@ static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *
     } else if (!strcmp(line, "close own")) {
         close(dtm_client_fd(client));
         return NO_REPLY;
+    } else if (!strcmp(line, "fd")) {
+        snprintf(reply, size, "%d", dtm_client_fd(client));
+        return DTM_READ;
     } else if (!strcmp(line, "jump")) {
         jumper = client;
         longjmp(back, 1);
@@ -123,6 +126,63 @@ static void closed_descriptors(void)
     CHECK_EQ(shared->result.deaths, 1);
 }
 
+static dtm_init_cb base_init;
+
+static int32_t init_without_standard_fds(dtm_t *rt, void *user_data)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        close(fd);
+    return base_init(rt, user_data);
+}
+
+/* The places of stdin, stdout and stderr are no client's, as everybody writes there. */
+static void closed_standard_fds(void)
+{
+    struct service service = breaking();
+    base_init = service.callbacks.worker_init;
+    service.callbacks.worker_init = init_without_standard_fds;
+    start(&service);
+    int fds[4];
+    for (int i = 0; i < 4; i++) {
+        fds[i] = dial(shared->port[0]);
+        CHECK_LE(3, atoi(ask(fds[i], "fd")));
+    }
+    for (int i = 0; i < 4; i++)
+        hang_up(fds[i]);
+    finish();
+}
+
+static int32_t init_that_closes(dtm_t *rt, void *user_data)
+{
+    int32_t code = base_init(rt, user_data);
+    if (ADD(shared->custom[0], 1) == 1)
+        for (int fd = 3; fd < 1024; fd++)
+            close(fd);
+    return code;
+}
+
+/* I07: the same before there is a loop. */
+static void closed_in_init(void)
+{
+    struct service service = breaking();
+    base_init = service.callbacks.worker_init;
+    service.callbacks.worker_init = init_that_closes;
+    start(&service);
+    int ends = 0;
+    for (uint64_t spawn = 1; spawn <= shared->last_spawn; spawn++) {
+        struct kid *kid = kid_of(spawn);
+        if (has(kid, DTM_EVENT_EXIT)) {
+            CHECK(WIFEXITED(kid->status));
+            CHECK_EQ(WEXITSTATUS(kid->status), DTM_EXIT_FDS);
+            ends++;
+        }
+    }
+    CHECK_EQ(ends, 1);
+    CHECK(logged("closed or replaced libdtm's file descriptors"));
+    finish();
+    CHECK_EQ(shared->result.deaths, 1);
+}
+
 /* I09: an internal error in a child costs that child only. */
 static void panic_in_a_child(void)
 {
@@ -179,6 +239,8 @@ static const struct test tests[] = {
     {"I06 longjmp out of a callback", longjmp_out},
     {"I06 and then a call about its client", longjmp_and_ask},
     {"I07 closed descriptors", closed_descriptors},
+    {"I07 closed in init", closed_in_init},
+    {"closed standard descriptors", closed_standard_fds},
     {"I09 a panic in a child", panic_in_a_child},
     {"I09 a panic in the master", panic_in_the_master},
 };

@@ -5,6 +5,7 @@
 #include "peer.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +160,58 @@ static void kept_client(void)
     finish();
 }
 
+enum { TOLD = 42 };
+
+static void leave_told(int sig)
+{
+    (void)sig;
+    _exit(TOLD);
+}
+
+/* In the host: what signals do before libdtm takes them. */
+static void set_dispositions(void)
+{
+    static const int plain[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGALRM};
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
+        signal(plain[i], SIG_DFL);
+    signal(SIGUSR2, leave_told);
+    signal(SIGWINCH, SIG_IGN);
+}
+
+/* The wait status of a fork of the worker at `fd`, after these signals. */
+static int keeper_after(int fd, int first, int second)
+{
+    CHECK_EQ(atoi(ask(fd, "keeper")), 0);
+    pid_t pid = GET(shared->custom[LAST_STRAY]);
+    CHECK_EQ(kill(pid, first), 0);
+    CHECK_EQ(kill(pid, second), 0);
+    WAIT(state_of(pid) == 'Z');
+    return atoi(ask(fd, "bury"));
+}
+
+/* A signal does to it what it would have done to the host; to the worker it does not. */
+static void signals_of_a_fork(void)
+{
+    static const int fatal[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGALRM};
+    struct service service = forking();
+    service.before = set_dispositions;
+    start(&service);
+    int fd = dial(shared->port[0]);
+    struct kid *kid = kid_at(fd);
+    for (size_t i = 0; i < sizeof fatal / sizeof fatal[0]; i++) {
+        int status = keeper_after(fd, SIGWINCH, fatal[i]);
+        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == fatal[i]);
+    }
+    int status = keeper_after(fd, SIGUSR2, SIGUSR2);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == TOLD);
+    CHECK_EQ(who(fd).pid, kid->pid);
+    end_kid(kid, SIGTERM); /* and ours is as ever */
+    CHECK_EQ(kid->status, 0);
+    hang_up(fd);
+    WAIT(count_open(1) == 3);
+    finish();
+}
+
 /* All that dtm_run() leaves is what the service itself forked. */
 static int32_t run_and_bury(dtm_t *rt)
 {
@@ -196,6 +249,7 @@ static void stray_master(void)
 static const struct test tests[] = {
     {"I04 a fork of the service's own", forked_by_the_service},
     {"I04 a fork that keeps a client", kept_client},
+    {"I04 signals to a fork", signals_of_a_fork},
     {"I04 a fork that returns from its step", stray_worker},
     {"I04 a fork that returns from the event callback", stray_master},
 };

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 enum { RUNS, INDEXES, MESSAGES, TIMERS, DISOBEYS, END };
 
 static uint32_t restart, phase, count, interval;
+static bool forgets;
 
 static void on_timer(dtm_t *rt, dtm_timer_t *timer, void *data)
 {
@@ -45,6 +47,17 @@ static int32_t func_main(dtm_t *rt, void *data)
     return 0;
 }
 
+/* As a change of its user does: the kernel forgets what to do at the master's end. */
+static int32_t forgetful_main(dtm_t *rt, void *data)
+{
+    int sig = 0;
+    CHECK_EQ(prctl(PR_SET_PDEATHSIG, 0), 0);
+    CHECK_EQ(dtm_loop_dispatch(rt, 0), 0);
+    CHECK_EQ(prctl(PR_GET_PDEATHSIG, &sig), 0);
+    CHECK_EQ(sig, SIGKILL);
+    return func_main(rt, data);
+}
+
 static int32_t on_message(dtm_t *rt, const void *msg, size_t len, void *data)
 {
     CHECK(data == &restart);
@@ -58,7 +71,7 @@ static void setup(dtm_t *rt)
 {
     dtm_func_t func = DTM_FUNC_INIT;
     func.name = "helper";
-    func.main = func_main;
+    func.main = forgets ? forgetful_main : func_main;
     func.message = on_message;
     func.data = &restart;
     func.restart = restart;
@@ -73,6 +86,7 @@ static struct service with_func(uint32_t policy)
     struct service service = a_service();
     restart = policy;
     phase = DTM_PHASE_BEFORE_WORKERS;
+    forgets = false;
     count = interval = 0;
     service.setup = setup;
     return service;
@@ -189,6 +203,19 @@ static void restart_interval(void)
     end_func(0);
     nobody_follows();
     finish();
+}
+
+/* A17: its loop sees to it that it dies with the master. */
+static void after_a_change_of_user(void)
+{
+    struct service service = with_func(DTM_RESTART_ALWAYS);
+    forgets = true;
+    start(&service);
+    WAIT(GET(shared->custom[RUNS]) == 1);
+    kill(shared->host, SIGKILL);
+    wait_host();
+    WAIT(survivors(NULL, 0) == 0);
+    unlink(control_path()); /* the master could not */
 }
 
 static void copies(void)
@@ -352,6 +379,7 @@ static const struct test tests[] = {
     {"run once per generation", restart_once},
     {"an interval of its own", restart_interval},
     {"asks not to be restarted", asks_not_to_be_restarted},
+    {"after a change of user", after_a_change_of_user},
     {"copies", copies},
     {"messages and answers", messages},
     {"before the workers", before_the_workers},

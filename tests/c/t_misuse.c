@@ -116,12 +116,14 @@ static void from_the_host(dtm_t *rt)
     dtm_watch_t *watch;
     dtm_timer_t *timer;
     uint32_t count;
+    uint64_t value;
     command.kind = DTM_CMD_RELOAD;
     CHECK_EQ(dtm_send(rt, 1, "x", 1), DTM_EROLE);
     CHECK_EQ(dtm_send_all(rt, 0, "x", 1, &count), DTM_EROLE);
     CHECK_EQ(dtm_command(rt, &command, NULL, NULL, NULL), DTM_EROLE);
     CHECK_EQ(dtm_answer(rt, "x", 1), DTM_EROLE);
     CHECK_EQ(dtm_leave(rt), DTM_EROLE);
+    CHECK_EQ(dtm_counter_get(rt, 0, DTM_OFF, &value), DTM_EROLE);
     CHECK_EQ(dtm_loop_dispatch(rt, 0), DTM_EROLE);
     CHECK_EQ(dtm_timer_add(rt, 1, 1, NULL, NULL, &timer), DTM_EROLE);
     CHECK_EQ(dtm_watch_add(rt, 0, DTM_READ, NULL, NULL, NULL, &watch), DTM_EROLE);
@@ -203,6 +205,14 @@ static int32_t request(dtm_t *rt, dtm_client_t *client, const char *line, char *
     return DTM_READ;
 }
 
+static dtm_init_cb base_init;
+
+static int32_t from_the_controller(dtm_t *rt, void *user_data)
+{
+    CHECK_EQ(dtm_listen_port(rt, 0), DTM_EROLE);
+    return base_init(rt, user_data);
+}
+
 static struct service misused(void)
 {
     struct service service = a_service();
@@ -214,6 +224,8 @@ static void wrong_role(void)
 {
     struct service service = misused();
     service.setup = from_the_host;
+    base_init = service.callbacks.controller_init;
+    service.callbacks.controller_init = from_the_controller;
     start(&service);
     int fd = dial(shared->port[0]);
     CHECK_EQ(atoi(ask(fd, "roles")), 0);

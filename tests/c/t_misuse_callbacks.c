@@ -5,8 +5,10 @@
  */
 #include "peer.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -103,7 +105,7 @@ static void event_that_calls(dtm_t *rt, const dtm_event_t *event, void *user_dat
 {
     dtm_listen_t listen = DTM_LISTEN_INIT;
     listen.address = "127.0.0.1:0";
-    CHECK(dtm_run(rt, NULL, 0) < 0);
+    CHECK_EQ(dtm_run(rt, NULL, 0), DTM_ESTATE);
     CHECK(dtm_listen(rt, &listen) < 0);
     dtm_free(rt);
     base_event(rt, event, user_data);
@@ -115,6 +117,37 @@ static void reentrance(void)
     struct service service = with_event(event_that_calls);
     service.run = run_twice;
     start(&service);
+    CHECK(serves());
+    finish();
+}
+
+static int32_t load_with_few_descriptors(dtm_t *rt, const char *path, void *user_data)
+{
+    struct rlimit limit, few;
+    dtm_self_t self;
+    dtm_listen_t listen = DTM_LISTEN_INIT;
+    (void)path, (void)user_data;
+    CHECK_EQ(dtm_self(rt, &self, sizeof self), DTM_OK);
+    if (self.role == DTM_ROLE_CONTROLLER || ADD(shared->config_loads, 1) == 1)
+        return 0;
+    CHECK_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    few = limit;
+    few.rlim_cur = 64;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    listen.address = "unix:@dtm-test-too-many";
+    int32_t code = dtm_listen(rt, &listen);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CHECK_EQ(code, -EMFILE);
+    return code;
+}
+
+/* A listener that RLIMIT_NOFILE has no room for. */
+static void too_few_descriptors(void)
+{
+    struct service service = a_service();
+    service.callbacks.config_load = load_with_few_descriptors;
+    start(&service);
+    CHECK_EQ(command("reload"), DTM_ECONFIG);
     CHECK(serves());
     finish();
 }
@@ -166,6 +199,7 @@ static const struct test tests[] = {
     {"a step result that means nothing", nonsense_result},
     {"I08 threads at fork", threads},
     {"I10 re-entrance", reentrance},
+    {"a listener too many", too_few_descriptors},
     {"I11 cwd, umask, signal mask", changed_environment},
     {"I12 a slow callback in the master", slow_master},
 };

@@ -251,9 +251,10 @@ static int32_t another_listener(dtm_t *rt, const char *path, void *user_data)
     if (self.role != DTM_ROLE_MASTER || ADD(shared->custom[0], 1) == 1)
         return 0;
     listen.address = "unix:@dtm-test-another";
-    if (shared->custom[0] == 2)
-        return index = dtm_listen(rt, &listen);
-    return dtm_unlisten(rt, (uint32_t)index);
+    if (shared->custom[0] != 2)
+        return dtm_unlisten(rt, (uint32_t)index);
+    index = dtm_listen(rt, &listen);
+    return index < 0 ? index : 0;
 }
 
 static void stored_as_it_stands(void)

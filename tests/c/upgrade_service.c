@@ -72,7 +72,8 @@ static int32_t on_config(dtm_t *rt, const char *path, void *user_data)
         bool is = fgets(address, sizeof address, file) != NULL;
         fclose(file);
         listen.address = address;
-        return is ? extra = dtm_listen(rt, &listen) : -EIO;
+        extra = is ? dtm_listen(rt, &listen) : -EIO;
+        return extra < 0 ? extra : 0;
     }
     int32_t code = extra < 0 ? 0 : dtm_unlisten(rt, (uint32_t)extra);
     extra = -1;

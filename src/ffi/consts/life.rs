@@ -24,7 +24,7 @@ pub const DTM_EVENT_FORK: u32 = 1;
 pub const DTM_EVENT_READY: u32 = 2;
 /// Life event: a worker's gate opened, or a controller got the control lock.
 pub const DTM_EVENT_OPEN: u32 = 3;
-/// Life event: a child was told to drain and leave.
+/// Life event: a child was told to drain and leave, or is killed, which may follow on that.
 pub const DTM_EVENT_DRAINING: u32 = 4;
 /// Life event: a child ended; `status` is its wait status.
 pub const DTM_EVENT_EXIT: u32 = 5;
@@ -70,10 +70,11 @@ pub const DTM_END_INTERNAL: u32 = 4;
 
 /// Exit status of a child whose init callback failed.
 pub const DTM_EXIT_INIT: i32 = 64;
-/// Exit status of a child in which a callback was left by longjmp or a throw,
-/// or in which libdtm found an internal error.
+/// Exit status of a child in which a callback was left by longjmp, or in which libdtm found
+/// an internal error. A C++ exception ends the process with SIGABRT.
 pub const DTM_EXIT_BROKEN: i32 = 70;
-/// Exit status of a child whose runtime descriptors were closed or replaced.
+/// Exit status of a child whose runtime descriptors were closed or replaced, such as by
+/// closefrom(3) in `worker_init`.
 pub const DTM_EXIT_FDS: i32 = 71;
 /// Exit status of a child that left because the master is gone.
 pub const DTM_EXIT_ORPHAN: i32 = 72;

@@ -85,10 +85,10 @@ fn until_it_opens_as_many_workers_are_wanted_as_before() {
         });
         let wanted = |w: &World| w.policy.facts(&crate::shm::Facts::default()).workers;
         world.ask(1, Command::Reload);
-        assert_eq!(wanted(&world), before.into());
+        assert_eq!(wanted(&world), u64::from(before));
         update(&mut world, 2);
         assert_eq!(world.answers(1), [DTM_OK]);
-        assert_eq!(wanted(&world), after.into());
+        assert_eq!(wanted(&world), u64::from(after));
     }
 }
 
