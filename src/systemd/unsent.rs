@@ -52,11 +52,13 @@ impl Unsent {
         (!self.is_empty()).then_some(self.retry_at)
     }
 
+    /// Nothing of it matters any more.
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
     pub(super) fn add(&mut self, message: Message) {
-        let void = |old: &Message| {
-            keys(&old.text).all(|key| PASSING.contains(&key) && says(&message, key))
-        };
-        self.waiting.retain(|old| !void(old));
+        self.waiting.retain(|old| !voids(&message.text, &old.text));
         if self.waiting.len() == MOST {
             self.waiting.pop_front();
         }
