@@ -68,19 +68,6 @@ ended reload 1 "slot $slot was given up: dtmctl reset"
 expect 0 '' ctl reset
 wait_for ctl status --check
 
-# In a reload the old workers serve.
-expect 0 '' ctl nofork 60
-background late ctl reload -t 60
-wait_for is state reloading
-if ctl status --json | grep -q '"ready"'; then
-    expect 0 '' ctl status --check -q
-else
-    expect 1 '' ctl status --check -q
-fi
-expect 0 '' ctl nofork off
-ended late 0 'serves'
-wait_for ctl status --check
-
 # The old binary's controller dies: its workers drain on, and are waited for.
 hold
 old=$(field controller_pid)
@@ -119,6 +106,7 @@ replaced() { # N: so many answers before that
     wait_for test -S "$dir/replaced$1"
 }
 replaced 1
+# In a reload the old workers serve.
 expect 0 'reloading' "$dtmctl" -s "$dir/replaced1" status --check
 expect 0 'no worker drains' "$dtmctl" -s "$dir/replaced1" drain
 replaced 2

@@ -46,7 +46,7 @@ impl Fail {
             ),
             "WRONGPASS" => Self::new(Code::Denied, "wrong password"),
             "NOPERM" => Self::new(Code::Denied, rest),
-            "GONE" => Self::new(Code::Connect, rest),
+            "GONE" if text.starts_with(crate::link::GONE) => Self::new(Code::Connect, rest),
             "ERR"
                 if [
                     "wrong number of arguments",
@@ -86,7 +86,9 @@ mod tests {
         assert_eq!(code("NOAUTH Authentication required."), Code::Denied);
         assert_eq!(code("WRONGPASS x"), Code::Denied);
         assert_eq!(code("NOPERM x"), Code::Denied);
-        assert_eq!(code("GONE this binary was replaced"), Code::Connect);
+        let replaced = "GONE this binary was replaced: connect again";
+        assert_eq!(code(replaced), Code::Connect);
+        assert_eq!(code("GONE there is no worker with slot 9"), Code::Failed);
         assert_eq!(
             Fail::answered("ERR no such"),
             Fail::new(Code::Failed, "no such")

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// A console answers HELLO at once; one that hangs is found out in this time.
 const GREETING: Duration = Duration::from_secs(5);
+/// How the answer of a console begins whose binary was replaced.
+pub(crate) const GONE: &str = "GONE this binary was replaced";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -53,9 +55,10 @@ pub(crate) fn listens(place: &Place) -> bool {
     }
 }
 
-/// The binary that answers was replaced; it has done nothing of what it was asked.
+/// The binary that answers was replaced; it has done nothing of what it was asked. Other
+/// things can be gone, too.
 pub(crate) fn is_gone(answer: &Value) -> bool {
-    matches!(answer, Value::Error(text) if text.split(' ').next() == Some("GONE"))
+    matches!(answer, Value::Error(text) if text.starts_with(GONE))
 }
 
 impl Link {
