@@ -95,6 +95,7 @@ pids="$holder $pids"
 has_client() { [ "$(field clients)" -eq 1 ]; }
 wait_for has_client
 ctl -q reload >/dev/null
+wait_for is workers_draining 1 # whoever has no clients has left
 expect 0 '1 draining, 1 clients' ctl drain --once
 grep -q '1 busy clients; the oldest' "$dir/said" || fail "drain: $(cat "$dir/said")"
 expect 0 'waits for 1 busy clients' ctl clients

@@ -95,7 +95,7 @@ fn interactive(session: &mut Session, mut choice: Choice) -> Result<Code> {
             Err(fail) if matches!(fail.code, Code::Connect | Code::Timeout) => {
                 // It may be back soon: an upgrade, a restart.
                 session.hang_up();
-                note = Some(format!("{}: trying again", fail.text));
+                note = Some(format!("trying again: {}", fail.text));
             }
             Err(fail) if fail.code == Code::Interrupted => break,
             Err(fail) => return Err(fail),
