@@ -58,7 +58,10 @@ pub(crate) struct Runtime {
     settings: Settings,
     config: RefCell<Rc<Config>>,
     /// What was in force before a reload that is not decided yet.
-    previous: RefCell<Option<Rc<Config>>>,
+    /// The configuration before this one, and the log level that an operator
+    /// has set, until it is
+    /// certain which one stays.
+    previous: RefCell<Option<(Rc<Config>, u32)>>,
     pub(crate) flags: u64,
     pub(crate) callbacks: dtm_callbacks_t,
     pub(crate) user_data: *mut c_void,
@@ -203,11 +206,11 @@ impl Runtime {
             return Err(error);
         }
         let old = self.config.replace(Rc::new(fresh));
-        self.log_level.set(0);
+        let level = self.log_level.replace(0);
         for key in ignored {
             ::log::warn!("configuration: {key} cannot change while the service runs: ignored");
         }
-        self.previous.replace(Some(old));
+        self.previous.replace(Some((old, level)));
         self.renew_log();
         Ok(())
     }
@@ -249,15 +252,21 @@ impl Runtime {
         Ok(())
     }
 
-    pub(crate) fn keep_config(&self) {
-        self.previous.take();
+    /// The log level that every process is to have again, if an operator has set another one.
+    pub(crate) fn keep_config(&self) -> Option<u32> {
+        let (_, set) = self.previous.take()?;
+        let again = set != 0 && self.log_level.get() == 0;
+        again.then(|| crate::log::number(self.config().log.level))
     }
 
     pub(crate) fn revert_config(&self) {
-        let Some(previous) = self.previous.take() else {
+        let Some((previous, level)) = self.previous.take() else {
             return;
         };
         self.config.replace(previous);
+        if self.log_level.get() == 0 {
+            self.log_level.set(level);
+        }
         self.ask_to_revert();
         self.renew_log();
     }
@@ -275,7 +284,10 @@ impl Runtime {
     /// child may not open it any more.
     fn renew_log(&self) {
         let config = self.config();
-        ::log::set_max_level(config.log.level);
+        ::log::set_max_level(match self.log_level.get() {
+            0 => config.log.level,
+            set => crate::log::filter(set),
+        });
         if !crate::log::leads_to(&config.log.target)
             && let Err(error) = self.setup_log()
         {

@@ -191,6 +191,14 @@ pub(crate) fn filter(level: u32) -> LevelFilter {
     level_of(level).map_or(LevelFilter::Info, |level| level.to_level_filter())
 }
 
+/// The DTM_LOG_* level of a filter.
+pub(crate) fn number(wanted: LevelFilter) -> u32 {
+    let mut levels = DTM_LOG_ERROR..=DTM_LOG_TRACE;
+    levels
+        .find(|level| filter(*level) == wanted)
+        .unwrap_or(DTM_LOG_INFO)
+}
+
 /// Of a DTM_LOG_* level.
 pub(crate) fn level_of(level: u32) -> Option<Level> {
     match level {

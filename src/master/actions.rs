@@ -2,10 +2,8 @@
 
 use super::policy::{Action, Asker, Event, Job, Note, Order};
 use super::{Master, prepare};
-use crate::accept::Switched;
 use crate::channel::Kind;
-use crate::config::AcceptMode;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ffi::*;
 use crate::runtime::Change;
 use crate::shm;
@@ -35,11 +33,12 @@ impl Master {
             Action::RevertConfig => {
                 self.rt.revert_config();
                 self.rt.revert_listeners(self.policy.last_spawn());
-                self.apply_schedule();
+                self.restore_overrides();
                 self.tell_controller(Kind::ConfigReverted, 0, 0, &[]);
             }
             Action::KeepConfig => {
-                self.rt.keep_config();
+                let level = self.rt.keep_config();
+                self.tell_level(level);
                 self.begin_closing();
             }
             Action::ShowListeners => self.show_listeners(),
@@ -181,7 +180,7 @@ impl Master {
             self.rt.revert_listeners(self.policy.last_spawn());
             return Err(error);
         }
-        self.apply_schedule();
+        self.drop_overrides();
         self.begin_to_look(); // there may be other limits now
         Ok(file)
     }
@@ -191,38 +190,5 @@ impl Master {
         let file = file.filter(|mut file| file.rewind().is_ok());
         let fds: Vec<_> = file.iter().map(|file| file.as_fd()).collect();
         self.tell_controller_with(Kind::ConfigLoaded, &fds);
-    }
-
-    /// What the configuration says of accepting. It was checked before.
-    fn apply_schedule(&mut self) {
-        let config = self.rt.config();
-        self.shared.schedule.set_tokens(config.accept_tokens);
-        self.passing.set_rotate(config.accept_rotate);
-        if let Err(error) = self.set_accept_mode(config.accept_mode) {
-            ::log::error!("{error}");
-        }
-    }
-
-    /// Another accept mode, on the running service.
-    pub(super) fn set_accept_mode(&mut self, wanted: AcceptMode) -> Result<String> {
-        let text = self.shared.schedule.check_mode(wanted)?;
-        let before = self.shared.schedule.mode();
-        let Switched { changed, chosen } = self.shared.schedule.set_mode(wanted)?;
-        if changed {
-            ::log::info!("accept schedule {text}; it was {}", before.name());
-            self.shared.schedule.count_switch();
-            self.look_sooner();
-            // Workers under the accept lock look for themselves; others sleep.
-            for slot in 0..self.pairs.len() {
-                self.tell(slot, Kind::Nudge, 0);
-            }
-        }
-        match chosen {
-            Ok(()) => Ok(format!("accept schedule {text}")),
-            Err(error) => {
-                let text = format!("accept schedule {text}, but {error}; set it again");
-                Err(Error::new(error.code, text))
-            }
-        }
     }
 }

@@ -3,7 +3,6 @@
 use super::Master;
 use super::policy::{Asker, Command, Event, Job};
 use crate::channel::{Buffer, Frame, Head, Kind, Recv, Sent, recv, send_with};
-use crate::config::AcceptMode;
 use crate::error::{Error, Result};
 use crate::ffi::*;
 use std::os::fd::AsFd;
@@ -154,32 +153,6 @@ impl Master {
         self.events.push_back(Event::Command { asker, command });
     }
 
-    fn accept_command(&mut self, kind: u32, arg: u64) -> (i32, String) {
-        let arg = u32::try_from(arg).unwrap_or(u32::MAX);
-        if kind == DTM_CMD_ACCEPT_MODE {
-            let Some(mode) = AcceptMode::of_number(arg) else {
-                return (
-                    DTM_EINVAL,
-                    format!("accept mode {arg}: must be DTM_ACCEPT_*"),
-                );
-            };
-            return match self.set_accept_mode(mode) {
-                Ok(text) => (DTM_OK, text),
-                Err(error) => (error.code, error.text.into_owned()),
-            };
-        }
-        let tokens = match arg {
-            0 => {
-                let own_loop = self.rt.callbacks.worker_main.is_some();
-                crate::config::default_tokens(self.policy.workers(), own_loop)
-            }
-            1..=64 => arg,
-            _ => return (DTM_EINVAL, format!("{arg} accept tokens: must be 1..64")),
-        };
-        self.shared.schedule.set_tokens(tokens);
-        (DTM_OK, format!("{tokens} accept tokens"))
-    }
-
     pub(super) fn reply(&mut self, asker: Asker, code: i32, text: &str) {
         match asker {
             Asker::Signal(0) if code == DTM_OK => ::log::info!("request: {text}"),
@@ -219,23 +192,6 @@ impl Master {
             arg,
             arg2,
         })
-    }
-
-    fn log_command(&mut self, arg: u64) -> (i32, String) {
-        let level = u32::try_from(arg)
-            .ok()
-            .filter(|l| crate::log::level_of(*l).is_some());
-        let Some(level) = level else {
-            return (DTM_EINVAL, format!("log level {arg}: must be DTM_LOG_*"));
-        };
-        self.rt.set_log_level(level);
-        for slot in 0..self.pairs.len() {
-            if self.policy.slots()[slot].child.is_some() {
-                self.tell(slot, Kind::LogLevel, arg);
-            }
-        }
-        let name = crate::config::Config::show_value("log_level", level);
-        (DTM_OK, format!("log level {name} in every process"))
     }
 
     /// In every process, as far as that goes. The first error: whose log was not opened anew.

@@ -11,6 +11,7 @@ mod forking;
 mod life;
 mod looking;
 mod notes;
+mod overrides;
 mod own_loops;
 mod passing;
 pub(crate) mod policy;
@@ -104,6 +105,7 @@ pub(crate) struct Master {
     looking: looking::Looking,
     reports: reports::Reports,
     banned: bool,
+    overrides: overrides::Overrides,
     /// When to look at the accept queues again.
     watchdog: Option<u64>,
     passing: crate::accept::Passing,

@@ -108,6 +108,7 @@ pub(super) fn prepare(rt: &'static Runtime, change: Change) -> Result<Master> {
         looking: super::looking::Looking::new(slots),
         reports: super::reports::Reports::new(slots),
         banned: false,
+        overrides: super::overrides::Overrides::none(&config),
         watchdog: None,
         passing: crate::accept::Passing::new(slots),
         watched: vec![false; usize::try_from(DTM_LISTENERS_MAX).unwrap_or(0)],

@@ -68,7 +68,7 @@ impl Master {
         }
         if !shown.is_empty() || !self.closing.is_empty() {
             // Mode auto may be another one now.
-            if let Err(error) = self.set_accept_mode(self.rt.config().accept_mode) {
+            if let Err(error) = self.set_accept_mode(self.overrides.accept_mode()) {
                 ::log::error!("{error}");
             }
         }

@@ -241,6 +241,15 @@ static void settings(void)
     CHECK_SAYS(tell(fd, "CONFIG GET accept_mode"), "$hash]");
     CHECK_SAYS(tell(fd, "CONFIG GET accept_tokens"), "$3]");
     WAIT(strstr(tell(fd, "CONFIG GET log_level"), "$info]"));
+    /* A configuration that is taken back takes nothing of it with it. */
+    SET(shared->init_generation, 2);
+    SET(shared->init_trouble, FAIL);
+    CHECK(begins(tell(fd, "RELOAD"), "-"));
+    SET(shared->init_trouble, 0);
+    CHECK_SAYS(tell(fd, "CONFIG GET workers"), "[$workers, $4]");
+    CHECK_SAYS(tell(fd, "CONFIG GET accept_mode"), "$hash]");
+    CHECK_SAYS(tell(fd, "CONFIG GET accept_tokens"), "$3]");
+    WAIT(strstr(tell(fd, "CONFIG GET log_level"), "$info]"));
     CHECK(begins(tell(fd, "RELOAD"), "+"));
     CHECK_SAYS(tell(fd, "CONFIG GET workers"), "[$workers, $3]");
     CHECK_SAYS(tell(fd, "CONFIG GET accept_mode"), "$auto]");
