@@ -84,6 +84,8 @@
  * Callbacks run one at a time, in the process's only libdtm thread. They must
  * not block for long: while one runs, its process does nothing else. In the
  * master that would stop the supervision; one that takes over a second is logged.
+ * A positive result where only 0 and negative ones mean something is logged and
+ * taken for DTM_EINVAL.
  * A callback must return: leaving it by longjmp ends the process with
  * DTM_EXIT_BROKEN (in the master: dtm_run() is over), a C++ exception ends it
  * with SIGABRT. exit(), abort() or a crash in a child is a death like any
@@ -130,15 +132,17 @@
  * Children get a copy of everything that existed before dtm_run(). Open
  * databases, TLS contexts' random numbers, threads and epoll fds in
  * `worker_init`, `controller_init` or a func's main, not before. dtm_run()
- * refuses to fork a process with several threads (DTM_F_ALLOW_THREADS).
+ * refuses to fork a process with several threads (DTM_F_ALLOW_THREADS): it looks when it
+ * starts, and a load of the configuration that finds one fails with DTM_ETHREADS.
  * A process that the service itself forks has no runtime: every call answers
- * DTM_EFORKED and does nothing. Such a process should close what it inherited,
- * or exec: everything of libdtm is close-on-exec.
+ * DTM_EFORKED and does nothing, and signals do what they did before dtm_run(). Such a
+ * process should close what it inherited, or exec: everything of libdtm is close-on-exec.
  *
  *
  * THREADS AND SIGNAL HANDLERS
  *
- * libdtm starts no threads. A child may have threads of its own; only the thread
+ * libdtm starts no threads, but for one in the controller that looks up the host's name
+ * of an etcd:// store. A child may have threads of its own; only the thread
  * that runs the callbacks may call libdtm, others get DTM_EROLE. Safe in a signal
  * handler and in any thread are only the functions whose `Signal:` line says so.
  *
@@ -308,7 +312,7 @@
 #define DTM_ROLE_FUNC 16
 
 /**
- * Worker state: forked, `worker_init` is running.
+ * Worker state: `worker_init` is running, or it is to be forked yet (`pid` is 0).
  */
 #define DTM_WORKER_STARTING 1
 
@@ -333,7 +337,7 @@
 #define DTM_WORKER_DRAINING 5
 
 /**
- * Worker state: dead; its slot waits for a replacement (back-off, or forking forbidden).
+ * Worker state: it died; its slot waits for a replacement (back-off, or forking forbidden).
  */
 #define DTM_WORKER_DEAD 6
 
@@ -724,7 +728,8 @@
 #define DTM_CMD_SHUTDOWN_NOW 10
 
 /**
- * Close and reopen the log target in every process.
+ * Close and reopen the log target in every process. DTM_EFAILED: not in all of them, and
+ * the first error; those go on with what they had.
  */
 #define DTM_CMD_REOPEN_LOG 11
 
@@ -809,7 +814,7 @@
 #define DTM_EVENT_OPEN 3
 
 /**
- * Life event: a child was told to drain and leave.
+ * Life event: a child was told to drain and leave, or is killed, which may follow on that.
  */
 #define DTM_EVENT_DRAINING 4
 
@@ -911,13 +916,14 @@
 #define DTM_EXIT_INIT 64
 
 /**
- * Exit status of a child in which a callback was left by longjmp or a throw,
- * or in which libdtm found an internal error.
+ * Exit status of a child in which a callback was left by longjmp, or in which libdtm found
+ * an internal error. A C++ exception ends the process with SIGABRT.
  */
 #define DTM_EXIT_BROKEN 70
 
 /**
- * Exit status of a child whose runtime descriptors were closed or replaced.
+ * Exit status of a child whose runtime descriptors were closed or replaced, such as by
+ * closefrom(3) in `worker_init`.
  */
 #define DTM_EXIT_FDS 71
 
@@ -1160,10 +1166,11 @@ typedef struct dtm_watch_t dtm_watch_t;
 
 /**
  * Configuration. Zero means the default everywhere; DTM_OFF switches a timeout
- * or limit off. All strings are copied by dtm_new(). Every member but `size`,
+ * or limit off, but for those that must have one: then it is out of range. All strings are copied by dtm_new(). Every member but `size`,
  * `flags` and `config_file` can also be set in the `[dtm]` section of
  * `config_file`, which wins over the struct and is read again on loadconf;
- * there, `client_timeout = 20m` sets `client_timeout_ms`.
+ * there, `client_timeout = 20m` sets `client_timeout_ms`. "Fixed at start": what a later
+ * load says of it is named in the log, and takes effect at the next start.
  */
 typedef struct {
     /**
@@ -1175,7 +1182,7 @@ typedef struct {
      */
     uint64_t flags;
     /**
-     * Name for logs; default "dtm".
+     * Name for logs; default "dtm". Fixed at start.
      */
     const char *name;
     /**
@@ -1205,7 +1212,7 @@ typedef struct {
      */
     uint32_t accept_tokens;
     /**
-     * Clients per worker, 1..=16777216; default: what RLIMIT_NOFILE leaves.
+     * Clients per worker, 1..=16777216; default: what RLIMIT_NOFILE leaves. Not DTM_OFF.
      */
     uint32_t max_clients;
     /**
@@ -1221,7 +1228,8 @@ typedef struct {
      */
     uint32_t drain_timeout_ms;
     /**
-     * From the request to stop (plus the drain time) to SIGKILL, in ms; default 2,000.
+     * From the request to stop (plus the drain time) to SIGKILL, in ms, not DTM_OFF; default
+     * 2,000.
      */
     uint32_t kill_grace_ms;
     /**
@@ -1249,7 +1257,8 @@ typedef struct {
      */
     uint32_t respawn_reset_ms;
     /**
-     * Longest time that forking may stay forbidden, in ms; default 60,000.
+     * Longest time that forking may stay forbidden, in ms, not DTM_OFF; default 60,000.
+     * Fixed at start.
      */
     uint32_t nofork_max_ms;
     /**
@@ -1263,11 +1272,11 @@ typedef struct {
     uint32_t controller_tick_ms;
     /**
      * Most bytes queued for one process whose channel is full, 65536..; default 64 MiB. Of
-     * that for the controller, what workers say to it takes at most half.
+     * that for the controller, what workers say to it takes at most half. Fixed at start.
      */
     uint32_t channel_queue;
     /**
-     * DTM_SIGNALS_*.
+     * DTM_SIGNALS_*. Fixed at start.
      */
     uint32_t signals;
     /**
@@ -1290,7 +1299,7 @@ typedef struct {
     const char *log_target;
     /**
      * Store of actions: `sqlite:/path`, `etcd://host:port`, or one that
-     * dtm_store_register() adds; default none: actions cannot be started.
+     * dtm_store_register() adds; default none: actions cannot be started. Fixed at start.
      */
     const char *store;
     /**
@@ -1319,8 +1328,8 @@ typedef struct {
      */
     uint32_t old_generations;
     /**
-     * Time that a new binary has to start, be up to date and take over, in ms; default
-     * 120,000: twice the default start timeout. Then it is killed, and the old one serves on.
+     * Time that a new binary has to start, be up to date and take over, in ms, not DTM_OFF;
+     * default 120,000: twice the default start timeout. Then it is killed, and the old one serves on.
      */
     uint32_t upgrade_timeout_ms;
     /**
@@ -1423,7 +1432,7 @@ typedef struct {
     uint32_t rlimit_core_mib;
     /**
      * 1: the ready-made console may listen on TCP beyond loopback; needs a password; default
-     * 0: what stops a service is not for the network.
+     * 0: what stops a service is not for the network. Fixed at start.
      */
     uint32_t control_remote;
     /**
@@ -1492,14 +1501,15 @@ typedef struct {
     /**
      * Address for /metrics (Prometheus), /healthz and /readyz over HTTP, as for
      * dtm_listen(); default none. It only tells: no password, so choose who reaches it.
+     * Fixed at start.
      */
     const char *metrics_listen;
     /**
-     * Name of this host in a fleet; default the machine's.
+     * Name of this host in a fleet; default the machine's. Fixed at start.
      */
     const char *host;
     /**
-     * Most connections to the ready-made console, 1..=10000; default 64: more than people
+     * Most connections to the ready-made console, 1..=10000, not DTM_OFF; default 64: more than people
      * and monitors need, few enough that their buffers stay below 100 MiB. One more is kept
      * for root and the service's own user.
      */
@@ -1511,7 +1521,7 @@ typedef struct {
      */
     uint32_t control_timeout_ms;
     /**
-     * Longest time that one call of the store may take, in ms; default 1,000.
+     * Longest time that one call of the store may take, in ms, not DTM_OFF; default 1,000.
      */
     uint32_t store_timeout_ms;
     /**
@@ -1531,8 +1541,9 @@ typedef struct {
 /**
  * Master, and controller after a successful load in the master: load and check
  * the service's own configuration. `path` is the `config_file` of dtm_config_t
- * or NULL. 0, or a negative code: then nothing that runs is changed. Keep what
- * was loaded before until `config_revert` can no longer come (see there).
+ * or NULL. 0, or a negative code: then nothing that runs is changed; the same for a
+ * positive one, such as an index of dtm_listen(). Keep what was loaded before until
+ * `config_revert` can no longer come (see there).
  */
 typedef int32_t (*dtm_config_load_cb)(dtm_t *rt, const char *path, void *user_data);
 
@@ -1595,7 +1606,8 @@ typedef void (*dtm_event_cb)(dtm_t *rt, const dtm_event_t *event, void *user_dat
 typedef void (*dtm_log_cb)(uint32_t level, const char *line, size_t len, void *user_data);
 
 /**
- * Process-wide callback that may fail with a negative code.
+ * Process-wide callback: 0, or a negative code: it has failed. Of `worker_main`: the exit
+ * status.
  */
 typedef int32_t (*dtm_init_cb)(dtm_t *rt, void *user_data);
 
@@ -1666,7 +1678,8 @@ typedef struct {
      */
     int32_t pid;
     /**
-     * Open clients, as the worker reports them.
+     * Open clients, as the worker reports them; like `load` and `accepted`, 0 without a
+     * process.
      */
     uint32_t clients;
     /**
@@ -1778,8 +1791,9 @@ typedef struct {
     dtm_config_load_cb config_load;
     /**
      * Master and controller: the reload for which `config_load` ran was
-     * cancelled: put back what was there before, so that replacements of the
-     * old generation's workers get it. Never called after DTM_EVENT_RELOAD.
+     * cancelled, or (master only) the load was refused with DTM_ETHREADS: put back what
+     * was there before, so that replacements of the old generation's workers get it.
+     * Never called after DTM_EVENT_RELOAD.
      */
     dtm_notify_cb config_revert;
     /**
@@ -1792,7 +1806,9 @@ typedef struct {
     dtm_log_cb log;
     /**
      * Worker: after fork, before the gate. Open databases, start threads, seed
-     * random numbers here, not before. Failure: DTM_EXIT_INIT.
+     * random numbers here, not before. Change the user here, not later: the kernel forgets
+     * then that the worker is to end with the master, and is told again when this returns.
+     * Failure: DTM_EXIT_INIT.
      */
     dtm_init_cb worker_init;
     /**
@@ -1901,12 +1917,14 @@ typedef struct {
 } dtm_listen_t;
 
 /**
- * Main function of a helper process; the result (0..=255) is its exit status.
+ * Main function of a helper process; the result (0..=255) is its exit status. If it
+ * changes the user, the kernel forgets that it is to end with the master, until
+ * dtm_loop_dispatch() is called the next time.
  */
 typedef int32_t (*dtm_func_main_cb)(dtm_t *rt, void *data);
 
 /**
- * A helper process got a message.
+ * A helper process got a message. 0: taken. Negative: refused.
  */
 typedef int32_t (*dtm_func_message_cb)(dtm_t *rt, const void *msg, size_t len, void *data);
 
@@ -1991,7 +2009,8 @@ typedef struct {
      */
     uint64_t failed_reloads;
     /**
-     * Clients that were still busy at a drain's deadline, and closed.
+     * Clients that were still busy at a drain's deadline, and closed; also those of a worker
+     * that had to be killed then.
      */
     uint64_t late_clients;
 } dtm_result_t;
@@ -2383,7 +2402,8 @@ typedef struct {
     uint32_t phase;
     /**
      * How often this step was begun, from 1; stored before the callback runs. Above 1: an
-     * earlier attempt may have taken effect outside of the transaction.
+     * earlier attempt may have taken effect outside of the transaction, also one whose result
+     * could not be stored.
      */
     uint32_t attempt;
     /**
@@ -2406,7 +2426,8 @@ typedef struct {
      */
     uint64_t step;
     /**
-     * 1: the wait before this step ended by its limit, not by what was waited for.
+     * 1: the wait before this step ended by its limit, not by what was waited for. 0 again
+     * when it was parked and resumed since: what came too late may be there by now.
      */
     uint32_t timed_out;
     /**
@@ -2856,10 +2877,12 @@ DTM_API void dtm_free(dtm_t *rt);
  * In the master's `config_load` it is part of what is loaded. For the address of a
  * listener that there is (or that dtm_unlisten() was just told to remove), it returns
  * that one's index and takes over tag, backlog and mode, for the processes forked from
- * then on. Another address is bound at once, so a failure is known before anything is
- * forked; let `config_load` return it, and the reload is cancelled and its answer names
- * the address. Clients get at it when the new generation is open, and never if the
- * reload fails. Only workers that are forked for it know it. The address must not overlap
+ * then on; at the start, at once. Another address is bound at once, so a failure is known
+ * before anything is forked; let `config_load` return that code (never the index), and the
+ * reload is cancelled and its answer names the address. Clients get at it when the new
+ * generation is open, and never if the reload fails. What fails only then is in the reload's
+ * answer, and tried again by the next one. Only workers that are forked for it know it. The
+ * address must not overlap
  * with one that is removed (`*:80` and `127.0.0.1:80`: -EADDRINUSE). -EBUSY: it was
  * removed by the last reload, and closes in a second. DTM_ESTATE: DTM_CMD_LOADCONF, which
  * forks nobody, cannot add or remove any. -EMFILE: too many for RLIMIT_NOFILE.
@@ -2912,9 +2935,9 @@ DTM_API int32_t dtm_listen_control(dtm_t *rt, const dtm_listen_t *listen);
 
 /**
  * The port that listener `index` is bound to (for port 0 in its address); 0 for
- * Unix sockets. -ENOENT when there is no such listener.
+ * Unix sockets. -ENOENT when there is no such listener; in a worker: none that it serves.
  *
- * Process: any
+ * Process: host, master, worker
  * Thread: owner
  * Signal: unsafe
  * Fork: not inherited; DTM_EFORKED in a process the service forked
@@ -2935,8 +2958,9 @@ DTM_API int32_t dtm_func_register(dtm_t *rt, const dtm_func_t *func);
 
 /**
  * Would this service start? Does all that dtm_run() does before its first fork,
- * the `config_load` callback included, then undoes it. For `-t` options.
- * Answers what dtm_run() would answer, DTM_OK if it would start.
+ * the `config_load` callback included (as the master, and as in dtm_run()), then undoes
+ * it, its listeners too. For `-t` options. Answers what dtm_run() would answer, DTM_OK if
+ * it would start; but an instance that runs and holds `pid_file` is no obstacle.
  *
  * Process: host
  * Thread: owner
@@ -2951,11 +2975,11 @@ DTM_API int32_t dtm_check(dtm_t *rt);
  * this process only. Afterwards no child, no fd, no signal handler and no socket
  * file of the runtime is left. Children never return from it.
  *
- * `ret_result` may be NULL; otherwise `result_size` is sizeof(dtm_result_t).
- * DTM_OK after an orderly end. DTM_ETHREADS, DTM_ECONFIG, -EMFILE and other errors
- * before the first fork; -EBUSY: another instance holds `pid_file`; DTM_ESTATE when it
- * runs or ran already; DTM_EFAILED when the first generation could not start and
- * `daemonize` is set (otherwise it is tried again and again).
+ * `ret_result` may be NULL; otherwise `result_size` is sizeof(dtm_result_t), and anything
+ * else is DTM_EABI. DTM_OK after an orderly end. DTM_ETHREADS, DTM_ECONFIG, -EMFILE and
+ * other errors before the first fork; -EBUSY: another instance holds `pid_file`;
+ * DTM_ESTATE when it runs or ran already; DTM_EFAILED when the first generation could not
+ * start and `daemonize` is set (otherwise it is tried again and again).
  *
  * With `daemonize`, dtm_run() goes on in another process, in the background; the one that
  * called it never returns from it. It waits until the first generation is open, and
@@ -2966,7 +2990,7 @@ DTM_API int32_t dtm_check(dtm_t *rt);
  * Thread: owner
  * Signal: unsafe
  * Fork: flushes stdio with fflush(NULL) before each fork; needs one thread, see DTM_F_ALLOW_THREADS
- * Owns: ret_result is the caller's; written on success and on failure
+ * Owns: ret_result is the caller's; written on success and on failure (DTM_END_START_FAILED)
  */
 DTM_API
 int32_t dtm_run(dtm_t *rt,
@@ -3033,8 +3057,9 @@ DTM_API int32_t dtm_log(const dtm_t *rt, uint32_t level, const char *text);
 /**
  * The client's socket, non-blocking. Read and write it; never close it, and leave
  * its place in epoll to libdtm. A duplicate (dup(), SCM_RIGHTS) must be closed before
- * the client is: epoll would go on reporting it. Children that the service forks
- * may have it.
+ * the client is: epoll would go on reporting it. Children that the service forks with
+ * fork() may have it. A program that is to have it from posix_spawn(), or exec after
+ * vfork(), is not noticed: dtm_client_release() first.
  *
  * Process: worker, controller
  * Thread: owner
@@ -3188,6 +3213,8 @@ DTM_API int32_t dtm_client_close(dtm_client_t *client);
 /**
  * Give the fd away: return it, open and no longer libdtm's; the client is over. The
  * close callback does not run. In that callback itself: leave the fd open afterwards.
+ * Also before a program gets it from posix_spawn(), or exec after vfork(): while that has
+ * it open, a client that is closed here would be reported without end.
  *
  * Process: worker, controller
  * Thread: owner
@@ -3441,7 +3468,7 @@ DTM_API int32_t dtm_counter_add(dtm_t *rt, uint32_t counter, uint64_t delta);
 /**
  * Read a counter of one slot, or the sum over all (`slot` = DTM_OFF).
  *
- * Process: any
+ * Process: master (in callbacks), worker, controller, func
  * Thread: owner
  * Signal: unsafe
  * Fork: not inherited; DTM_EFORKED in a process the service forked
@@ -3737,9 +3764,10 @@ int32_t dtm_action_start(dtm_t *rt,
 /**
  * Do with an instance what DTM_VERB_* says. `done`, which may be NULL, is called once in
  * one of the next passes: DTM_OK when it is stored. A step whose callback is running, or
- * goes on in the background, is not undone. Returned at once, or told to `done`:
- * DTM_EGONE: no such instance; DTM_EREFUSED: not in its state; DTM_EROLE: in a phase; or
- * what is wrong with the store, as dtm_action_start().
+ * goes on in the background, is not undone: paused meanwhile, it is called again in the same
+ * attempt when it is resumed. Returned at once, or told to `done`: DTM_EGONE: no such
+ * instance; DTM_EINVAL: no such verb; DTM_EREFUSED: not in its state; DTM_EROLE: in a phase;
+ * or what is wrong with the store, as dtm_action_start().
  *
  * Process: controller
  * Thread: owner
