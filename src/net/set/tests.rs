@@ -27,7 +27,11 @@ fn changed() -> Listeners {
     for (number, tag, coming) in [(0, 10, false), (1, 11, false), (2, 12, true)] {
         let name = format!("unix:@libdtm-set-{}-{number}", std::process::id());
         let name = format!("{name}-{:?}", std::thread::current().id());
-        set.add(number, listener(&name, tag), coming);
+        let mut listener = listener(&name, tag);
+        if !coming {
+            listener.show().unwrap();
+        }
+        set.add(number, listener, coming);
     }
     assert!(set.remove(0).unwrap().is_none());
     let address = set.get(1).unwrap().address().clone();
