@@ -110,7 +110,13 @@ fn call_host(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void
 /// Set bits and wake the loop, if there is one yet: [`own`] looks for those that came
 /// before. Async-signal-safe, from any thread.
 pub(crate) fn raise(bits: u64) {
-    PENDING.fetch_or(bits, SeqCst);
+    // Whoever set the first bit wakes it: it takes them all, after it has cleared its fd.
+    if PENDING.fetch_or(bits, SeqCst) == 0 {
+        wake();
+    }
+}
+
+fn wake() {
     let wake = WAKE.load(SeqCst);
     if wake >= 0 {
         let errno = nix::errno::Errno::last_raw();
@@ -159,7 +165,7 @@ pub(crate) fn own() -> Result<Wake> {
     WAKE.store(wake.fd(), SeqCst);
     OWNER.store(nix::unistd::getpid().as_raw(), SeqCst);
     if PENDING.load(SeqCst) != 0 {
-        raise(0);
+        self::wake();
     }
     Ok(wake)
 }

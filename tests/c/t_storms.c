@@ -41,7 +41,9 @@ static int generations_that_start(void)
 /* The host's own again when dtm_run() has returned, in the middle of the storm. */
 static void unmoved(void)
 {
-    signal(SIGHUP, SIG_IGN), signal(SIGUSR1, SIG_IGN), signal(SIGALRM, SIG_IGN);
+    static const int signals[] = {SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGINT, SIGQUIT};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        signal(signals[i], SIG_IGN);
 }
 
 /* A look at the storm. Is it over? */
@@ -53,7 +55,8 @@ static bool look_at_storm(int *most, int *served)
     return GET(shared->reloads) >= 20 && GET(shared->custom[SENT]) >= 10000;
 }
 
-/* C02: as fast as four processes can. One reload at a time; TERM is not lost in it. */
+/* C02: some 50,000 signals a second, with a pause in between: what nothing else could run
+ * beside would test the scheduler. One reload at a time; TERM is not lost in it. */
 static void storm(void)
 {
     static const int signals[] = {SIGHUP, SIGUSR1, SIGCHLD, SIGALRM};
@@ -64,9 +67,11 @@ static void storm(void)
     for (int i = 0; i < 4; i++) {
         storms[i] = fork();
         if (storms[i] == 0) {
-            while (!GET(shared->custom[STORM_STOP]))
+            while (!GET(shared->custom[STORM_STOP])) {
                 for (int n = 0; n < 4 && kill(shared->host, signals[n]) == 0; n++)
                     ADD(shared->custom[SENT], 1);
+                usleep(200);
+            }
             _exit(0);
         }
     }
@@ -109,7 +114,8 @@ static void before_it_has_handlers(void)
     finish();
 }
 
-/* A process that only waits to be killed, with whatever handlers it has inherited. */
+/* A process that only waits to be killed, with whatever handlers it has inherited: what it
+ * is sent does what it did before dtm_run(). */
 static pid_t helper(void)
 {
     pid_t pid = fork();
@@ -147,6 +153,7 @@ static int32_t requests(dtm_t *rt, dtm_client_t *client, const char *line, char 
 static void signals_of_a_fork(void)
 {
     struct service service = a_service();
+    service.before = unmoved;
     service.request = requests;
     service.callbacks.config_load = fork_in_the_master;
     start(&service);
@@ -158,9 +165,10 @@ static void signals_of_a_fork(void)
     pid_t of_master = GET(shared->custom[HELPER]);
     WAIT(state_of(worker->pid) == 'S' && state_of(shared->host) == 'S');
     uint64_t before = switches_of(worker->pid) + switches_of(shared->host);
+    static const int signals[] = {SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGINT, SIGQUIT};
     for (int i = 0; i < 100; i++) {
-        kill(of_worker, SIGTERM), kill(of_worker, SIGUSR1);
-        kill(of_master, SIGTERM), kill(of_master, SIGHUP);
+        int sig = signals[(size_t)i % (sizeof signals / sizeof signals[0])];
+        kill(of_worker, sig), kill(of_master, sig);
         sleep_ms(2); /* an eventfd counts what comes at once as one */
     }
     WAIT(state_of(of_worker) == 'S' && state_of(of_master) == 'S');
