@@ -108,7 +108,7 @@ const _: () = assert!(std::mem::offset_of!(Entry, kind) < 64);
 impl Entry {
     pub(super) fn new(index: u32, seed: u32) -> Self {
         Self {
-            word: Cell::new(following(u64::from(seed) % LIVES) << ADDRESS_BITS),
+            word: Cell::new((1 + u64::from(seed) % LIVES) * FIRST_LIFE),
             index,
             fd: Cell::new(-1),
             idle_ms: Cell::new(DTM_OFF),
@@ -220,10 +220,14 @@ impl Entry {
     }
 
     /// What was said about this life is stale now.
+    #[inline(always)]
     pub(super) fn next_life(&self) {
         let word = self.word.get();
-        let next = following(word >> ADDRESS_BITS);
-        self.word.set(next << ADDRESS_BITS | word & ADDRESS);
+        let next = word + FIRST_LIFE;
+        self.word.set(match next >> 63 {
+            0 => next,
+            _ => FIRST_LIFE | word & ADDRESS,
+        });
     }
 
     #[inline(always)]
@@ -293,15 +297,12 @@ impl Entry {
     }
 }
 
-/// What addresses have, unless a process asks mmap(2) for higher ones.
-const ADDRESS_BITS: u32 = 48;
-const ADDRESS: u64 = (1 << ADDRESS_BITS) - 1;
-/// Their numbers are 1 to this: 15 bits, of which a word in other memory has none.
-const LIVES: u64 = 0x7fff;
-
-fn following(life: u64) -> u64 {
-    life % LIVES + 1
-}
+/// What addresses have, unless a process asks mmap(2) for higher ones: 48 bits.
+const ADDRESS: u64 = FIRST_LIFE - 1;
+/// Lives have numbers from 1 on, above the address: a word in other memory has 0 there.
+const FIRST_LIFE: u64 = 1 << 48;
+/// So many: the top bit of a key is for others.
+const LIVES: u64 = (1 << 15) - 1;
 
 #[inline(always)]
 fn address_of(entry: *const Entry) -> u64 {
