@@ -212,27 +212,32 @@ impl Schedule {
         }
         let added = !self.watch.added.borrow().is_empty();
         let calm = added.then(|| self.watch.last_rescue.get() + CALM);
-        let missing = !self.watch.missing.borrow().is_empty();
+        let missing = !self.watch.missing.borrow().is_empty() || self.is_left_unwatched();
         let retry = missing.then(|| self.watch.retry_at.get());
-        let unwatched = self.pool.words.unwatched().load(Relaxed) != 0;
-        let unwatched = unwatched.then_some(0);
-        [calm, retry, unwatched, self.held.next(), self.drops.due()]
+        [calm, retry, self.held.next(), self.drops.due()]
             .into_iter()
             .flatten()
             .min()
     }
 
+    /// A worker says so, or has scribbled there: looked at now and then only.
+    fn is_left_unwatched(&self) -> bool {
+        self.pool.words.unwatched().load(Relaxed) != 0
+    }
+
     /// Cheap; for every pass of the master's loop.
     pub(crate) fn check(&self, now: u64) {
         let missing = !self.watch.missing.borrow().is_empty();
-        if missing && now >= self.watch.retry_at.get() {
+        let unwatched = self.is_left_unwatched();
+        if (missing || unwatched) && now >= self.watch.retry_at.get() {
+            self.watch.retry_at.set(now + RETRY);
             for door in self.watch.missing.take() {
                 self.observe_door(door);
             }
-        }
-        let unwatched = self.pool.words.unwatched();
-        if unwatched.load(Relaxed) != 0 && unwatched.swap(0, Relaxed) != 0 {
-            self.observe_opened();
+            if unwatched {
+                self.pool.words.unwatched().store(0, Relaxed);
+                self.observe_opened();
+            }
         }
         for listener in self.held.due(now) {
             self.select(listener);
