@@ -73,6 +73,8 @@ impl Master {
             text.push_str("; but ");
             text.push_str(&why);
         }
+        // Whoever asks next, asks of what is in force now.
+        self.publish_all();
         for asker in askers {
             self.reply(asker, code, &text);
         }

@@ -27,9 +27,14 @@ impl Master {
         }
     }
 
-    /// Than is published yet.
-    pub(super) fn wants_fewer(&self) -> bool {
-        self.policy.facts(&self.facts).workers < self.facts.workers
+    /// Processes and facts. Whoever looks in between misses no workers: neither those that
+    /// are not wanted any more, nor those that are not shown yet.
+    pub(super) fn publish_all(&mut self) {
+        if self.policy.facts(&self.facts).workers < self.facts.workers {
+            self.publish_facts();
+        }
+        self.publish();
+        self.publish_facts();
     }
 
     pub(super) fn reload_ended(&mut self, code: i32) {

@@ -175,11 +175,7 @@ impl Master {
             self.decide();
             self.decide_by = self.policy.next_deadline();
             self.lacks_pidfd = self.needs_sweep();
-            // Whoever looks in between does not miss workers that are not wanted any more.
-            if self.wants_fewer() {
-                self.publish_facts();
-            }
-            self.publish();
+            self.publish_all();
             self.tell_standing();
             self.advance_upgrade();
             self.bequeath();
