@@ -133,7 +133,9 @@ else
 fi
 wait_for ctl status --check
 
-# A crash is kept: its number, signal and stack.
+# A crash is kept: its number, signal and stack. Of one who stays: the action that was cancelled
+# may have told another one to leave.
+wait_for is workers_draining 0
 victim=$(worker_pids | cut -d ' ' -f 1)
 kill -SEGV "$victim"
 has_report() { ctl reports | grep -q "crash *worker.* $victim "; }
