@@ -41,7 +41,7 @@ static void reused(void)
     CHECK_EQ(controller()->spawn, boss->spawn);
     WAIT(count_fds(shared->host) == fds);
     WAIT(count_fds(boss->pid) == boss_fds); /* the last one who asked may be leaving still */
-#ifndef __SANITIZE_ADDRESS__ /* whose quarantine maps more and more */
+#ifndef __SANITIZE_ADDRESS__                /* whose quarantine maps more and more */
     CHECK(count_maps(shared->host) <= maps + 1);
     CHECK(count_maps(boss->pid) <= boss_maps + 1);
 #else
