@@ -50,7 +50,7 @@ static void failures(const struct failure *cases, size_t count)
                     answer);
         unlink(at("trouble"));
         nothing_happened(load, 4);
-        CHECK(metric("dtm_upgrades_total{result=\"failed\"}") >= (double)i + 1);
+        WAIT(metric("dtm_upgrades_total{result=\"failed\"}") >= (double)i + 1);
     }
     load_stop(load);
     check_load(load);
