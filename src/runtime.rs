@@ -3,6 +3,7 @@
 
 mod inheritance;
 mod listening;
+mod loading;
 mod management;
 
 use crate::config::{Config, Settings};
@@ -13,14 +14,12 @@ use crate::error::{Error, Result};
 use crate::event::Reactor;
 use crate::ffi::*;
 use crate::func::{Func, Helper};
-use crate::guard::{timed, verdict};
 use crate::net::{Inherited, Listener, Listeners};
 use crate::upgrade::coming::Coming;
 use crate::upgrade::start::Start;
 use crate::worker::Worker;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::ffi::{CString, c_void};
-use std::fs::File;
+use std::ffi::c_void;
 use std::rc::Rc;
 
 pub(crate) use listening::Change;
@@ -57,10 +56,8 @@ pub(crate) struct Shared {
 pub(crate) struct Runtime {
     settings: Settings,
     config: RefCell<Rc<Config>>,
-    /// What was in force before a reload that is not decided yet.
-    /// The configuration before this one, and the log level that an operator
-    /// has set, until it is
-    /// certain which one stays.
+    /// The configuration before this one, and the log level that an operator had set, until
+    /// it is certain which one stays.
     previous: RefCell<Option<(Rc<Config>, u32)>>,
     pub(crate) flags: u64,
     pub(crate) callbacks: dtm_callbacks_t,
@@ -185,146 +182,6 @@ impl Runtime {
     pub(crate) fn check_threads(&self) -> Result<()> {
         crate::process::fork::check_threads(self.flags & DTM_F_ALLOW_THREADS != 0)
     }
-
-    // ---- configuration ------------------------------------------------------
-
-    /// Read the file again, `check` it, ask the service, and only then take it over. The
-    /// last one is kept until keep_config() or revert_config().
-    pub(crate) fn load_config(
-        &self,
-        opened: Option<&File>,
-        change: Change,
-        check: &dyn Fn(&Config) -> Result<()>,
-    ) -> Result<()> {
-        let (fresh, ignored) = Config::reload(&self.settings, &self.config(), opened)?;
-        check(&fresh)?;
-        self.ask_service(change)?;
-        if change != Change::No
-            && let Err(error) = self.check_threads()
-        {
-            self.ask_to_revert();
-            return Err(error);
-        }
-        let old = self.config.replace(Rc::new(fresh));
-        let level = self.log_level.replace(0);
-        for key in ignored {
-            ::log::warn!("configuration: {key} cannot change while the service runs: ignored");
-        }
-        self.previous.replace(Some((old, level)));
-        self.renew_log();
-        Ok(())
-    }
-
-    pub(crate) fn open_config_file(&self) -> Result<Option<File>> {
-        let path = self.settings.config_file.as_deref();
-        path.map(crate::config::open_file).transpose()
-    }
-
-    /// The service's own configuration callback.
-    pub(crate) fn ask_service(&self, change: Change) -> Result<()> {
-        let Some(load) = self.callbacks.config_load else {
-            return Ok(());
-        };
-        let path = self
-            .settings
-            .config_file
-            .as_deref()
-            .map(CString::new)
-            .and_then(|p| p.ok());
-        let path_ptr = path.as_ref().map_or(std::ptr::null(), |p| p.as_ptr());
-        self.listen_error.take();
-        self.change.set(change);
-        // SAFETY: the service's function; the path lives during the call.
-        let code = timed("config_load", || unsafe {
-            load(self.handle(), path_ptr, self.user_data)
-        });
-        let code = verdict("config_load", code);
-        self.change.set(Change::No);
-        if code < 0 {
-            let name = crate::error::name(code).to_string_lossy();
-            let why = match self.listen_error.take() {
-                Some(why) => format!(": {why}"),
-                None => String::new(),
-            };
-            let text = format!("the service's config_load failed with {code} ({name}){why}");
-            return Err(Error::new(DTM_ECONFIG, text));
-        }
-        Ok(())
-    }
-
-    /// The log level that every process is to have again, if an operator has set another one.
-    pub(crate) fn keep_config(&self) -> Option<u32> {
-        let (_, set) = self.previous.take()?;
-        let again = set != 0 && self.log_level.get() == 0;
-        again.then(|| crate::log::number(self.config().log.level))
-    }
-
-    pub(crate) fn revert_config(&self) {
-        let Some((previous, level)) = self.previous.take() else {
-            return;
-        };
-        self.config.replace(previous);
-        if self.log_level.get() == 0 {
-            self.log_level.set(level);
-        }
-        self.ask_to_revert();
-        self.renew_log();
-    }
-
-    fn ask_to_revert(&self) {
-        if let Some(revert) = self.callbacks.config_revert {
-            // SAFETY: the service's function, with the arguments it declared.
-            timed("config_revert", || unsafe {
-                revert(self.handle(), self.user_data);
-            });
-        }
-    }
-
-    /// The configuration has changed; the log's target only if another one is open, as a
-    /// child may not open it any more.
-    fn renew_log(&self) {
-        let config = self.config();
-        ::log::set_max_level(match self.log_level.get() {
-            0 => config.log.level,
-            set => crate::log::filter(set),
-        });
-        if !crate::log::leads_to(&config.log.target)
-            && let Err(error) = self.setup_log()
-        {
-            ::log::error!("configuration: log_target: {error}: the old one stays");
-        }
-    }
-
-    /// Somebody moved the log away; or the wanted one could not be opened before.
-    pub(crate) fn reopen_log(&self) -> Result<()> {
-        match crate::log::leads_to(&self.config().log.target) {
-            true => crate::log::reopen(),
-            false => self.setup_log(),
-        }
-    }
-
-    /// Open the log anew: other target, other process. flow: L9
-    pub(crate) fn setup_log(&self) -> Result<()> {
-        let config = self.config();
-        crate::log::setup(
-            &config.log,
-            self.callbacks.log,
-            self.user_data,
-            &config.name,
-        )?;
-        if self.log_level.get() != 0 {
-            ::log::set_max_level(crate::log::filter(self.log_level.get()));
-        }
-        Ok(())
-    }
-
-    /// Until a configuration is loaded.
-    pub(crate) fn set_log_level(&self, level: u32) {
-        self.log_level.set(level);
-        ::log::set_max_level(crate::log::filter(level));
-    }
-
-    // ---- processes ----------------------------------------------------------
 
     pub(crate) fn set_shared(&self, shared: Option<Rc<Shared>>) {
         self.shared.replace(shared);

@@ -24,6 +24,13 @@ pub(crate) fn epoll() -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Is there something to read, or a failure? Does not wait.
+pub(crate) fn readable(fd: BorrowedFd<'_>) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
 /// The machine's name, without its domain.
 pub(crate) fn host_name() -> String {
     let mut name = [0u8; 256];

@@ -8,7 +8,6 @@ use super::choose::{Candidate, Limit};
 use super::door::{Door, Kind};
 use super::handover::HandOver;
 use super::mode::Mode;
-use super::probe;
 use super::tally::Tally;
 use super::words::{LISTENERS, Words};
 use crate::bpf::Row;
@@ -250,7 +249,7 @@ impl HandOver for Pool {
     }
 
     fn readable(&self, door: Door) -> bool {
-        self.fd(door).is_some_and(probe::readable)
+        self.fd(door).is_some_and(crate::sys::readable)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the kernel tells of listeners: what waits there, and what it dropped.
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use crate::sys::readable;
 use std::mem::offset_of;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -8,12 +8,6 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 const UNACKED: usize = offset_of!(libc::tcp_info, tcpi_unacked) / size_of::<u32>();
 /// SK_MEMINFO_DROPS of linux/sock_diag.h.
 const DROPS: usize = 8;
-
-/// Does a connection wait?
-pub(super) fn readable(listener: BorrowedFd<'_>) -> bool {
-    let mut fds = [PollFd::new(listener, PollFlags::POLLIN)];
-    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
-}
 
 /// How many connections wait. Where the kernel does not tell: 0 or 1.
 pub(super) fn depth(listener: BorrowedFd<'_>) -> u32 {

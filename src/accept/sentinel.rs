@@ -196,7 +196,7 @@ impl Schedule {
         // One that was seen to wait may have been served by a worker that then
         // met the same fate: the kernel has told the worker, not the sentinel.
         for door in self.watch.waiting.borrow().keys() {
-            if !doors.contains(door) && self.pool.fd(*door).is_some_and(probe::readable) {
+            if !doors.contains(door) && self.pool.fd(*door).is_some_and(crate::sys::readable) {
                 doors.push(*door);
             }
         }

@@ -93,9 +93,7 @@ impl Link {
 
     /// Waits there more than was read at once?
     pub(crate) fn has_more(&self) -> bool {
-        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
-        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|n| n > 0)
+        crate::sys::readable(self.fd.as_fd())
     }
 
     /// Hand waiting frames to `f`, so many at once. Descriptors that it leaves are closed.

@@ -8,7 +8,6 @@
 
 use super::Master;
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
 impl Master {
@@ -21,11 +20,7 @@ impl Master {
         if !self.has_own_loops() {
             return false;
         }
-        let mut fds = [PollFd::new(
-            self.shared.schedule.loop_fd(slot),
-            PollFlags::POLLIN,
-        )];
-        poll(&mut fds, PollTimeout::ZERO) == Ok(1)
+        crate::sys::readable(self.shared.schedule.loop_fd(slot))
     }
 
     /// The master stops looking: the next event in one of these loops wakes it.

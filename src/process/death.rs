@@ -35,9 +35,7 @@ pub(crate) fn has_ended(pid: i32) -> bool {
 
 /// Has the process of this pidfd ended?
 pub(crate) fn is_over(hold: &OwnedFd) -> bool {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-    let mut fds = [PollFd::new(hold.as_fd(), PollFlags::POLLIN)];
-    poll(&mut fds, PollTimeout::ZERO) == Ok(1)
+    crate::sys::readable(hold.as_fd())
 }
 
 /// Has it ended? The zombie stays: its pid cannot be reused before [`reap`].

@@ -117,7 +117,7 @@ impl Bench {
     }
 
     fn alarmed(&self) -> bool {
-        probe::readable(self.schedule.pool.sentinel.0.as_fd())
+        crate::sys::readable(self.schedule.pool.sentinel.0.as_fd())
     }
 }
 
